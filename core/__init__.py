@@ -1,0 +1,1 @@
+"""Pure market types and rules, and the runtime base that every role shares."""

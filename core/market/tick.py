@@ -1,0 +1,38 @@
+"""Tick: one trade print from one venue."""
+
+import enum
+from typing import Final
+
+import msgspec
+
+from core.market.symbol import Symbol
+
+NO_ID: Final = -(2**63)
+"""`trade_id` of a tick whose venue gives none: never de-duplicated, ordered by arrival."""
+
+
+class Side(enum.IntEnum):
+    """The taker's side."""
+
+    UNKNOWN = 0
+    BUY = 1
+    SELL = 2
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """One trade print.
+
+    ``price`` is in the quote currency, ``size`` in the base currency; both are finite and > 0
+    once admission has let the tick in, not when code builds one. ``event_ns`` is the venue's
+    clock, UNIX nanoseconds UTC. ``trade_id`` is the venue's, or a 63-bit hash of it, unique per
+    symbol, or :data:`NO_ID`. ``seq`` decides the order of ticks with equal ``event_ns``: the
+    venue's sequence or trade id; equal values fall back to arrival.
+    """
+
+    symbol: Symbol
+    trade_id: int
+    price: float
+    size: float
+    event_ns: int
+    side: Side = Side.UNKNOWN
+    seq: int = 0

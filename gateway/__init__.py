@@ -1,0 +1,1 @@
+"""Fan-out to WebSocket clients, the HTTP API and the page."""

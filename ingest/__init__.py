@@ -1,0 +1,1 @@
+"""Venue feeds in: connect, parse, admit, publish blocks of ticks."""

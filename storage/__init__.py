@@ -1,0 +1,1 @@
+"""The only code that speaks to Redis and to PostgreSQL/TimescaleDB."""

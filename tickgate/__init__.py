@@ -1,0 +1,1 @@
+"""The command: settings, composition of roles, `tickgate dev`."""
