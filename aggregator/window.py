@@ -1,0 +1,139 @@
+"""Window: what is known of one bar while it is folded, closed and revised."""
+
+import math
+from typing import Final
+
+from aggregator.exact import expand, products
+from core.market.bar import Bar, BarRow
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+
+_BUFFER: Final = 512  # ticks summed at a time: bounds memory, and math.fsum is quick on few
+_NEVER: Final = (-(2**63), -(2**63))
+
+
+class Window:
+    """The half-open window ``[start_ns, end_ns)`` of one symbol and timeframe.
+
+    Open and close are decided by the order key (event time, sequence), then by arrival. Sums are
+    exact: sizes are buffered and condensed into an expansion now and then. ``rev`` is -1 until
+    the first publication.
+    """
+
+    __slots__ = ("_prices", "_sizes", "close", "close_ns", "close_seq", "closed", "dirty",
+                 "end_ns", "feed", "flush", "high", "low", "notional_parts", "open", "open_ns",
+                 "open_seq", "rev", "start_ns", "symbol", "timeframe", "touched", "trades",
+                 "volume_parts")  # fmt: skip
+
+    def __init__(self, symbol: Symbol, timeframe: Timeframe, start_ns: int) -> None:
+        self.symbol, self.timeframe = symbol, timeframe
+        self.start_ns, self.end_ns = start_ns, start_ns + timeframe.ns
+        self.open = self.close = 0.0
+        self.high, self.low = -math.inf, math.inf
+        self.open_ns = self.open_seq = 2**63 - 1
+        self.close_ns = self.close_seq = -(2**63)
+        self.trades = 0
+        self.volume_parts: list[float] = []
+        self.notional_parts: list[float] = []
+        self._prices: list[float] = []
+        self._sizes: list[float] = []
+        self.rev = -1
+        self.flush = 0  # number of the flush that last took this window
+        self.closed = False
+        self.dirty = False  # changed since a flush took it
+        self.touched = False  # changed since it was last published as a running bar
+        self.feed = ""  # the feed whose watermark it waits for
+
+    def fold(self, event_ns: int, seq: int, price: float, size: float) -> None:
+        """Take in one tick of this window."""
+        if event_ns > self.close_ns or (event_ns == self.close_ns and seq >= self.close_seq):
+            self.close, self.close_ns, self.close_seq = price, event_ns, seq
+        if event_ns < self.open_ns or (event_ns == self.open_ns and seq < self.open_seq):
+            self.open, self.open_ns, self.open_seq = price, event_ns, seq
+        if price > self.high:
+            self.high = price
+        if price < self.low:
+            self.low = price
+        self.trades += 1
+        self._prices.append(price)
+        self._sizes.append(size)
+        if len(self._sizes) >= _BUFFER:
+            self._condense()
+        self.dirty = self.touched = True
+
+    def merge(self, part: "Window") -> None:
+        """Take in all ticks of *part*, a window inside this one: as if they were folded here."""
+        if part.trades == 0:
+            return
+        part._condense()
+        if (part.open_ns, part.open_seq) < (self.open_ns, self.open_seq):
+            self.open, self.open_ns, self.open_seq = part.open, part.open_ns, part.open_seq
+        if (part.close_ns, part.close_seq) >= (self.close_ns, self.close_seq):
+            self.close, self.close_ns, self.close_seq = part.close, part.close_ns, part.close_seq
+        self.high, self.low = max(self.high, part.high), min(self.low, part.low)
+        self.trades += part.trades
+        self.volume_parts = expand([*self.volume_parts, *part.volume_parts])
+        self.notional_parts = expand([*self.notional_parts, *part.notional_parts])
+        self.dirty = self.touched = True
+
+    def copy(self) -> "Window":
+        """A window of its own with the same ticks, for a running bar."""
+        return Window.from_row(self.row()) if self.trades else self._blank()
+
+    def bar(self, *, final: bool) -> Bar:
+        """The bar as it stands; at least one tick must have been folded."""
+        self._condense()
+        volume = math.fsum(self.volume_parts)
+        return Bar(
+            symbol=self.symbol,
+            timeframe=self.timeframe,
+            start_ns=self.start_ns,
+            open=self.open,
+            high=self.high,
+            low=self.low,
+            close=self.close,
+            volume=volume,
+            trades=self.trades,
+            vwap=math.fsum(self.notional_parts) / volume,
+            rev=max(self.rev, 0),
+            final=final,
+        )
+
+    def row(self, *, final: bool = True) -> BarRow:
+        """The bar with what a later revision or a restart needs."""
+        return BarRow(
+            bar=self.bar(final=final),
+            open_key=(self.open_ns, self.open_seq),
+            close_key=(self.close_ns, self.close_seq),
+            volume_parts=tuple(self.volume_parts),
+            notional_parts=tuple(self.notional_parts),
+        )
+
+    @classmethod
+    def from_row(cls, row: BarRow) -> "Window":
+        """The window of a stored row: closed when the bar is final, and then already published."""
+        bar = row.bar
+        window = cls(bar.symbol, bar.timeframe, bar.start_ns)
+        window.open, window.high, window.low, window.close = bar.open, bar.high, bar.low, bar.close
+        window.open_ns, window.open_seq = row.open_key
+        window.close_ns, window.close_seq = row.close_key
+        window.trades = bar.trades
+        window.volume_parts, window.notional_parts = (
+            list(row.volume_parts),
+            list(row.notional_parts),
+        )
+        window.closed = bar.final
+        window.rev = bar.rev if bar.final else -1
+        return window
+
+    def _blank(self) -> "Window":
+        return Window(self.symbol, self.timeframe, self.start_ns)
+
+    def _condense(self) -> None:
+        if self._sizes:
+            self.volume_parts = expand([*self.volume_parts, *self._sizes])
+            self.notional_parts = expand(
+                [*self.notional_parts, *products(self._prices, self._sizes)]
+            )
+            self._prices.clear()
+            self._sizes.clear()

@@ -1,0 +1,108 @@
+"""Known trade ids: a trade counts once, however often a venue or a restart delivers it."""
+
+from bisect import bisect_right
+from typing import Final
+
+import msgspec
+
+MAX_INTERVALS: Final = 50_000
+"""Intervals per generation, about 4 MB; venues that count their trades need a handful."""
+
+
+class KnownIds(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot of :class:`TradeIds`: interval bounds (inclusive) of both generations."""
+
+    since_ns: int
+    floor_ns: int
+    starts: list[int]
+    ends: list[int]
+    old_starts: list[int]
+    old_ends: list[int]
+
+
+class TradeIds:
+    """The trade ids of one symbol seen during the last ``keep_ns`` of feed time, and some before.
+
+    Ids are kept as intervals in two generations: one is filled until it is ``keep_ns`` old, then
+    the older one is forgotten. So an id is known for at least ``keep_ns`` of feed time. When a
+    generation would grow beyond ``max_intervals`` it is closed early: memory stays bounded, and
+    ticks from before :attr:`floor_ns` can no longer be told from repeats.
+    """
+
+    __slots__ = ("_ends", "_keep_ns", "_max", "_old_ends", "_old_starts", "_seen_ns", "_since_ns",
+                 "_starts", "floor_ns")  # fmt: skip
+
+    def __init__(self, keep_ns: int, *, max_intervals: int = MAX_INTERVALS) -> None:
+        """Nothing known. *keep_ns*: the horizon plus how far ahead an event time may lie."""
+        self._keep_ns, self._max = keep_ns, max_intervals
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._old_starts: list[int] = []
+        self._old_ends: list[int] = []
+        self._since_ns = self._seen_ns = -(2**63)
+        self.floor_ns = -(2**63)
+
+    def add(self, trade_id: int) -> bool:
+        """Take note of *trade_id*; False when it is known already."""
+        starts, ends = self._starts, self._ends
+        at = bisect_right(starts, trade_id)
+        if at and trade_id <= ends[at - 1]:
+            return False
+        if self._old_starts and self._is_old(trade_id):
+            return False
+        joins_left = at > 0 and ends[at - 1] == trade_id - 1
+        joins_right = at < len(starts) and starts[at] == trade_id + 1
+        if joins_left and joins_right:
+            ends[at - 1] = ends.pop(at)
+            del starts[at]
+        elif joins_left:
+            ends[at - 1] = trade_id
+        elif joins_right:
+            starts[at] = trade_id
+        else:
+            starts.insert(at, trade_id)
+            ends.insert(at, trade_id)
+            if len(starts) >= self._max:
+                self._rotate(early=True)
+        return True
+
+    def advance(self, feed_time_ns: int) -> None:
+        """Every id added from now on is seen at *feed_time_ns* or later; forgets what is due."""
+        self._seen_ns = max(self._seen_ns, feed_time_ns)
+        if self._since_ns == -(2**63):
+            self._since_ns = self._seen_ns
+        elif self._seen_ns - self._since_ns >= self._keep_ns:
+            self._rotate(early=False)
+
+    def snapshot(self) -> KnownIds:
+        """What :meth:`restore` needs."""
+        return KnownIds(
+            self._since_ns,
+            self.floor_ns,
+            self._starts.copy(),
+            self._ends.copy(),
+            self._old_starts.copy(),
+            self._old_ends.copy(),
+        )
+
+    @classmethod
+    def restore(cls, known: KnownIds, keep_ns: int) -> "TradeIds":
+        """The ids of a snapshot."""
+        ids = cls(keep_ns)
+        ids._since_ns = ids._seen_ns = known.since_ns
+        ids.floor_ns = known.floor_ns
+        ids._starts, ids._ends = list(known.starts), list(known.ends)
+        ids._old_starts, ids._old_ends = list(known.old_starts), list(known.old_ends)
+        return ids
+
+    def _is_old(self, trade_id: int) -> bool:
+        at = bisect_right(self._old_starts, trade_id)
+        return at > 0 and trade_id <= self._old_ends[at - 1]
+
+    def _rotate(self, *, early: bool) -> None:
+        if early and self._old_starts:
+            # What is forgotten now was seen before this generation began.
+            self.floor_ns = max(self.floor_ns, self._since_ns)
+        self._old_starts, self._old_ends = self._starts, self._ends
+        self._starts, self._ends = [], []
+        self._since_ns = self._seen_ns
