@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 _SPLITTER: Final = 134_217_729.0  # 2**27 + 1 halves a 53-bit significand
 
@@ -43,7 +46,7 @@ def products(prices: Sequence[float], sizes: Sequence[float]) -> list[float]:
     return [*high.tolist(), *low.tolist()]
 
 
-def _split(x: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", "np.ndarray[tuple[int], np.dtype[np.float64]]"]:  # fmt: skip
+def _split(x: Floats) -> tuple[Floats, Floats]:
     scaled = _SPLITTER * x
     high = scaled - (scaled - x)
     return high, x - high

@@ -20,10 +20,32 @@ class Window:
     the first publication.
     """
 
-    __slots__ = ("_prices", "_sizes", "close", "close_ns", "close_seq", "closed", "dirty",
-                 "end_ns", "feed", "flush", "high", "low", "notional_parts", "open", "open_ns",
-                 "open_seq", "rev", "start_ns", "symbol", "timeframe", "touched", "trades",
-                 "volume_parts")  # fmt: skip
+    __slots__ = (
+        "_prices",
+        "_sizes",
+        "close",
+        "close_ns",
+        "close_seq",
+        "closed",
+        "dirty",
+        "end_ns",
+        "feed",
+        "feeds",
+        "flush",
+        "high",
+        "low",
+        "notional_parts",
+        "open",
+        "open_ns",
+        "open_seq",
+        "rev",
+        "start_ns",
+        "symbol",
+        "timeframe",
+        "touched",
+        "trades",
+        "volume_parts",
+    )
 
     def __init__(self, symbol: Symbol, timeframe: Timeframe, start_ns: int) -> None:
         self.symbol, self.timeframe = symbol, timeframe
@@ -42,7 +64,8 @@ class Window:
         self.closed = False
         self.dirty = False  # changed since a flush took it
         self.touched = False  # changed since it was last published as a running bar
-        self.feed = ""  # the feed whose watermark it waits for
+        self.feed = ""  # of the latest tick
+        self.feeds: tuple[str, ...] = ()  # the first of their watermarks to pass closes it
 
     def fold(self, event_ns: int, seq: int, price: float, size: float) -> None:
         """Take in one tick of this window."""
@@ -58,14 +81,14 @@ class Window:
         self._prices.append(price)
         self._sizes.append(size)
         if len(self._sizes) >= _BUFFER:
-            self._condense()
+            self.condense()
         self.dirty = self.touched = True
 
     def merge(self, part: "Window") -> None:
         """Take in all ticks of *part*, a window inside this one: as if they were folded here."""
         if part.trades == 0:
             return
-        part._condense()
+        part.condense()
         if (part.open_ns, part.open_seq) < (self.open_ns, self.open_seq):
             self.open, self.open_ns, self.open_seq = part.open, part.open_ns, part.open_seq
         if (part.close_ns, part.close_seq) >= (self.close_ns, self.close_seq):
@@ -77,12 +100,14 @@ class Window:
         self.dirty = self.touched = True
 
     def copy(self) -> "Window":
-        """A window of its own with the same ticks, for a running bar."""
-        return Window.from_row(self.row()) if self.trades else self._blank()
+        """An open window of its own with the same ticks, for a running bar."""
+        if self.trades:
+            return Window.from_row(self.row(final=False))
+        return Window(self.symbol, self.timeframe, self.start_ns)
 
     def bar(self, *, final: bool) -> Bar:
         """The bar as it stands; at least one tick must have been folded."""
-        self._condense()
+        self.condense()
         volume = math.fsum(self.volume_parts)
         return Bar(
             symbol=self.symbol,
@@ -126,10 +151,8 @@ class Window:
         window.rev = bar.rev if bar.final else -1
         return window
 
-    def _blank(self) -> "Window":
-        return Window(self.symbol, self.timeframe, self.start_ns)
-
-    def _condense(self) -> None:
+    def condense(self) -> None:
+        """Bring the sums up to date; exact, so it may be called at any time."""
         if self._sizes:
             self.volume_parts = expand([*self.volume_parts, *self._sizes])
             self.notional_parts = expand(

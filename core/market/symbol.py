@@ -1,4 +1,4 @@
-"""Symbols: ``VENUE:BASE-QUOTE`` or ``VENUE:TICKER``, upper case, and how a client may spell them."""
+"""Symbols: ``VENUE:BASE-QUOTE`` or ``VENUE:TICKER``, and how a client may spell them."""
 
 import re
 from collections.abc import Iterable

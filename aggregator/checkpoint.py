@@ -1,0 +1,135 @@
+"""The state of a shard between flushes, as bytes: what a restart goes on from. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from aggregator.shard import ShardCore, SymbolState
+from aggregator.window import Window
+from core.market.errors import TickgateError
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+from core.market.trade_ids import KnownIds, TradeIds
+
+VERSION: Final = 1
+
+
+class CheckpointError(TickgateError):
+    """A checkpoint cannot be read by this program."""
+
+    def __init__(self, shard: int, reason: str) -> None:
+        self.shard, self.reason = shard, reason
+        super().__init__(shard, reason)
+
+    def __str__(self) -> str:
+        return f"checkpoint of shard {self.shard}: {self.reason}"
+
+
+class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
+    """How far one tick stream is folded. ``number``: of the newest block folded."""
+
+    entry_id: str = "0-0"
+    number: int = 0
+    feed_time_ns: int = -(2**63)
+    ended: bool = False
+
+
+class _WindowState(msgspec.Struct, frozen=True, array_like=True):
+    symbol: Symbol
+    timeframe: Timeframe
+    start_ns: int
+    prices: tuple[float, float, float, float]  # open, high, low, close
+    open_key: tuple[int, int]
+    close_key: tuple[int, int]
+    trades: int
+    volume_parts: list[float]
+    notional_parts: list[float]
+    rev: int
+    closed: bool
+    feeds: tuple[str, ...]
+
+
+class _SymbolSnapshot(msgspec.Struct, frozen=True, array_like=True):
+    symbol: Symbol
+    newest_ns: int | None
+    ids: KnownIds
+
+
+class _ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    positions: dict[str, StreamPosition]  # by feed
+    symbols: list[_SymbolSnapshot]
+    windows: list[_WindowState]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_ShardSnapshot)
+_VERSION_DECODER = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, msgspec.Raw, msgspec.Raw])
+
+
+def encode_state(core: ShardCore, positions: Mapping[str, StreamPosition]) -> bytes:
+    """The whole state of a shard; call it with nothing deferred and no rows left to take."""
+    symbols = [
+        _SymbolSnapshot(state.symbol, state.newest_ns, state.ids.snapshot())
+        for state in core.symbols.values()
+    ]
+    windows = [_freeze(window) for window in core.windows_to_keep()]
+    return _ENCODER.encode(_ShardSnapshot(VERSION, dict(positions), symbols, windows))
+
+
+def restore_state(
+    shard: int, state: bytes, core: ShardCore, *, keep_ids_ns: int
+) -> dict[str, StreamPosition]:
+    """Fill an empty *core* from :func:`encode_state`; returns the stream positions by feed.
+
+    Raises:
+        CheckpointError: another version wrote *state*, or it is damaged.
+    """
+    try:
+        version = _VERSION_DECODER.decode(state)[0]
+        if version != VERSION:
+            raise CheckpointError(
+                shard, f"version {version}, expected {VERSION}; run the newer program"
+            )
+        snapshot = _DECODER.decode(state)
+    except msgspec.DecodeError as exc:
+        raise CheckpointError(shard, f"damaged: {exc}") from exc
+    core.restore(
+        [
+            SymbolState(s.symbol, TradeIds.restore(s.ids, keep_ids_ns), s.newest_ns)
+            for s in snapshot.symbols
+        ],
+        [_thaw(window) for window in snapshot.windows],
+    )
+    return snapshot.positions
+
+
+def _freeze(window: Window) -> _WindowState:
+    window.condense()
+    return _WindowState(
+        window.symbol,
+        window.timeframe,
+        window.start_ns,
+        (window.open, window.high, window.low, window.close),
+        (window.open_ns, window.open_seq),
+        (window.close_ns, window.close_seq),
+        window.trades,
+        window.volume_parts,
+        window.notional_parts,
+        window.rev,
+        window.closed,
+        window.feeds,
+    )
+
+
+def _thaw(state: _WindowState) -> Window:
+    window = Window(state.symbol, state.timeframe, state.start_ns)
+    window.open, window.high, window.low, window.close = state.prices
+    window.open_ns, window.open_seq = state.open_key
+    window.close_ns, window.close_seq = state.close_key
+    window.trades = state.trades
+    window.volume_parts, window.notional_parts = state.volume_parts, state.notional_parts
+    window.rev, window.closed, window.feeds = state.rev, state.closed, state.feeds
+    window.dirty = not window.closed and window.trades > 0
+    return window

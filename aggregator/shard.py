@@ -1,0 +1,402 @@
+"""The bars of one shard: folds ticks, closes windows by watermark, revises closed ones. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
+
+from aggregator.window import Window
+from core.market.bar import Bar, BarRow
+from core.market.block import Block
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Side, Tick
+from core.market.timeframe import MINUTE_NS, Timeframe
+from core.market.trade_ids import TradeIds
+
+KEEP_CLOSED_NS: Final = 2 * MINUTE_NS
+"""Closed windows stay in memory this long, so that the usual late tick needs no database."""
+
+_BEFORE_TIME: Final = -(2**63)
+_MINUTE: Final = Timeframe.MIN_1
+_PARENTS: Final = (Timeframe.MIN_5, Timeframe.MIN_15)
+
+WindowKey = tuple[Symbol, Timeframe, int]
+DueKey = tuple[int, int, Symbol, int]  # end_ns, minutes, symbol, start_ns: 1-minute windows first
+
+
+class Deferred(NamedTuple):
+    """A tick that waits for windows from the database."""
+
+    feed: str
+    symbol: Symbol
+    event_ns: int
+    seq: int
+    price: float
+    size: float
+
+
+@dataclass(slots=True)
+class SymbolState:
+    """One symbol: known ids, and the windows in memory.
+
+    ``newest_ns`` is the start of the newest 1-minute window that ever was, in memory or stored;
+    None until the database was asked. A window that starts later is new for certain.
+    """
+
+    symbol: Symbol
+    ids: TradeIds
+    newest_ns: int | None = None
+    windows: dict[tuple[Timeframe, int], Window] = field(default_factory=dict)
+    minute: Window | None = None  # the window of the latest tick
+    last: Tick | None = None  # newest by order key
+    last_dirty: bool = False
+
+    def parents(self, start_ns: int) -> list[Window]:
+        return [self.windows[tf, tf.floor_ns(start_ns)] for tf in _PARENTS]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the core must be told before it can fold the deferred ticks."""
+
+    symbols: frozenset[Symbol]  # never seen by this shard: start of their newest stored 1-min bar
+    windows: frozenset[WindowKey]  # perhaps stored
+
+
+class ShardCore:
+    """Folds the blocks of one shard. One task owns it; no I/O, no clock.
+
+    The caller folds a block, answers :meth:`wanted` by :meth:`supply` until nothing is wanted,
+    then closes windows, takes a flush, and says when that was committed.
+    """
+
+    def __init__(self, *, keep_ids_ns: int) -> None:
+        """*keep_ids_ns*: how long trade ids are known, in feed time."""
+        self._keep_ids_ns = keep_ids_ns
+        self.symbols: dict[Symbol, SymbolState] = {}
+        self.duplicates = 0
+        self.late = 0
+        self.unverifiable: list[Tick] = []  # to be taken by the caller after each fold
+        self._due: dict[str, list[DueKey]] = {}
+        self._deferred: list[Deferred] = []
+        self._touched: dict[WindowKey, Window] = {}
+        self._dirty: dict[WindowKey, Window] = {}
+        self._closed: list[tuple[int, Window]] = []  # end_ns; swept by evict()
+        self._watermark_ns = _BEFORE_TIME
+
+    # -- folding
+
+    def fold(self, feed: str, block: Block, *, seen_from_ns: int) -> None:
+        """Take in a block's ticks.
+
+        Args:
+            feed: whose watermark closes the windows that these ticks touch.
+            block: ticks in stream order.
+            seen_from_ns: feed time of the block before it: its ticks were seen then or later.
+        """
+        if not len(block):
+            return
+        states = [self._state(symbol) for symbol in block.symbols]
+        for state in states:
+            state.ids.advance(seen_from_ns)
+        indexes = block.symbol_index.tolist()
+        columns = zip(
+            indexes,
+            block.trade_id.tolist(),
+            block.event_ns.tolist(),
+            block.seq.tolist(),
+            block.price.tolist(),
+            block.size.tolist(),
+            strict=True,
+        )
+        for index, trade_id, event_ns, seq, price, size in columns:
+            state = states[index]
+            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
+                continue
+            window = state.minute
+            if window is None or not window.start_ns <= event_ns < window.end_ns:
+                window = self._minute(state, event_ns)
+            if window is None:
+                self._deferred.append(Deferred(feed, state.symbol, event_ns, seq, price, size))
+            elif window.closed or window.feed != feed:
+                self._fold_marked(window, Deferred(feed, state.symbol, event_ns, seq, price, size))
+            else:
+                window.fold(event_ns, seq, price, size)
+        self._note_last(states, indexes, block)
+        self._note_touched(states)
+
+    def wanted(self) -> Wanted | None:
+        """What must be supplied before the next fold, or None."""
+        if not self._deferred:
+            return None
+        symbols: set[Symbol] = set()
+        keys: set[WindowKey] = set()
+        for tick in self._deferred:
+            state = self.symbols[tick.symbol]
+            if state.newest_ns is None:
+                symbols.add(tick.symbol)
+            for timeframe in Timeframe:
+                start_ns = timeframe.floor_ns(tick.event_ns)
+                if (timeframe, start_ns) not in state.windows:
+                    keys.add((tick.symbol, timeframe, start_ns))
+        return Wanted(frozenset(symbols), frozenset(keys))
+
+    def supply(self, wanted: Wanted, newest: Mapping[Symbol, int], rows: Iterable[BarRow]) -> None:
+        """Answer :meth:`wanted`, and fold what waited.
+
+        Args:
+            wanted: the question, all of it answered here.
+            newest: start of the newest stored 1-minute bar, for those symbols that have one.
+            rows: those of the wanted windows that are stored.
+        """
+        for symbol in wanted.symbols:
+            self.symbols[symbol].newest_ns = newest.get(symbol, _BEFORE_TIME)
+        for row in rows:
+            window = Window.from_row(row)
+            window.flush = 0
+            self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
+            self._closed.append((window.end_ns, window))
+        for symbol, timeframe, start_ns in wanted.windows:
+            windows = self.symbols[symbol].windows
+            if (timeframe, start_ns) not in windows:
+                windows[timeframe, start_ns] = Window(symbol, timeframe, start_ns)
+        waiting, self._deferred = self._deferred, []
+        for tick in waiting:
+            state = self.symbols[tick.symbol]
+            window = state.windows[_MINUTE, _MINUTE.floor_ns(tick.event_ns)]
+            self._adopt(state, window)
+            self._fold_marked(window, tick)
+        self._note_touched([self.symbols[tick.symbol] for tick in waiting])
+
+    # -- closing, publishing
+
+    def close_due(self, feed: str, watermark_ns: int) -> None:
+        """Close every window of *feed* that ends at or before *watermark_ns*, oldest first."""
+        self._watermark_ns = max(self._watermark_ns, watermark_ns)
+        heap = self._due.get(feed)
+        while heap and heap[0][0] <= watermark_ns:
+            _, minutes, symbol, start_ns = heappop(heap)
+            state = self.symbols[symbol]
+            timeframe = _MINUTE if minutes == 1 else _PARENTS[minutes == 15]
+            window = state.windows.get((timeframe, start_ns))
+            if window is None or window.closed:
+                continue
+            window.closed = True
+            self._closed.append((window.end_ns, window))
+            self._dirty[symbol, timeframe, start_ns] = window
+            self._touched.pop((symbol, timeframe, start_ns), None)
+            if timeframe is _MINUTE:
+                for parent in state.parents(start_ns):
+                    parent.merge(window)
+                    if parent.closed:
+                        self._dirty[symbol, parent.timeframe, parent.start_ns] = parent
+
+    @property
+    def has_dirty(self) -> bool:
+        """Whether closed or revised bars wait for a flush."""
+        return bool(self._dirty)
+
+    def take_rows(self, flush: int) -> list[BarRow]:
+        """The bars that closed or were revised since the last flush, oldest first.
+
+        *flush* numbers the flush that takes them; see :meth:`evict`.
+        """
+        rows = []
+        for window in sorted(self._dirty.values(), key=lambda w: (w.end_ns, w.start_ns, w.symbol)):
+            if window.dirty and window.trades:
+                window.rev += 1
+                window.dirty = False
+                window.flush = flush
+                rows.append(window.row())
+        self._dirty.clear()
+        return rows
+
+    def take_last_trades(self) -> list[Tick]:
+        """The newest trade of each symbol that traded since the last call."""
+        states = [state for state in self.symbols.values() if state.last_dirty]
+        for state in states:
+            state.last_dirty = False
+        return [state.last for state in states if state.last is not None]
+
+    def take_running(self) -> list[Bar]:
+        """The open bars that changed since the last call, with all three timeframes of each."""
+        bars: list[Bar] = []
+        parents: dict[WindowKey, Window] = {}
+        for (symbol, timeframe, start_ns), window in self._touched.items():
+            if timeframe is _MINUTE:
+                bars.append(window.bar(final=False))
+                for parent in self.symbols[symbol].parents(start_ns):
+                    parents[symbol, parent.timeframe, parent.start_ns] = parent
+            else:
+                parents[symbol, timeframe, start_ns] = window
+        self._touched.clear()
+        bars += [
+            self._running_parent(parent).bar(final=False)
+            for parent in parents.values()
+            if not parent.closed
+        ]
+        return bars
+
+    def evict(self, committed: int) -> None:
+        """Forget closed windows that are old and whose last flush, at most *committed*, is safe."""
+        limit_ns = self._watermark_ns - KEEP_CLOSED_NS
+        kept = []
+        for end_ns, window in self._closed:
+            state = self.symbols[window.symbol]
+            if end_ns > limit_ns or window.dirty or window.flush > committed:
+                kept.append((end_ns, window))
+            elif not self._is_parent_needed(state, window):
+                state.windows.pop((window.timeframe, window.start_ns), None)
+                if state.minute is window:
+                    state.minute = None
+            else:
+                kept.append((end_ns, window))
+        self._closed = kept
+
+    # -- checkpoint
+
+    def windows_to_keep(self) -> list[Window]:
+        """What a checkpoint holds: windows that are open, and the parents of open minutes."""
+        kept: dict[WindowKey, Window] = {}
+        for state in self.symbols.values():
+            for (timeframe, start_ns), window in state.windows.items():
+                if not window.closed:
+                    kept[state.symbol, timeframe, start_ns] = window
+                    if timeframe is _MINUTE:
+                        for parent in state.parents(start_ns):
+                            kept[state.symbol, parent.timeframe, parent.start_ns] = parent
+        return list(kept.values())
+
+    def restore(self, states: Iterable[SymbolState], windows: Iterable[Window]) -> None:
+        """Go on from a checkpoint; each of *windows* names the feeds whose watermark closes it."""
+        for state in states:
+            self.symbols[state.symbol] = state
+        for window in windows:
+            self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
+            if window.closed:
+                self._closed.append((window.end_ns, window))
+            elif window.trades:
+                self._touched[window.symbol, window.timeframe, window.start_ns] = window
+            for feed in window.feeds:
+                self._push(feed, window)
+
+    # -- inside
+
+    def _state(self, symbol: Symbol) -> SymbolState:
+        state = self.symbols.get(symbol)
+        if state is None:
+            state = SymbolState(symbol, TradeIds(self._keep_ids_ns))
+            self.symbols[symbol] = state
+        return state
+
+    def _minute(self, state: SymbolState, event_ns: int) -> Window | None:
+        """The 1-minute window of *event_ns*, or None when the database must be asked first."""
+        start_ns = _MINUTE.floor_ns(event_ns)
+        window = state.windows.get((_MINUTE, start_ns))
+        if window is None:
+            if state.newest_ns is None or start_ns <= state.newest_ns:
+                return None
+            if not self._with_parents(state, start_ns):
+                return None
+            window = Window(state.symbol, _MINUTE, start_ns)
+            state.windows[_MINUTE, start_ns] = window
+        self._adopt(state, window)
+        return window
+
+    def _with_parents(self, state: SymbolState, start_ns: int) -> bool:
+        """Make sure that the parents are in memory; False when they may be stored."""
+        for timeframe in _PARENTS:
+            parent_ns = timeframe.floor_ns(start_ns)
+            if (timeframe, parent_ns) not in state.windows:
+                if state.newest_ns is not None and parent_ns <= state.newest_ns:
+                    return False
+                state.windows[timeframe, parent_ns] = Window(state.symbol, timeframe, parent_ns)
+        return True
+
+    def _adopt(self, state: SymbolState, window: Window) -> None:
+        newest_ns = _BEFORE_TIME if state.newest_ns is None else state.newest_ns
+        if window.start_ns >= newest_ns:
+            state.newest_ns = window.start_ns
+            state.minute = window
+
+    def _is_new(
+        self, state: SymbolState, trade_id: int, event_ns: int, price: float, size: float
+    ) -> bool:
+        """Whether a tick with an id counts; what cannot be told is set aside."""
+        if event_ns < state.ids.floor_ns:
+            self.unverifiable.append(Tick(state.symbol, trade_id, price, size, event_ns))
+            return False
+        if state.ids.add(trade_id):
+            return True
+        self.duplicates += 1
+        return False
+
+    def _fold_marked(self, window: Window, tick: Deferred) -> None:
+        """Fold a tick that is late, or the first of its feed in this window."""
+        state = self.symbols[tick.symbol]
+        parents = state.parents(window.start_ns)
+        for waiting in (window, *parents):
+            self._register(tick.feed, waiting)
+        if not window.closed:
+            window.fold(tick.event_ns, tick.seq, tick.price, tick.size)
+            return
+        self.late += 1
+        for revised in (window, *parents):  # an open parent holds its closed minutes already
+            revised.fold(tick.event_ns, tick.seq, tick.price, tick.size)
+            key = (tick.symbol, revised.timeframe, revised.start_ns)
+            (self._dirty if revised.closed else self._touched)[key] = revised
+
+    def _register(self, feed: str, window: Window) -> None:
+        """Let *feed*'s watermark close *window*, too."""
+        window.feed = feed
+        if feed not in window.feeds:
+            window.feeds += (feed,)
+            self._push(feed, window)
+
+    def _push(self, feed: str, window: Window) -> None:
+        if not window.closed:
+            key = (window.end_ns, window.timeframe.minutes, window.symbol, window.start_ns)
+            heappush(self._due.setdefault(feed, []), key)
+
+    def _note_last(self, states: list[SymbolState], indexes: list[int], block: Block) -> None:
+        """Keep each symbol's newest trade of the block."""
+        newest = dict(zip(indexes, range(len(indexes)), strict=True))
+        for index, at in newest.items():
+            state, last = states[index], states[index].last
+            key = (int(block.event_ns[at]), int(block.seq[at]))
+            if last is None or key >= (last.event_ns, last.seq):
+                state.last = Tick(
+                    state.symbol,
+                    int(block.trade_id[at]),
+                    float(block.price[at]),
+                    float(block.size[at]),
+                    key[0],
+                    Side(int(block.side[at])),
+                    key[1],
+                )
+                state.last_dirty = True
+
+    def _note_touched(self, states: Iterable[SymbolState]) -> None:
+        for state in states:
+            for (timeframe, start_ns), window in state.windows.items():
+                if timeframe is _MINUTE and window.touched and not window.closed:
+                    window.touched = False
+                    self._touched[state.symbol, timeframe, start_ns] = window
+
+    def _running_parent(self, parent: Window) -> Window:
+        running = parent.copy()
+        for (timeframe, start_ns), window in self.symbols[parent.symbol].windows.items():
+            if (
+                timeframe is _MINUTE
+                and not window.closed
+                and parent.start_ns <= start_ns < parent.end_ns
+            ):
+                running.merge(window)
+        return running
+
+    def _is_parent_needed(self, state: SymbolState, window: Window) -> bool:
+        """A parent stays while one of its minutes is in memory: a late tick revises both."""
+        return window.timeframe is not _MINUTE and any(
+            timeframe is _MINUTE and window.start_ns <= start_ns < window.end_ns
+            for timeframe, start_ns in state.windows
+        )
