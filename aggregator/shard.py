@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
 from core.market.block import Block
@@ -122,7 +124,7 @@ class ShardCore:
                 self._fold_marked(window, Deferred(feed, state.symbol, event_ns, seq, price, size))
             else:
                 window.fold(event_ns, seq, price, size)
-        self._note_last(states, indexes, block)
+        self._note_last(states, block)
         self._note_touched(states)
 
     def wanted(self) -> Wanted | None:
@@ -358,9 +360,10 @@ class ShardCore:
             key = (window.end_ns, window.timeframe.minutes, window.symbol, window.start_ns)
             heappush(self._due.setdefault(feed, []), key)
 
-    def _note_last(self, states: list[SymbolState], indexes: list[int], block: Block) -> None:
+    def _note_last(self, states: list[SymbolState], block: Block) -> None:
         """Keep each symbol's newest trade of the block."""
-        newest = dict(zip(indexes, range(len(indexes)), strict=True))
+        order = np.lexsort((block.seq, block.event_ns))  # stable: arrival decides the rest
+        newest = dict(zip(block.symbol_index[order].tolist(), order.tolist(), strict=True))
         for index, at in newest.items():
             state, last = states[index], states[index].last
             key = (int(block.event_ns[at]), int(block.seq[at]))
