@@ -1,0 +1,127 @@
+"""Admission: which ticks may enter a bar, judged by feed time. Pure."""
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Tick
+from core.market.trade_ids import TradeIds
+from ingest.feed_clock import NEVER, ClockKind, FeedClock
+
+EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
+
+
+class Reason(enum.StrEnum):
+    """Why a tick was kept out; the value is the metric's label."""
+
+    NOT_FINITE = "not_finite"
+    PRICE = "price_not_positive"
+    SIZE = "size_not_positive"
+    ANCIENT = "before_1990"
+    FUTURE = "future"
+    LATE = "late"
+    UNVERIFIABLE = "unverifiable"
+    ILL_FORMED = "ill_formed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionLimits:
+    """All in nanoseconds of feed time."""
+
+    max_future_ns: int = 5 * 10**9
+    max_lateness_ns: int = 24 * 3_600 * 10**9
+    dedup_horizon_ns: int = 3_600 * 10**9
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a batch: ``admitted`` in order, the others with their reason."""
+
+    admitted: list[Tick]
+    refused: list[tuple[Tick, Reason]] = field(default_factory=list)
+    duplicates: int = 0
+
+
+class Admission:
+    """Judges the ticks of one feed. Owned by the feed's task.
+
+    Known ids: one :class:`TradeIds` per symbol, each bounded; the number of symbols is bounded
+    by what the feed subscribes to (a replay: by its file).
+    """
+
+    def __init__(self, clock: FeedClock, limits: AdmissionLimits) -> None:
+        self._clock, self._limits = clock, limits
+        self._ids: dict[Symbol, TradeIds] = {}
+
+    def judge(self, ticks: Sequence[Tick], *, monotonic_ns: int, wall_ns: int) -> Verdict:
+        """Judge a batch that arrived together, in order, and move the feed clock.
+
+        Args:
+            ticks: as parsed; any price, size, time and id.
+            monotonic_ns: when they arrived.
+            wall_ns: the wall clock then, looked at for a first tick only (and for polled ones).
+        """
+        verdict = Verdict([])
+        admit = verdict.admitted.append
+        for tick in ticks:
+            reason = self._refusal(tick, monotonic_ns, wall_ns)
+            if reason is None and tick.trade_id != NO_ID:
+                ids = self._known_ids(tick.symbol)
+                if tick.event_ns <= ids.floor_ns + self._limits.max_future_ns:
+                    reason = Reason.UNVERIFIABLE  # its id may be among the forgotten ones
+                elif not ids.add(tick.trade_id):
+                    verdict.duplicates += 1
+                    continue
+            if reason is None:
+                admit(tick)
+            else:
+                verdict.refused.append((tick, reason))
+        return verdict
+
+    def _refusal(self, tick: Tick, monotonic_ns: int, wall_ns: int) -> Reason | None:
+        """The reason to keep *tick* out, or None; a tick that passes moves the clock."""
+        event_ns, clock = tick.event_ns, self._clock
+        if not (0 < tick.price < math.inf and 0 < tick.size < math.inf) or event_ns < EARLIEST_NS:
+            return _value_fault(tick)
+        feed_ns = clock.now_ns(monotonic_ns)
+        if event_ns <= feed_ns:  # not ahead: only lateness can be wrong
+            reason = self._lateness(tick, feed_ns - event_ns)
+        else:
+            reason = self._earliness(event_ns, feed_ns, wall_ns)
+        if reason is None and (event_ns > clock.newest_ns or clock.unanchored):
+            clock.advance(event_ns, monotonic_ns)
+        return reason
+
+    def _lateness(self, tick: Tick, behind_ns: int) -> Reason | None:
+        if behind_ns <= self._limits.dedup_horizon_ns and behind_ns <= self._limits.max_lateness_ns:
+            return None
+        if behind_ns > self._limits.max_lateness_ns:
+            return Reason.LATE
+        return None if tick.trade_id == NO_ID else Reason.UNVERIFIABLE
+
+    def _earliness(self, event_ns: int, feed_ns: int, wall_ns: int) -> Reason | None:
+        clock = self._clock
+        if clock.kind is ClockKind.REPLAY:
+            return None
+        by_wall = clock.kind is ClockKind.PULLED or clock.unanchored or feed_ns == NEVER
+        known_ns = wall_ns if by_wall else feed_ns
+        return Reason.FUTURE if event_ns - known_ns > self._limits.max_future_ns else None
+
+    def _known_ids(self, symbol: Symbol) -> TradeIds:
+        ids = self._ids.get(symbol)
+        if ids is None:
+            keep_ns = self._limits.dedup_horizon_ns + self._limits.max_future_ns
+            ids = self._ids[symbol] = TradeIds(keep_ns)
+        ids.advance(self._clock.newest_ns)
+        return ids
+
+
+def _value_fault(tick: Tick) -> Reason:
+    if not (math.isfinite(tick.price) and math.isfinite(tick.size)):
+        return Reason.NOT_FINITE
+    if tick.price <= 0:
+        return Reason.PRICE
+    return Reason.SIZE if tick.size <= 0 else Reason.ANCIENT

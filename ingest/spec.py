@@ -1,0 +1,353 @@
+"""Feed specs: what to connect to, on one line.
+
+Grammar::
+
+    SPEC    = FEED [ ":" SOURCE ] [ "?" OPTION *( "&" OPTION ) ]
+    OPTION  = name "=" value          ; %XX in a value is decoded: write %26 for "&"
+
+============  =============================  =====================================================
+feed          source                         options
+============  =============================  =====================================================
+``coinbase``  products: ``BTC-USD,ETH-USD``  ``url`` ``rest_url`` ``silence``
+``binance``   symbols: ``BTCUSDT``           ``url`` ``rest_url`` ``silence``
+``kraken``    pairs: ``BTC/USD``             ``url`` ``rest_url`` ``silence``
+``sim``       none                           ``symbols`` ``rate`` ``seed``
+``replay``    a file's path                  ``speed`` ``venue`` ``start``
+``poll``      an http(s) URL                 ``symbols`` ``venue`` ``every`` ``items`` ``symbol``
+                                             ``price`` ``size`` ``time`` ``unit`` ``id``
+============  =============================  =====================================================
+
+The options begin at the first ``?``; for ``replay`` and ``poll`` at the last one, because a path
+or URL may hold others. Nothing may be named twice. `docs/feeds.md` explains every option.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from core.market.errors import SymbolError
+from core.market.symbol import make_symbol
+from ingest.errors import SpecError
+from ingest.times import UNITS
+
+VENUES: Final = ("coinbase", "binance", "kraken")
+FEEDS: Final = (*VENUES, "sim", "replay", "poll")
+MAX_RATE: Final = 200_000  # ticks/s: what one ingest process is built for
+MAX_SIM_SYMBOLS: Final = 10_000
+
+
+class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A live venue. ``symbols`` as the venue writes them; ``silence_s`` None: the default."""
+
+    symbols: tuple[str, ...]
+    url: str | None = None
+    rest_url: str | None = None
+    silence_s: float | None = None
+
+
+class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The simulated market; ``rate`` in ticks/s over all symbols."""
+
+    symbols: int = 50
+    rate: float = 1_000.0
+    seed: int = 1
+
+
+class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of trades. ``speed`` None: as fast as the readers keep up."""
+
+    path: str
+    speed: float | None = 1.0
+    venue: str = "REPLAY"
+    start: Literal["subscribed"] | float = 0.0
+
+
+class PollOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP endpoint that answers JSON; the paths are explained in `docs/feeds.md`."""
+
+    url: str
+    price: str
+    symbols: tuple[str, ...] = ()
+    venue: str = "POLL"
+    every_s: float = 1.0
+    items: str = ""
+    symbol: str = ""
+    size: str = ""
+    time: str = ""
+    unit: str = "ms"
+    id: str = ""
+
+
+Options: TypeAlias = VenueOptions | SimOptions | ReplayOptions | PollOptions
+
+
+class FeedSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One parsed feed spec. ``text`` is what the user wrote."""
+
+    text: str
+    feed: str
+    options: Options
+
+    @property
+    def has_end(self) -> bool:
+        """Does this feed ever end by itself? Only a replay does."""
+        return isinstance(self.options, ReplayOptions)
+
+    @property
+    def name(self) -> str:
+        """The stream name's base; :func:`name_feeds` makes it unique."""
+        match self.options:
+            case ReplayOptions(venue=venue):
+                return f"replay-{venue}"
+            case PollOptions(url=url):
+                return f"poll-{_host(url)}"
+        return self.feed
+
+    @property
+    def venue(self) -> str:
+        """The part of the symbols before the colon."""
+        match self.options:
+            case ReplayOptions(venue=venue) | PollOptions(venue=venue):
+                return venue
+        return self.feed.upper()
+
+    @classmethod
+    def parse(cls, text: str) -> "FeedSpec":
+        """Read one spec (grammar: this module's docstring).
+
+        Raises:
+            SpecError: names the part, what was given and what is accepted.
+        """
+        feed, _, rest = text.strip().partition(":")
+        feed = feed.lower()
+        if "?" in feed:  # "sim?rate=1", without the colon
+            feed, _, query = feed.partition("?")
+            rest = "?" + text.strip()[len(feed) + 1 :]
+        if feed not in FEEDS:
+            raise SpecError(text, "the feed", feed, ", ".join(FEEDS))
+        cut = rest.rpartition if feed in ("replay", "poll") else rest.partition
+        source, mark, query = cut("?")
+        if not mark:
+            source, query = rest, ""
+        read = _Options(text, query)
+        options = _venue(read, feed, source) if feed in VENUES else _OTHERS[feed](read, source)
+        read.refuse_the_rest()
+        return cls(text=text, feed=feed, options=options)
+
+
+def name_feeds(specs: Sequence[FeedSpec]) -> list[str]:
+    """A stream name for each of *specs*: the second feed of a name gets ``-2``, by order."""
+    taken: dict[str, int] = {}
+    names = []
+    for spec in specs:
+        taken[spec.name] = count = taken.get(spec.name, 0) + 1
+        names.append(spec.name if count == 1 else f"{spec.name}-{count}")
+    return names
+
+
+class _Options:
+    """The ``name=value`` pairs of a spec; each is taken once, what is left is refused."""
+
+    def __init__(self, spec: str, query: str) -> None:
+        self.spec = spec
+        self._values: dict[str, str] = {}
+        self._known: list[str] = []
+        for pair in filter(None, query.split("&")):
+            name, equals, value = pair.partition("=")
+            if not equals:
+                raise SpecError(spec, "an option", pair, "name=value")
+            if name in self._values:
+                raise SpecError(spec, f"option {name}", "given twice", "once")
+            self._values[name] = unquote(value)
+
+    def take(self, name: str, read: Callable[[str], Any], default: Any, accepted: str) -> Any:
+        """The value of option *name* read by *read* (which raises ValueError), or *default*."""
+        self._known.append(name)
+        value = self._values.pop(name, None)
+        if value is None:
+            return default
+        try:
+            return read(value)
+        except ValueError as exc:
+            raise SpecError(self.spec, f"option {name}", value, accepted) from exc
+
+    def refuse_the_rest(self) -> None:
+        for name in self._values:
+            raise SpecError(self.spec, "an option", name, ", ".join(self._known))
+
+
+def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
+    shape, example, separator = _TICKERS[feed]
+    symbols = [_respell(part, separator) for part in source.split(",") if part.strip()]
+    for symbol in symbols:
+        if not re.fullmatch(shape, symbol):
+            raise SpecError(read.spec, "a symbol", symbol, f"names such as {example}")
+    _refuse_repeats(read.spec, symbols)
+    if not symbols:
+        raise SpecError(read.spec, "the list of symbols", source, f"at least one, as {example}")
+    return VenueOptions(
+        symbols=tuple(symbols),
+        url=read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address"),
+        rest_url=read.take("rest_url", _url("http", "https"), None, "an http(s):// address"),
+        silence_s=read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds"),
+    )
+
+
+def _sim(read: _Options, source: str) -> SimOptions:
+    if source:
+        raise SpecError(read.spec, "the source", source, "nothing: sim:?symbols=50&rate=1000")
+    return SimOptions(
+        symbols=read.take("symbols", _whole(1, MAX_SIM_SYMBOLS), 50, f"1 to {MAX_SIM_SYMBOLS}"),
+        rate=read.take("rate", _number(0, MAX_RATE), 1_000.0, f"0 to {MAX_RATE} ticks/s"),
+        seed=read.take("seed", _whole(0, 2**63 - 1), 1, "0 to 2^63 - 1"),
+    )
+
+
+def _replay(read: _Options, source: str) -> ReplayOptions:
+    if not source:
+        raise SpecError(read.spec, "the path", source, "a CSV file, plain or gzip")
+    return ReplayOptions(
+        path=source,
+        speed=read.take("speed", _speed, 1.0, "max, or a factor above 0, such as 1 or 60"),
+        venue=read.take("venue", _venue_name, "REPLAY", "a letter, then letters, digits and _"),
+        start=read.take("start", _start, 0.0, "subscribed, or seconds from 0 to 86400"),
+    )
+
+
+def _poll(read: _Options, source: str) -> PollOptions:
+    source = _checked(read.spec, "the URL", source, _url("http", "https"), "http(s)://HOST/…")
+    options = PollOptions(
+        url=source,
+        symbols=read.take("symbols", _names, (), "names separated by commas"),
+        venue=read.take("venue", _venue_name, "POLL", "a letter, then letters, digits and _"),
+        every_s=read.take("every", _number(0.05, 86_400), 1.0, "0.05 to 86400 seconds"),
+        items=read.take("items", _path, "", "a path such as data.trades"),
+        symbol=read.take("symbol", _path, "", "a path such as s"),
+        price=read.take("price", _path, "", "a path such as p"),
+        size=read.take("size", _path, "", "a path such as q"),
+        time=read.take("time", _path, "", "a path such as T"),
+        unit=read.take("unit", _unit, "ms", "s, ms, us, ns, rfc3339"),
+        id=read.take("id", _path, "", "a path such as id"),
+    )
+    _refuse_repeats(read.spec, options.symbols)
+    if not options.price:
+        raise SpecError(read.spec, "option price", "", "the path to the price, such as price=p")
+    if "{symbol}" in source and not options.symbols:
+        raise SpecError(read.spec, "option symbols", "", "the names to put for {symbol}")
+    if "{symbol}" not in source and not options.symbol and len(options.symbols) != 1:
+        accepted = "symbol=PATH, or {symbol} in the URL, or exactly one name in symbols="
+        raise SpecError(read.spec, "option symbol", "", accepted)
+    return options
+
+
+_OTHERS: Final[Mapping[str, Callable[[_Options, str], Options]]] = {
+    "sim": _sim,
+    "replay": _replay,
+    "poll": _poll,
+}
+# feed -> shape of a name after respelling, an example, what stands between base and quote
+_TICKERS: Final = {
+    "coinbase": (r"[A-Z0-9]{1,16}-[A-Z0-9]{1,16}", "BTC-USD", "-"),
+    "binance": (r"[A-Z0-9]{2,30}", "BTCUSDT", ""),
+    "kraken": (r"[A-Z0-9.]{1,16}/[A-Z0-9.]{1,16}", "BTC/USD", "/"),
+}
+
+
+def _respell(name: str, separator: str) -> str:
+    return re.sub("[/-]", separator, name.strip().upper()) if separator else name.strip().upper()
+
+
+def _refuse_repeats(spec: str, names: Sequence[str]) -> None:
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise SpecError(spec, "a symbol", f"{name} twice", "each symbol once")
+
+
+def _checked(spec: str, part: str, given: str, read: Callable[[str], str], accepted: str) -> str:
+    try:
+        return read(given)
+    except ValueError as exc:
+        raise SpecError(spec, part, given, accepted) from exc
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:  # also refuses NaN
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    return read
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        parts = urlsplit(text)  # raises ValueError on an ill-formed IPv6 address or port
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _host(url: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", urlsplit(url).netloc.rpartition("@")[2])
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _start(text: str) -> Literal["subscribed"] | float:
+    return "subscribed" if text == "subscribed" else _number(0, 86_400)(text)
+
+
+def _venue_name(text: str) -> str:
+    try:
+        return make_symbol(text, "X").partition(":")[0]
+    except SymbolError as exc:
+        raise ValueError(text) from exc
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        _ = _ticker(name)
+    return names
+
+
+def _ticker(text: str) -> str:
+    try:
+        return make_symbol("X", text)
+    except SymbolError as exc:
+        raise ValueError(text) from exc
+
+
+def _path(text: str) -> str:
+    if not re.fullmatch(r"[^.]+(\.[^.]+)*", text):
+        raise ValueError(text)
+    return text
+
+
+def _unit(text: str) -> str:
+    if text not in (*UNITS, "rfc3339"):
+        raise ValueError(text)
+    return text
