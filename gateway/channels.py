@@ -1,0 +1,81 @@
+"""The channels of the stream endpoint, and which message type each one carries. Pure."""
+
+import enum
+from typing import Final
+
+from core.market.bar import Bar
+from core.market.timeframe import Timeframe
+
+
+class Codec(enum.Enum):
+    """How a session's messages are written; the value is the WebSocket opcode of its frames."""
+
+    JSON = 1
+    MSGPACK = 2
+
+
+class Channel(enum.StrEnum):
+    """What a client subscribes to; the value is the key in `subscribe`. Order: as in replies."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BARS = "bars"
+    UPDATED_BARS = "updatedBars"
+    RUNNING_BARS = "runningBars"
+    BARS_5 = "bars5Min"
+    UPDATED_BARS_5 = "updatedBars5Min"
+    RUNNING_BARS_5 = "runningBars5Min"
+    BARS_15 = "bars15Min"
+    UPDATED_BARS_15 = "updatedBars15Min"
+    RUNNING_BARS_15 = "runningBars15Min"
+
+
+CHANNELS: Final = tuple(Channel)
+WILDCARD: Final = "*"
+
+_CLOSED: Final = {
+    Timeframe.MIN_1: Channel.BARS,
+    Timeframe.MIN_5: Channel.BARS_5,
+    Timeframe.MIN_15: Channel.BARS_15,
+}
+_UPDATED: Final = {
+    Timeframe.MIN_1: Channel.UPDATED_BARS,
+    Timeframe.MIN_5: Channel.UPDATED_BARS_5,
+    Timeframe.MIN_15: Channel.UPDATED_BARS_15,
+}
+_RUNNING: Final = {
+    Timeframe.MIN_1: Channel.RUNNING_BARS,
+    Timeframe.MIN_5: Channel.RUNNING_BARS_5,
+    Timeframe.MIN_15: Channel.RUNNING_BARS_15,
+}
+
+TYPES: Final = {
+    Channel.TRADES: "t",
+    Channel.QUOTES: "q",
+    **dict.fromkeys(_CLOSED.values(), "b"),
+    **dict.fromkeys(_UPDATED.values(), "u"),
+    **dict.fromkeys(_RUNNING.values(), "r"),
+}
+"""The `T` of a channel's messages."""
+
+CONFLATED: Final = frozenset(_RUNNING.values())
+"""Channels of which a batch holds the newest message per symbol only."""
+
+TIMEFRAMES_OF: Final = {
+    channel: timeframe
+    for by_timeframe in (_CLOSED, _UPDATED, _RUNNING)
+    for timeframe, channel in by_timeframe.items()
+}
+"""The timeframe of each channel of bars."""
+
+
+def running_channel(timeframe: Timeframe) -> Channel:
+    """The channel of running bars of *timeframe*."""
+    return _RUNNING[timeframe]
+
+
+def channel_of(bar: Bar) -> Channel:
+    """Running bars, first publications and revisions each have their channel."""
+    if not bar.final:
+        return _RUNNING[bar.timeframe]
+    return _UPDATED[bar.timeframe] if bar.rev else _CLOSED[bar.timeframe]

@@ -1,0 +1,164 @@
+"""Market messages as bytes: JSON and msgpack items, control messages. Pure.
+
+An item is ``head + prefix + body``. The prefix holds `T` and the client's spelling of the symbol
+and is made once per subscription; head and body are the same for every spelling and are made
+once per message and codec.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from core.market.bar import Bar
+from core.market.tick import NO_ID, Side
+from core.market.timeframe import SECOND_NS, Timeframe
+from gateway.channels import Codec
+from gateway.market import Row
+
+Tail = tuple[bytes, bytes]
+"""Head and body of an item: what every spelling of its symbol shares."""
+
+_TAKER_SIDES: Final = {Side.BUY.value: "B", Side.SELL.value: "S"}
+_MAX_SECOND_32: Final = 2**32
+_TIMESTAMP_EXT: Final = -1
+_TRADE: Final = struct.Struct(">3sd3sd4sQ")  # p, s, t: names and values in turn
+_TRADE_ID: Final = struct.Struct(">3sq")
+_SIDE_MSGPACK: Final = {
+    side: b"\xa3tks" + msgspec.msgpack.encode(name) for side, name in _TAKER_SIDES.items()
+}
+_SIDE_JSON: Final = {side: f',"tks":"{name}"}}' for side, name in _TAKER_SIDES.items()}
+
+
+def rfc3339(time_ns: int) -> str:
+    """UTC as the published protocol writes it: no fraction, or 3, 6 or 9 digits as needed."""
+    second, fraction_ns = divmod(time_ns, SECOND_NS)
+    return _second(second) + _fraction(fraction_ns)
+
+
+def timestamp(time_ns: int) -> bytes:
+    """The payload of a msgpack timestamp (extension type -1) in its shortest form.
+
+    Source: MessagePack specification, "Timestamp extension type".
+    """
+    second, fraction_ns = divmod(time_ns, SECOND_NS)
+    if 0 <= second < _MAX_SECOND_32:
+        if not fraction_ns:
+            return struct.pack(">I", second)
+        return struct.pack(">Q", fraction_ns << 34 | second)
+    return struct.pack(">Iq", fraction_ns, second)
+
+
+def control(message: Mapping[str, Any], codec: Codec) -> bytes:
+    """A control message, alone in an array of one."""
+    if codec is Codec.JSON:
+        return msgspec.json.encode([message])
+    return msgspec.msgpack.encode([message])
+
+
+def prefix(kind: str, spelling: str, codec: Codec) -> bytes:
+    """`T` and `S` of an item; *kind* is the message type, such as ``t``."""
+    if codec is Codec.JSON:
+        return f'"T":"{kind}","S":'.encode() + msgspec.json.encode(spelling) + b","
+    return b"".join(map(msgspec.msgpack.encode, ("T", kind, "S", spelling)))
+
+
+def trade_tails(rows: Iterable[Row], codec: Codec) -> list[Tail]:
+    """Tails of trades (`T` is ``t``): p, s, t, i (left out without an id), tks (if known)."""
+    return _trades_json(rows) if codec is Codec.JSON else _trades_msgpack(rows)
+
+
+def bar_tail(bar: Bar, codec: Codec) -> Tail:
+    """Tail of a bar (`T` is ``b``, ``u`` or ``r``).
+
+    o, h, l, c, v, t, n, vw; then `tf` for all but 1-minute ``b`` and ``u``; `rev` where > 0,
+    `final` where false, `gap` where true.
+    """
+    fields = _bar_fields(bar)
+    if codec is Codec.JSON:
+        return b"{", msgspec.json.encode({**fields, "t": rfc3339(bar.start_ns)})[1:]
+    ext = msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(bar.start_ns))
+    body = msgspec.msgpack.encode({**fields, "t": ext})
+    return bytes((body[0] + 2,)), body[1:]  # a fixmap: two more fields come in the prefix
+
+
+def items(prefix: bytes, tails: Sequence[Tail]) -> list[bytes]:
+    """The finished items of one spelling."""
+    return [head + prefix + body for head, body in tails]
+
+
+def bar_tails(bars: Iterable[Bar], codec: Codec) -> list[Tail]:
+    """:func:`bar_tail` of each."""
+    return [bar_tail(bar, codec) for bar in bars]
+
+
+def _bar_fields(bar: Bar) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "o": bar.open,
+        "h": bar.high,
+        "l": bar.low,
+        "c": bar.close,
+        "v": bar.volume,
+        "t": None,
+        "n": bar.trades,
+        "vw": bar.vwap,
+    }
+    if bar.timeframe is not Timeframe.MIN_1 or not bar.final:
+        fields["tf"] = bar.timeframe.value
+    if bar.rev:
+        fields["rev"] = bar.rev
+    if not bar.final:
+        fields["final"] = False
+    if bar.gap:
+        fields["gap"] = True
+    return fields
+
+
+def _trades_json(rows: Iterable[Row]) -> list[Tail]:
+    tails: list[Tail] = []
+    last_second, text = -1, ""
+    for _, event_ns, _, trade_id, price, size, side in rows:
+        second, fraction_ns = divmod(event_ns, SECOND_NS)
+        if second != last_second:  # trades come in bursts: most share their second
+            last_second, text = second, _second(second)
+        fraction = _fraction(fraction_ns)
+        ident = "" if trade_id == NO_ID else f',"i":{trade_id}'
+        body = (
+            f'"p":{price!r},"s":{size!r},"t":"{text}{fraction}"{ident}{_SIDE_JSON.get(side, "}")}'
+        )
+        tails.append((b"{", body.encode()))
+    return tails
+
+
+def _trades_msgpack(rows: Iterable[Row]) -> list[Tail]:
+    tails: list[Tail] = []
+    for _, event_ns, _, trade_id, price, size, side in rows:
+        second, fraction_ns = divmod(event_ns, SECOND_NS)
+        time = fraction_ns << 34 | second  # event times are after 1990 and before 2514
+        body = _TRADE.pack(b"\xa1p\xcb", price, b"\xa1s\xcb", size, b"\xa1t\xd7\xff", time)
+        fields = 5
+        if trade_id != NO_ID:
+            body += _TRADE_ID.pack(b"\xa1i\xd3", trade_id)
+            fields += 1
+        taker = _SIDE_MSGPACK.get(side)
+        if taker is not None:
+            body += taker
+            fields += 1
+        tails.append((bytes((0x80 | fields,)), body))
+    return tails
+
+
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+
+
+def _fraction(fraction_ns: int) -> str:
+    if not fraction_ns:
+        return "Z"
+    if fraction_ns % 1_000:
+        return f".{fraction_ns:09d}Z"
+    if fraction_ns % 1_000_000:
+        return f".{fraction_ns // 1_000:06d}Z"
+    return f".{fraction_ns // 1_000_000:03d}Z"

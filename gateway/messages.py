@@ -1,0 +1,203 @@
+"""What clients say: JSON or msgpack messages in, typed requests or published errors out. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from core.market.errors import TickgateError
+from gateway.channels import CHANNELS, Channel
+
+Name = tuple[Channel, str]
+"""One subscription: the channel, and the symbol as the client spells it (or ``*``)."""
+
+INVALID_SYNTAX: Final = 400
+NOT_AUTHENTICATED: Final = 401
+AUTH_FAILED: Final = 402
+ALREADY_AUTHENTICATED: Final = 403
+AUTH_TIMEOUT: Final = 404
+SYMBOL_LIMIT: Final = 405
+CONNECTION_LIMIT: Final = 406
+SLOW_CLIENT: Final = 407
+NOT_ON_THIS_FEED: Final = 410
+INTERNAL: Final = 500
+
+_ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
+_CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
+_ELSEWHERE: Final = (  # channels of the published protocol that this endpoint has not
+    *("orderbooks", "dailyBars", "statuses", "lulds", "imbalances"),
+    *("corrections", "cancelErrors", "news", "pricing"),
+)
+_SHORTHAND: Final = (Channel.TRADES, Channel.BARS)
+_MAX_SHOWN: Final = 60  # characters of what was given that an error repeats
+_MAX_INTERVAL_MS: Final = 5_000
+
+
+class RequestError(TickgateError):
+    """A request that is refused: the published code, what was given and what is accepted."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code, self.reason = code, reason
+        super().__init__(code, reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Auth(msgspec.Struct, frozen=True):
+    """``{"action":"auth"}``."""
+
+    key: str
+    secret: str
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """``{"action":"subscribe"}``: names in the order given, each once."""
+
+    names: tuple[Name, ...]
+    snapshot: bool = False
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    """``{"action":"unsubscribe"}``."""
+
+    names: tuple[Name, ...]
+
+
+Request = Auth | Subscribe | Unsubscribe
+
+
+def decode_request(payload: bytes, *, binary: bool) -> Request:
+    """Read one client message: JSON text, or msgpack where the frame was binary.
+
+    A binary frame that starts with ``{`` is read as JSON, which no msgpack map starts with.
+
+    Raises:
+        RequestError: the message cannot be read or asks for what is not offered.
+    """
+    fields = _fields(payload, msgpack=binary and not payload.startswith(b"{"))
+    action = fields.get("action")
+    if action == "auth":
+        return _auth(fields)
+    if action == "subscribe":
+        return _subscribe(fields)
+    if action == "unsubscribe":
+        return Unsubscribe(tuple(dict.fromkeys(_names(fields))))
+    raise _refused("action", action, f"one of {', '.join(_ACTIONS)}")
+
+
+def _fields(payload: bytes, *, msgpack: bool) -> dict[str, Any]:
+    form = "msgpack" if msgpack else "JSON"
+    try:
+        decoded = msgspec.msgpack.decode(payload) if msgpack else msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as exc:
+        reason = str(exc)[:_MAX_SHOWN]
+        raise RequestError(
+            INVALID_SYNTAX, f"message is no readable {form}: {reason}; expected an object"
+        ) from exc
+    if not isinstance(decoded, dict):
+        raise _refused("message", decoded, f"a {form} object with an action")
+    for key in decoded:
+        if not isinstance(key, str):
+            raise _refused("key", key, "text")
+    return decoded
+
+
+def _auth(fields: Mapping[str, Any]) -> Auth:
+    values = [fields.get(name) for name in ("key", "secret")]
+    for name, value in zip(("key", "secret"), values, strict=True):
+        if not (value is None or isinstance(value, str)):
+            raise RequestError(INVALID_SYNTAX, f"{name}: expected text, was {_type(value)}")
+    return Auth(*(value or "" for value in values))
+
+
+def _subscribe(fields: Mapping[str, Any]) -> Subscribe:
+    snapshot = fields.get("snapshot")
+    if not (snapshot is None or isinstance(snapshot, bool)):
+        raise _refused("snapshot", snapshot, "true or false")
+    _check_options(fields)
+    return Subscribe(tuple(dict.fromkeys(_names(fields))), snapshot=bool(snapshot))
+
+
+def _check_options(fields: Mapping[str, Any]) -> None:
+    mode = fields.get("mode")
+    if mode == "latest":
+        raise _later("mode", mode, '"all"')
+    if mode not in (None, "all"):
+        raise _refused("mode", mode, '"all"')
+    interval_ms = fields.get("interval_ms")
+    if interval_ms is not None and (type(interval_ms) is not int or interval_ms != 100):
+        if type(interval_ms) is int and 0 <= interval_ms <= _MAX_INTERVAL_MS:
+            raise _later("interval_ms", interval_ms, "100")
+        raise _refused("interval_ms", interval_ms, "100")
+    cursor = fields.get("cursor")
+    if cursor is True:
+        raise _later("cursor", "true", "false")
+    if cursor not in (None, False):
+        raise _refused("cursor", cursor, "false")
+    if not _is_empty(fields.get("resume")):
+        raise _later("resume", fields.get("resume"), "null")
+
+
+def _names(fields: Mapping[str, Any]) -> list[Name]:
+    names: list[Name] = []
+    for key, value in fields.items():
+        channel = _CHANNELS.get(key)
+        if channel is not None:
+            names += [(channel, symbol) for symbol in _symbols(key, value)]
+        elif key == "symbols":
+            names += [(each, symbol) for symbol in _symbols(key, value) for each in _SHORTHAND]
+        elif key not in _OPTIONS and not _is_empty(value):
+            raise _unknown_channel(key)
+    return names
+
+
+_OPTIONS: Final = frozenset(("action", "snapshot", "mode", "interval_ms", "cursor", "resume"))
+
+
+def _symbols(key: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _refused(key, value, "a list of symbols")
+    for symbol in value:
+        if not isinstance(symbol, str):
+            raise _refused(key, symbol, "symbols as text, such as BTC/USD, or *")
+    return value
+
+
+def _unknown_channel(key: str) -> RequestError:
+    accepted = ", ".join(_CHANNELS)
+    if key in _ELSEWHERE:
+        return RequestError(
+            NOT_ON_THIS_FEED, f"channel {key} is not on this endpoint; it has {accepted}"
+        )
+    return RequestError(
+        INVALID_SYNTAX, f"unknown channel {_shown(key)}: expected one of {accepted}, or symbols"
+    )
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (list, dict, str)) and not value)
+
+
+def _refused(name: str, value: Any, accepted: str) -> RequestError:
+    return RequestError(INVALID_SYNTAX, f"{name}: expected {accepted}, was {_shown(value)}")
+
+
+def _later(name: str, value: Any, accepted: str) -> RequestError:
+    return RequestError(
+        INVALID_SYNTAX, f"{name} {_shown(value)} is not offered yet; leave it out or use {accepted}"
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return _type(value)
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _type(value: Any) -> str:
+    name = type(value).__name__
+    return {"list": "a list", "dict": "an object", "str": "text"}.get(name, name)

@@ -1,0 +1,53 @@
+"""What a client gets first that asks for a snapshot: last trades and running bars. Pure."""
+
+from collections.abc import Iterable
+
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+from gateway import encode
+from gateway.channels import TIMEFRAMES_OF, TYPES, WILDCARD, Channel, Codec, running_channel
+from gateway.frames import Fragment
+from gateway.market import MarketState
+from gateway.routes import Variant
+
+
+def snapshot_fragments(
+    market: MarketState, variants: Iterable[Variant], codec: Codec
+) -> list[Fragment]:
+    """The newest values of *variants*, each spelling's once: trades, and bars as running bars."""
+    trades: dict[tuple[str, Symbol], None] = {}
+    bars: dict[tuple[str, Symbol, Timeframe], None] = {}
+    for variant in variants:
+        for spelling, symbol in _named(market, variant):
+            if variant.channel is Channel.TRADES:
+                trades[spelling, symbol] = None
+            elif variant.channel in TIMEFRAMES_OF:
+                bars[spelling, symbol, TIMEFRAMES_OF[variant.channel]] = None
+    found = [_trade(market, *key, codec) for key in trades]
+    found += [_running_bar(market, *key, codec) for key in bars]
+    return [fragment for fragment in found if fragment is not None]
+
+
+def _named(market: MarketState, variant: Variant) -> list[tuple[str, Symbol]]:
+    if variant.spelling == WILDCARD:
+        return [(symbol, symbol) for symbol in market.symbols()]
+    return [] if variant.symbol is None else [(variant.spelling, variant.symbol)]
+
+
+def _trade(market: MarketState, spelling: str, symbol: Symbol, codec: Codec) -> Fragment | None:
+    tick = market.last_trade(symbol)
+    if tick is None:
+        return None
+    row = (0, tick.event_ns, tick.seq, tick.trade_id, tick.price, tick.size, int(tick.side))
+    prefix = encode.prefix(TYPES[Channel.TRADES], spelling, codec)
+    return Fragment(encode.items(prefix, encode.trade_tails((row,), codec)), codec)
+
+
+def _running_bar(
+    market: MarketState, spelling: str, symbol: Symbol, timeframe: Timeframe, codec: Codec
+) -> Fragment | None:
+    bar = market.running_bar(symbol, timeframe)
+    if bar is None:
+        return None
+    prefix = encode.prefix(TYPES[running_channel(timeframe)], spelling, codec)
+    return Fragment(encode.items(prefix, encode.bar_tails((bar,), codec)), codec)
