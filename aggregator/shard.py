@@ -194,9 +194,9 @@ class ShardCore:
                         self._dirty[symbol, parent.timeframe, parent.start_ns] = parent
 
     @property
-    def has_dirty(self) -> bool:
-        """Whether closed or revised bars wait for a flush."""
-        return bool(self._dirty)
+    def dirty(self) -> int:
+        """How many closed or revised bars wait for a flush."""
+        return len(self._dirty)
 
     def take_rows(self, flush: int) -> list[BarRow]:
         """The bars that closed or were revised since the last flush, oldest first.

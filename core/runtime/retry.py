@@ -1,11 +1,64 @@
-"""Retry policies: capped exponential back-off with full jitter.
+"""Retry policies: capped exponential back-off with full jitter, and waiting out a dependency.
 
 Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_when_event_set
 from tenacity.wait import wait_random_exponential
+
+from core.market.errors import TickgateError
+from core.runtime.readiness import Readiness
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_FIRST_S: Final = 0.2
+_CAP_S: Final = 5.0  # a dependency that is back is noticed within this time
 
 
 def full_jitter(*, first_s: float, cap_s: float) -> wait_random_exponential:
     """Wait uniformly in ``[0, min(cap_s, first_s * 2**(attempt - 1))]`` seconds."""
     return wait_random_exponential(multiplier=first_s, max=cap_s)
+
+
+async def wait_out(
+    call: Callable[[], Awaitable[T]],
+    *,
+    dependency: str,
+    readiness: Readiness,
+    away: type[TickgateError] | tuple[type[TickgateError], ...],
+    stop: asyncio.Event,
+) -> T:
+    """Make *call* until the dependency answers; readiness and the log say what it waits for.
+
+    Args:
+        call: made again after each error of type *away*; any other error leaves at once.
+        dependency: its name in *readiness*.
+        readiness: told when the dependency goes and comes.
+        away: what *call* raises while the dependency is away.
+        stop: once set, the next failure is the last.
+
+    Raises:
+        TickgateError: of type *away*, and *stop* is set.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if readiness.down(dependency, str(error)):
+            log.warning("waiting for %s: %s", dependency, error)
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception_type(away),
+        wait=full_jitter(first_s=_FIRST_S, cap_s=_CAP_S),
+        stop=stop_when_event_set(stop),  # type: ignore[arg-type]  # only is_set() is called
+        before_sleep=tell,
+        reraise=True,
+    )
+    result: T = await attempts(call)
+    if readiness.up(dependency):
+        log.info("%s is there", dependency)
+    return result

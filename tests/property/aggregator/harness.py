@@ -69,7 +69,9 @@ class Harness:
         return {key: row.bar for key, row in self.rows.items()}
 
 
-def oracle(ticks: Iterable[Tick]) -> dict[Key, tuple[float, float, float, float, int, float, float]]:
+def oracle(
+    ticks: Iterable[Tick],
+) -> dict[Key, tuple[float, float, float, float, int, float, float]]:
     """Bars by the rules, the plainest way: o, h, l, c, n, v, vw of each window."""
     seen: set[tuple[Symbol, int]] = set()
     windows: dict[Key, list[Tick]] = {}

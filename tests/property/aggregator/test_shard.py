@@ -19,7 +19,11 @@ def ticks(draw: st.DrawFn) -> Tick:
     trade_id = draw(st.one_of(st.integers(1, 30), st.just(NO_ID)))
     event_ns = draw(half_minutes)
     if trade_id != NO_ID:  # one id is one trade
-        event_ns, price, size = START_NS + trade_id * MINUTE_NS // 2, float(trade_id), 0.1 * trade_id
+        event_ns, price, size = (
+            START_NS + trade_id * MINUTE_NS // 2,
+            float(trade_id),
+            0.1 * trade_id,
+        )
     else:
         price, size = float(draw(st.integers(1, 9))), draw(sizes)
     symbol = Symbol(draw(st.sampled_from(["X:A", "X:B"])))

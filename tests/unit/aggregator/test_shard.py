@@ -40,7 +40,9 @@ def test_a_tick_on_the_edge_belongs_to_the_later_window() -> None:
     assert closed(harness) == [("1Min", 0, 1.0, 1, 0), ("1Min", 60, 1.0, 1, 0)]
 
 
-def test_a_late_tick_revises_the_minute_and_its_closed_parents_also_after_they_left_memory() -> None:
+def test_a_late_tick_revises_the_minute_and_its_closed_parents_also_after_they_left_memory() -> (
+    None
+):
     harness = Harness()
     harness.fold([tick(0, 5.0)])
     harness.close(START_NS + 60 * MINUTE_NS)
@@ -132,4 +134,31 @@ def test_an_empty_block_changes_nothing() -> None:
     harness.close(2**62)
 
     assert closed(harness) == []
-    assert not harness.core.has_dirty
+    assert harness.core.dirty == 0
+
+
+def test_a_late_tick_finds_its_evicted_minute_while_the_parent_is_still_open() -> None:
+    harness = Harness()
+    harness.fold([tick(0, 5.0)])
+    harness.close(START_NS + 4 * MINUTE_NS)
+    harness.flush()
+
+    harness.fold([tick(1, 7.0)])
+
+    assert closed(harness) == [("1Min", 0, 7.0, 2, 1)]
+
+
+def test_a_late_new_minute_finds_its_evicted_parents() -> None:
+    harness = Harness()
+    harness.fold([tick(0, 5.0)])
+    harness.close(START_NS + 60 * MINUTE_NS)
+    harness.flush()
+
+    harness.fold([tick(60, 7.0)])
+    harness.close(START_NS + 60 * MINUTE_NS)
+
+    assert closed(harness) == [
+        ("1Min", 60, 7.0, 1, 0),
+        ("5Min", 0, 7.0, 2, 1),
+        ("15Min", -300, 7.0, 2, 1),
+    ]

@@ -1,0 +1,97 @@
+"""ShardState: a shard's core with its stream positions, flush numbers and outbox. No I/O."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aggregator.checkpoint import StreamPosition, encode_state, restore_state
+from aggregator.shard import ShardCore
+from core.market.bar import Bar, BarRow, encode_bars
+from core.market.block import Block
+from core.market.timeframe import SECOND_NS
+from storage.bars import Checkpoint
+
+
+@dataclass(slots=True)
+class ShardState:
+    """One shard as the aggregator owns it. ``token`` names this owner's publications."""
+
+    shard: int
+    core: ShardCore
+    token: int
+    flush: int = 0
+    positions: dict[str, StreamPosition] = field(default_factory=dict)  # by feed
+    changed: bool = False  # positions moved since the last checkpoint
+
+    @classmethod
+    def fresh(cls, shard: int, *, token: int, keep_ids_ns: int) -> "ShardState":
+        """A shard without a checkpoint."""
+        return cls(shard, ShardCore(keep_ids_ns=keep_ids_ns), token)
+
+    @classmethod
+    def restored(cls, checkpoint: Checkpoint, *, keep_ids_ns: int) -> "ShardState":
+        """A shard as its last committed flush left it.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged or of another version.
+        """
+        state = cls.fresh(checkpoint.shard, token=checkpoint.token, keep_ids_ns=keep_ids_ns)
+        state.flush = checkpoint.flush
+        state.positions = restore_state(
+            checkpoint.shard, checkpoint.state, state.core, keep_ids_ns=keep_ids_ns
+        )
+        return state
+
+    def fold(self, feed: str, entry_id: str, block: Block) -> int:
+        """Take in the next block of a stream; returns how many blocks before it are missing.
+
+        A number at or below the last one means that the stream began anew: nothing is missing
+        that anybody could name.
+        """
+        before = self.positions.get(feed, StreamPosition())
+        missing = max(0, block.meta.number - before.number - 1) if before.number else 0
+        self.core.fold(feed, block, seen_from_ns=before.feed_time_ns)
+        self.positions[feed] = StreamPosition(
+            entry_id,
+            block.meta.number,
+            max(before.feed_time_ns, block.meta.feed_time_ns),
+            block.meta.end,
+        )
+        self.changed = True
+        return missing
+
+    def skip(self, feed: str, entry_id: str) -> None:
+        """Pass over an entry that is no block."""
+        before = self.positions.get(feed, StreamPosition())
+        self.positions[feed] = StreamPosition(
+            entry_id, before.number, before.feed_time_ns, before.ended
+        )
+        self.changed = True
+
+    def take_flush(self) -> tuple[list[BarRow], list[Bar], Checkpoint]:
+        """The bars that wait, and the checkpoint that goes with them into one transaction."""
+        self.flush += 1
+        rows = self.core.take_rows(self.flush)
+        bars = [row.bar for row in rows]
+        self.changed = False
+        checkpoint = Checkpoint(
+            shard=self.shard,
+            token=self.token,
+            flush=self.flush,
+            state=encode_state(self.core, self.positions),
+            outbox=encode_bars(bars) if bars else b"",
+        )
+        return rows, bars, checkpoint
+
+
+def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:
+    """How long ids are kept: an id may be seen that much of feed time before its event time."""
+    return int((dedup_horizon_s + max_future_s) * SECOND_NS)
+
+
+def all_ended(shards: Iterable[ShardState], feeds: frozenset[str]) -> bool:
+    """Whether every one of *feeds* has ended on every shard."""
+    return all(
+        feed in shard.positions and shard.positions[feed].ended
+        for shard in shards
+        for feed in feeds
+    )
