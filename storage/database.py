@@ -1,0 +1,159 @@
+"""Database: a bounded pool of PostgreSQL connections; statements that end in time or raise."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from storage.errors import DatabaseUnavailable
+
+_LOG = logging.getLogger(__name__)
+_CONNECT_S: Final = 3
+_CLOSE_S: Final = 2.0
+_CHECK_S: Final = 1.0
+_ABANDON_S: Final = 2.0  # for the server to cancel a statement before the client gives up on it
+
+Connection = psycopg.AsyncConnection[Any]
+
+CONNECT_OPTIONS: Final[dict[str, Any]] = {
+    "autocommit": True,
+    "prepare_threshold": None,  # PgBouncer in transaction mode has no session to keep them in
+    "connect_timeout": _CONNECT_S,
+    "tcp_user_timeout": 10_000,  # ms until unacknowledged data means that the server is gone
+    "application_name": "tickgate",
+}
+
+
+def server_of(url: str) -> str:
+    """Host, port and database of *url* without its secrets, for messages."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "an ill-formed address"
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+
+
+class Database:
+    """The pool of one process. No statement relies on a session, so PgBouncer may be between.
+
+    When all connections are busy a caller waits, at most ``acquire_timeout_s``. A statement that
+    takes longer than ``statement_timeout_s`` is cancelled on the server. Statements slower than
+    ``slow_query_s`` are logged with their name.
+    """
+
+    def __init__(  # noqa: PLR0913 - the limits of design 10
+        self,
+        url: str,
+        *,
+        min_size: int = 2,
+        max_size: int = 10,
+        acquire_timeout_s: float = 5.0,
+        statement_timeout_s: float = 30.0,
+        slow_query_s: float = 0.2,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Does nothing but remember; *url* is a ``postgresql://`` URL or ``key=value`` pairs."""
+        self.server = server_of(url)
+        self.slow = 0  # statements slower than slow_query_s
+        self._statement_timeout_s, self._slow_query_s = statement_timeout_s, slow_query_s
+        self._monotonic_s = monotonic_s
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            open=False,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=acquire_timeout_s,
+            max_waiting=1_000,
+            max_idle=60.0,
+            kwargs=CONNECT_OPTIONS,
+            name="tickgate",
+        )
+
+    async def open(self) -> None:
+        """Begin to connect in the background; the server need not be up."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close all connections; statements under way fail."""
+        await self._pool.close(timeout=_CLOSE_S)
+
+    async def ping(self) -> None:
+        """Make one round trip.
+
+        Raises:
+            DatabaseUnavailable: it failed.
+        """
+        await self.fetch("ping", "SELECT 1")
+
+    async def fetch(
+        self, name: LiteralString, sql: LiteralString, parameters: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement on its own and read its rows.
+
+        Args:
+            name: names the statement in the log.
+            sql: with ``%s`` for each parameter.
+            parameters: of the statement.
+
+        Raises:
+            DatabaseUnavailable: the server is away, or too slow.
+        """
+        async with self._connection(name) as connection:
+            cursor = await connection.execute(sql, parameters, binary=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def transaction(self, name: LiteralString) -> AsyncIterator[Connection]:
+        """A connection within a transaction: committed at the end, rolled back by an error.
+
+        Raises:
+            DatabaseUnavailable: the server is away, or too slow. When that happens at the
+                commit itself, it is unknown whether it was carried out.
+        """
+        async with self._connection(name) as connection, connection.transaction():
+            limit_ms = int(self._statement_timeout_s * 1000)
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)]
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self, name: LiteralString) -> AsyncIterator[Connection]:
+        try:
+            async with self._pool.connection() as connection:
+                started_s = self._monotonic_s()
+                async with asyncio.timeout(self._statement_timeout_s + _ABANDON_S):
+                    yield connection
+                self._note_duration(name, self._monotonic_s() - started_s)
+        except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
+            raise DatabaseUnavailable(self.server, f"{name}: {exc}") from exc
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            await self._drop_broken()
+            raise DatabaseUnavailable(self.server, f"{name}: {_one_line(exc)}") from exc
+        except TimeoutError as exc:
+            limit = f"{self._statement_timeout_s:g} s"
+            raise DatabaseUnavailable(self.server, f"{name}: no answer within {limit}") from exc
+
+    def _note_duration(self, name: str, took_s: float) -> None:
+        if took_s > self._slow_query_s:
+            self.slow += 1
+            _LOG.warning("slow query %s took %.0f ms", name, took_s * 1000)
+
+    async def _drop_broken(self) -> None:
+        """A restart of the server broke every idle connection, not only the one that failed."""
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await self._pool.check()
+        except (TimeoutError, psycopg.Error, PoolTimeout, PoolClosed):
+            _LOG.debug("connections to %s could not be checked", self.server)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

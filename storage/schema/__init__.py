@@ -1,0 +1,1 @@
+"""The database schema: numbered SQL files, each applied once and never changed afterwards."""
