@@ -1,0 +1,185 @@
+"""Child processes that are restarted when they die, drained in order, and never left behind.
+
+Each :class:`ChildProcess` is a service: :func:`core.runtime.supervisor.supervise` gives the order
+of the drain. A child dies with its parent in two ways at once: Linux kills it (PDEATHSIG), and its
+standard input is a pipe that only the parent holds open, watched by a thread of the child.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+
+from core.market.errors import TickgateError
+from core.runtime.ports import MonotonicClock
+
+log = logging.getLogger(__name__)
+
+# Tells a child that its standard input is the parent's pipe. No setting: users never give it.
+PARENT_PIPE = "_TICKGATE_PARENT_PIPE"
+CONFIG_EXIT = 2  # the child says that a setting is wrong: starting it again cannot help
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+_KILL_WAIT_S = 5.0  # a SIGKILLed process is gone at once, unless the kernel holds it in a device
+
+
+class ChildRefused(TickgateError):
+    """A child ended because its settings are wrong, or failed although it may run only once."""
+
+    def __init__(self, name: str, code: int) -> None:
+        self.name, self.code = name, code
+        super().__init__(name, code)
+
+    def __str__(self) -> str:
+        return f"{self.name} {describe_exit(self.code)}; its own message above says why"
+
+
+class Backoff:
+    """Waits between restarts: first doubling to a cap, with jitter, and anew after a stable run."""
+
+    def __init__(
+        self,
+        *,
+        uniform: Callable[[float, float], float],
+        first_s: float = 1.0,
+        cap_s: float = 300.0,
+        stable_s: float = 60.0,
+    ) -> None:
+        """*uniform* draws from a range; a run of *stable_s* or longer forgets former failures."""
+        self._uniform = uniform
+        self._first_s, self._cap_s, self._stable_s = first_s, cap_s, stable_s
+        self.failures = 0
+
+    def next_s(self, ran_s: float) -> float:
+        """Seconds to wait after a run that lasted *ran_s*: within a quarter below the full wait."""
+        self.failures = 1 if ran_s >= self._stable_s else self.failures + 1
+        full_s = min(self._cap_s, self._first_s * 2.0 ** min(self.failures - 1, 30))
+        return self._uniform(0.75 * full_s, full_s)
+
+
+class ChildProcess:
+    """One child as a service: run() keeps it alive until begin_drain(), then until it has ended."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        monotonic_ns: MonotonicClock,
+        backoff: Backoff,
+        may_end: bool = False,
+    ) -> None:
+        """Nothing starts before run(). A child that *may_end* is done with exit code 0."""
+        self._name, self._command = name, tuple(command)
+        self._environ = {**environ, PARENT_PIPE: "1"}
+        self._monotonic_ns, self._backoff, self._may_end = monotonic_ns, backoff, may_end
+        self._process: asyncio.subprocess.Process | None = None
+        self._draining = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running child; None between two runs."""
+        return self._process.pid if self._process is not None else None
+
+    def begin_drain(self) -> None:
+        """SIGTERM to the child; run() returns once it has ended."""
+        self._draining.set()
+        self._signal(signal.SIGTERM)
+
+    async def run(self) -> None:
+        """Start the child, and again whenever it dies, until drained or done.
+
+        Raises:
+            ChildRefused: its settings are wrong, so that another start would end the same way.
+        """
+        while not self._draining.is_set():
+            started_ns = self._monotonic_ns()
+            code = await self._run_once()
+            if self._draining.is_set() or (code == 0 and self._may_end):
+                return
+            if code == CONFIG_EXIT:
+                raise ChildRefused(self._name, code)
+            await self._pause(code, ran_s=(self._monotonic_ns() - started_ns) / 1e9)
+
+    async def _run_once(self) -> int:
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            env=self._environ,
+            process_group=0,  # Ctrl-C in the terminal is for the parent, which drains in order
+        )
+        log.debug("%s started, pid %d", self._name, process.pid)
+        if self._draining.is_set():  # asked while the process was being made
+            self._signal(signal.SIGTERM)
+        try:
+            return await process.wait()
+        finally:
+            await self._make_sure(process)
+            self._process = None
+
+    async def _make_sure(self, process: asyncio.subprocess.Process) -> None:
+        """Kill *process* if it still runs: run() was cancelled."""
+        if process.returncode is None:
+            log.warning("%s (pid %d) did not end in time; killing it", self._name, process.pid)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _KILL_WAIT_S)
+        if process.stdin is not None:
+            process.stdin.close()
+
+    async def _pause(self, code: int, *, ran_s: float) -> None:
+        """Say loudly that the child died, then wait for the back-off or the drain."""
+        wait_s = self._backoff.next_s(ran_s)
+        log.error(
+            "%s %s after %.1f s (failure %d in a row); starting it again in %.1f s",
+            *(self._name, describe_exit(code), ran_s, self._backoff.failures, wait_s),
+        )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), wait_s)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signum)
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, for people: ``was killed by SIGKILL``, ``ended with exit code 1``."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def die_with_parent(environ: MutableMapping[str, str]) -> bool:
+    """In a child, before anything else: make sure that it ends when its parent does, however.
+
+    Returns False, and does nothing, in a process that no :class:`ChildProcess` started. The role is
+    crash-only, so it is killed, not drained: what it would drain to has died with the parent too.
+    """
+    if not environ.pop(PARENT_PIPE, ""):  # popped: not for this child's own children
+        return False
+    pipe = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(pipe,), name="parent-watch", daemon=True).start()
+    return True
+
+
+def _watch(pipe: int) -> None:
+    while os.read(pipe, 64):  # nobody writes: this returns empty once the parent is gone
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)

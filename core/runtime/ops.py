@@ -1,0 +1,119 @@
+"""The small HTTP server of a role without one: /livez, /readyz and /metrics."""
+
+import asyncio
+import json
+import socket
+from datetime import UTC, datetime
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from core.market.errors import TickgateError
+from core.runtime.readiness import Readiness
+
+_SHUTDOWN_S = 1.0  # a scrape takes milliseconds; nobody waits longer for one at the end
+
+
+class PortInUse(TickgateError):
+    """A port that we are to listen on cannot be had."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host, self.port, self.reason = host, port, reason
+        super().__init__(host, port, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.host} port {self.port}: {self.reason}; "
+            "stop what uses it, or choose another port"
+        )
+
+
+class OpsServer:
+    """A service; it holds its port from construction on, so that its URL is known at once."""
+
+    name = "ops"
+
+    def __init__(
+        self, *, host: str, port: int, readiness: Readiness, registry: CollectorRegistry
+    ) -> None:
+        """Listen on *port*, or on a free one for 0.
+
+        Raises:
+            PortInUse: the port is taken or may not be used.
+        """
+        self._readiness, self._registry = readiness, registry
+        self._socket = listen(host, port)
+        self._drain = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def begin_drain(self) -> None:
+        self._drain.set()
+
+    async def run(self) -> None:
+        """Answer until drained."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._socket).start()
+            await self._drain.wait()
+        finally:
+            await runner.cleanup()
+            self._socket.close()
+
+    async def _livez(self, request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        status = 200 if self._readiness.ready else 503
+        return web.json_response(
+            describe(self._readiness),
+            status=status,
+            dumps=lambda value: json.dumps(value, indent=1),
+        )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def describe(readiness: Readiness) -> dict[str, object]:
+    """`/readyz` as JSON: what the role waits for, since when and why."""
+    return {
+        "ready": readiness.ready,
+        "dependencies": {
+            name: {
+                "ok": state.ok,
+                "since": datetime.fromtimestamp(state.since_ns / 1e9, UTC).isoformat(),
+                "reason": state.reason,
+            }
+            for name, state in readiness.states().items()
+        },
+    }
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Raises:
+        PortInUse: it cannot be had, with the system's reason.
+    """
+    address = "127.0.0.1" if host == "localhost" else host
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        sock.listen(128)
+    except OSError as exc:
+        sock.close()
+        raise PortInUse(host, port, (exc.strerror or str(exc)).lower()) from exc
+    sock.setblocking(False)
+    return sock

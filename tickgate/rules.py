@@ -1,0 +1,102 @@
+"""What no single setting shows: which values do not go together, and where data goes by default."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.runtime import config
+from core.runtime.config import ConfigError, Loaded, Problem
+from tickgate.settings import CHECK, DEV, GATEWAY, ROLES, SETTINGS, WATCH, Settings
+
+
+def is_loopback(host: str) -> bool:
+    """True when *host* can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def data_dir(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where the embedded servers keep their data, by the XDG base directory convention."""
+    if settings.data_dir:
+        return Path(settings.data_dir).expanduser().absolute()
+    home = environ.get("XDG_DATA_HOME", "")
+    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share"
+    return base / "tickgate"
+
+
+def check(loaded: Loaded[Settings], command: str) -> None:
+    """Check what no single setting shows.
+
+    Raises:
+        ConfigError: names every setting that does not go with the others.
+    """
+    rules = (_check_urls, _check_hosts, _check_pool, _check_watch)
+    problems = [problem for rule in rules for problem in rule(loaded, command)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def problem(loaded: Loaded[Settings], name: str, accepted: str) -> Problem:
+    """What is wrong with the setting *name*, in terms of the flag or variable that set it."""
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    source = loaded.sources[name]
+    if source == config.DEFAULT:
+        source = f"{setting.flag} (or {setting.variable})"
+    shown = setting.show(getattr(loaded.values, name))
+    return Problem(source, repr(shown) if shown else "empty", accepted)
+
+
+def _check_urls(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    values, problems = loaded.values, []
+    schemes = {
+        "redis_url": (values.redis_url, ("redis://", "rediss://", "unix://")),
+        "database_url": (values.database_url, ("postgresql://", "postgres://")),
+    }
+    for setting in SETTINGS:
+        if setting.name not in schemes or not setting.concerns(command):
+            continue
+        url, accepted = schemes[setting.name]
+        dsn = setting.name == "database_url" and "=" in url and "://" not in url
+        if url and not url.startswith(accepted) and not dsn:
+            problems.append(problem(loaded, setting.name, setting.accepted))
+        if not url and command not in (DEV, CHECK):
+            needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
+            problems.append(problem(loaded, setting.name, needed))
+    return problems
+
+
+def _check_hosts(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    values, problems = loaded.values, []
+    for name in ("host", "ops_host") if command in ROLES else ():
+        text = getattr(values, name)
+        try:
+            ipaddress.ip_address("127.0.0.1" if text == "localhost" else text)
+        except ValueError:
+            problems.append(problem(loaded, name, "an IP address or localhost"))
+    if problems or command not in (DEV, GATEWAY):
+        return problems
+    if not values.api_keys and not is_loopback(values.host):
+        accepted = (
+            "a loopback address such as 127.0.0.1 while no keys are configured "
+            "(anybody could read the stream; set --api-keys to listen elsewhere)"
+        )
+        problems.append(problem(loaded, "host", accepted))
+    return problems
+
+
+def _check_pool(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if loaded.values.db_pool_max >= loaded.values.db_pool_min:
+        return []
+    accepted = f"at least db_pool_min, which is {loaded.values.db_pool_min}"
+    return [problem(loaded, "db_pool_max", accepted)]
+
+
+def _check_watch(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if command != WATCH or loaded.values.url.startswith(("http://", "https://")):
+        return []
+    return [problem(loaded, "url", "an http:// or https:// URL")]

@@ -1,0 +1,322 @@
+"""All settings of the program, declared once: flags, variables, help and docs come from here."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from core.runtime import config
+from core.runtime.config import Setting
+from core.runtime.logs import LogFormat, LogLevel
+
+PREFIX = "TICKGATE"
+MIB = 1 << 20
+GIB = 1 << 30
+
+DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
+MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
+
+ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
+_REDIS = {
+    "commands": (*ROLES, CHECK),
+    "secret": "url",
+    "accepted": "a redis://, rediss:// or unix:// URL",
+}
+_DATABASE = {
+    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK),
+    "secret": "url",
+    "accepted": "a postgresql:// URL or a libpq connection string",
+}
+_BUS = {"commands": (*ROLES, CHECK)}
+_POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
+_FEEDS = {"commands": (DEV, INGEST)}
+_BARS = {"commands": (DEV, AGGREGATE)}
+_WIRE = {"commands": (DEV, GATEWAY)}
+_OPS = {"commands": (DEV, INGEST, AGGREGATE)}
+_KEYS = {
+    "commands": (DEV, GATEWAY),
+    "secret": "all",
+    "accepted": "KEYID:SHA256HEX items, comma-separated",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting; units are in the names, bounds and meaning in the annotations."""
+
+    feed: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="a feed to read, VENUE:SYMBOLS[?option=value&…]; repeat the flag for more; "
+            "without any, dev runs the simulation",
+            extra={**_FEEDS, "secret": "url", "accepted": "feed specs"},
+        ),
+    ] = ()
+    exit_at_end: Annotated[
+        bool,
+        Meta(
+            description="end with exit code 0 once every feed has ended and every bar is in the "
+            "database; only with feeds that have an end",
+            extra={"commands": (DEV, INGEST, AGGREGATE)},
+        ),
+    ] = False
+
+    redis_url: Annotated[
+        str,
+        Meta(description="the Redis or Valkey server; dev brings its own when empty", extra=_REDIS),
+    ] = ""
+    database_url: Annotated[
+        str,
+        Meta(description="the PostgreSQL database; dev brings its own when empty", extra=_DATABASE),
+    ] = ""
+    namespace: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+            description="first part of every Redis key; installations on one server differ in it",
+            extra={**_BUS, "accepted": "1 to 64 letters, digits, '_', '.' or '-'"},
+        ),
+    ] = "tickgate"
+    shards: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="parts that the symbols are spread over; the same in every role",
+            extra=_BUS,
+        ),
+    ] = 16
+
+    host: Annotated[
+        str,
+        Meta(
+            description="address the gateway listens on; any other than loopback needs api_keys",
+            extra={**_WIRE, "accepted": "an IP address or localhost"},
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="port of the page, HTTP and WebSocket; 0 picks a free one",
+            extra=_WIRE,
+        ),
+    ] = 8080
+    workers: Annotated[
+        int, Meta(ge=1, le=1, description="gateway processes on the port", extra=_WIRE)
+    ] = 1
+    api_keys: Annotated[
+        str,
+        Meta(
+            description="keys of clients, KEYID:SHA256HEX[,…]; empty: anybody, on loopback only",
+            extra=_KEYS,
+        ),
+    ] = ""
+    ops_host: Annotated[
+        str,
+        Meta(
+            description="address of /livez, /readyz and /metrics of ingest and aggregate",
+            extra={**_OPS, "accepted": "an IP address or localhost"},
+        ),
+    ] = "127.0.0.1"
+    ops_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="port of the same; 0 picks a free one (dev always does)",
+            extra=_OPS,
+        ),
+    ] = 0
+
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="directory of the embedded servers' data; empty: $XDG_DATA_HOME/tickgate, "
+            "or ~/.local/share/tickgate",
+            extra={"commands": (DEV,), "accepted": "a writable directory"},
+        ),
+    ] = ""
+    disk_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="disk for the embedded servers; the oldest data goes first; 0: no cap",
+            extra={"commands": (DEV,)},
+        ),
+    ] = 2 * GIB
+
+    grace_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3_600_000,
+            description="how long after its end a bar waits for stragglers",
+            extra=_FEEDS,
+        ),
+    ] = 2_000
+    max_future_ms: Annotated[
+        int,
+        Meta(ge=0, description="a tick further ahead of feed time is quarantined", extra=_FEEDS),
+    ] = 5_000
+    max_lateness_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="an older tick no longer revises its bar; it is quarantined",
+            extra=_FEEDS,
+        ),
+    ] = 86_400
+    dedup_horizon_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="feed time over which trade ids are remembered",
+            extra={"commands": (DEV, INGEST, AGGREGATE)},
+        ),
+    ] = 3_600
+    block_ticks: Annotated[
+        int, Meta(ge=1, le=10_000, description="ticks of a full block", extra=_FEEDS)
+    ] = 1_000
+    block_ms: Annotated[
+        int,
+        Meta(
+            ge=0, le=1_000, description="age at which a block goes out, full or not", extra=_FEEDS
+        ),
+    ] = 5
+    stream_retention_s: Annotated[
+        int, Meta(ge=1, description="how long ticks stay in the streams", extra=_FEEDS)
+    ] = 1_800
+    stream_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=16 * MIB,
+            description="memory of all tick streams together; the oldest ticks go first",
+            extra=_FEEDS,
+        ),
+    ] = GIB
+    bars_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="size of the stored bars; the oldest go first; 0: no bound",
+            extra=_BARS,
+        ),
+    ] = 0
+
+    batch_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5_000,
+            description="batch window of a client that asks for no other",
+            extra=_WIRE,
+        ),
+    ] = 100
+    max_message_bytes: Annotated[
+        int, Meta(ge=1024, description="a larger batch goes out as several messages", extra=_WIRE)
+    ] = 16_384
+    slow_client_age_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="age of the oldest unsent batch at which a client is dropped",
+            extra=_WIRE,
+        ),
+    ] = 5.0
+    slow_client_bytes: Annotated[
+        int, Meta(ge=1024, description="unsent bytes at which a client is dropped", extra=_WIRE)
+    ] = MIB
+    auth_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="time a client has to authenticate, when keys are configured",
+            extra=_WIRE,
+        ),
+    ] = 10.0
+    heartbeat_s: Annotated[
+        float, Meta(gt=0, description="interval of the heartbeat messages", extra=_WIRE)
+    ] = 15.0
+    stale_after_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="silence of a feed after which clients are told that it is stale",
+            extra=_WIRE,
+        ),
+    ] = 30.0
+    max_inbound_bytes: Annotated[
+        int, Meta(ge=1024, description="largest message a client may send", extra=_WIRE)
+    ] = MIB
+    messages_per_s: Annotated[
+        int, Meta(ge=1, description="messages a client may send", extra=_WIRE)
+    ] = 20
+    max_symbols: Annotated[
+        int, Meta(ge=1, description="symbols one connection may subscribe to by name", extra=_WIRE)
+    ] = 1_000
+    max_connections_per_ip: Annotated[
+        int, Meta(ge=1, description="connections per client address; off without keys", extra=_WIRE)
+    ] = 10
+    max_connections_per_key: Annotated[
+        int, Meta(ge=1, description="connections per key", extra=_WIRE)
+    ] = 5
+    http_timeout_s: Annotated[
+        float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
+    ] = 30.0
+    http_requests_per_min: Annotated[
+        int,
+        Meta(ge=1, description="HTTP requests per key or address; off without keys", extra=_WIRE),
+    ] = 100
+
+    redis_timeout_s: Annotated[
+        float, Meta(gt=0, description="time a Redis command may take", extra=_BUS)
+    ] = 1.0
+    db_pool_min: Annotated[
+        int, Meta(ge=1, le=1000, description="database connections kept open", extra=_POOL)
+    ] = 2
+    db_pool_max: Annotated[
+        int, Meta(ge=1, le=1000, description="database connections at most", extra=_POOL)
+    ] = 10
+    db_acquire_timeout_s: Annotated[
+        float, Meta(gt=0, description="time to wait for a connection of the pool", extra=_POOL)
+    ] = 5.0
+    db_statement_timeout_s: Annotated[
+        float, Meta(gt=0, description="time a statement may take", extra=_POOL)
+    ] = 30.0
+    slow_query_ms: Annotated[
+        float, Meta(gt=0, description="a statement that takes longer is logged", extra=_POOL)
+    ] = 200.0
+
+    drain_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="time each part has to stop in order",
+            extra={"commands": ROLES},
+        ),
+    ] = 10.0
+    log_level: Annotated[LogLevel, Meta(description="least important records that are logged")] = (
+        "info"
+    )
+    log_format: Annotated[LogFormat, Meta(description="lines for people, or JSON for machines")] = (
+        "text"
+    )
+    url: Annotated[
+        str,
+        Meta(
+            description="gateway to watch",
+            extra={"commands": (WATCH,), "secret": "url", "accepted": "an http:// or https:// URL"},
+        ),
+    ] = "http://127.0.0.1:8080"
+    api_key: Annotated[
+        str,
+        Meta(
+            description="key to present to that gateway, as KEYID:SECRET",
+            extra={"commands": (WATCH,), "secret": "all", "accepted": "KEYID:SECRET"},
+        ),
+    ] = ""
+
+
+SETTINGS: tuple[Setting, ...] = config.settings_of(Settings, prefix=PREFIX)
