@@ -1,0 +1,165 @@
+"""The JSON shapes of the answers, and their encoding. Pure.
+
+Names and shapes are those of Alpaca's crypto market data; ours in addition are ``rev``, ``final``
+and ``gap``. Numbers are JSON floats, so that no client meets an integer now and a float then.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Side, Tick
+from core.market.timeframe import SECOND_NS
+from gateway.encode import rfc3339
+
+TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
+    Side.UNKNOWN: None,
+    Side.BUY: "B",
+    Side.SELL: "S",
+}
+_ENCODER: Final = msgspec.json.Encoder()
+_BAR_NAMES: Final = {
+    "time": "t",
+    "open": "o",
+    "high": "h",
+    "low": "l",
+    "close": "c",
+    "volume": "v",
+    "trades": "n",
+    "vwap": "vw",
+}
+
+
+class BarAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, omit_defaults=True, gc=False):
+    """One bar; ``time`` is the start of its window, ``gap`` is left out unless true."""
+
+    time: dt.datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    vwap: float
+    rev: int
+    final: bool
+    gap: bool = False
+
+
+class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
+    """The bar of a UTC day, made of 1-minute bars; today's goes on growing."""
+
+    time: dt.datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    vwap: float
+
+
+class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One trade: time, price, size, the venue's id and the taker's side where they are known."""
+
+    t: str
+    p: float
+    s: float
+    i: int | None = None
+    tks: Literal["B", "S"] | None = None
+
+
+class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """What a symbol looks like now; null is what it does not have."""
+
+    latest_trade: TradeAnswer | None
+    latest_quote: None
+    minute_bar: BarAnswer | None
+    daily_bar: DayAnswer | None
+    prev_daily_bar: DayAnswer | None
+
+
+class SymbolAnswer(msgspec.Struct, frozen=True):
+    """A symbol that a venue carries, and its last trade where there was one."""
+
+    symbol: Symbol
+    venue: str
+    ticker: str
+    last_trade: TradeAnswer | None
+
+
+class BarsPage(msgspec.Struct, frozen=True):
+    """A page of bars by the caller's spelling of the symbol."""
+
+    bars: dict[str, list[BarAnswer]]
+    next_page_token: str | None
+
+
+def encode(answer: Any) -> bytes:
+    """An answer as UTF-8 JSON."""
+    return _ENCODER.encode(answer)
+
+
+def bar_answer(bar: Bar) -> BarAnswer:
+    """A bar as callers see it."""
+    return BarAnswer(
+        dt.datetime.fromtimestamp(bar.start_ns // SECOND_NS, dt.UTC),
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume,
+        bar.trades,
+        bar.vwap,
+        bar.rev,
+        bar.final,
+        bar.gap,
+    )
+
+
+def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
+    """A day's roll-up as callers see it."""
+    return DayAnswer(
+        dt.datetime.fromtimestamp(day_start_ns // SECOND_NS, dt.UTC),
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume,
+        bar.trades,
+        bar.vwap,
+    )
+
+
+def trade_answer(tick: Tick) -> TradeAnswer:
+    """A trade as callers see it."""
+    trade_id = None if tick.trade_id == NO_ID else tick.trade_id
+    side = TAKER_SIDES[tick.side]
+    return TradeAnswer(rfc3339(tick.event_ns), tick.price, tick.size, trade_id, side)
+
+
+def symbol_answer(symbol: Symbol, last_trade: Tick | None) -> SymbolAnswer:
+    """A symbol as callers see it."""
+    venue, _, ticker = symbol.partition(":")
+    trade = None if last_trade is None else trade_answer(last_trade)
+    return SymbolAnswer(symbol, venue, ticker, trade)
+
+
+def bars_by_spelling(
+    bars: Iterable[Bar], spellings: Mapping[Symbol, str]
+) -> dict[str, list[BarAnswer]]:
+    """Group *bars*, which come symbol by symbol, under the caller's names; keeps their order."""
+    grouped: dict[str, list[BarAnswer]] = {}
+    for bar in bars:
+        grouped.setdefault(spellings[bar.symbol], []).append(bar_answer(bar))
+    return grouped
+
+
+def newest(*bars: Bar | None) -> Bar | None:
+    """The bar of the latest window; of one window the closed bar, in its highest revision."""
+    known = [bar for bar in bars if bar is not None]
+    return max(known, key=lambda bar: (bar.start_ns, bar.final, bar.rev), default=None)

@@ -1,0 +1,91 @@
+"""The gateway's aiohttp application: every route, every middleware, put together once."""
+
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from core.market.timeframe import SECOND_NS
+from core.runtime.ports import Clock, MonotonicClock
+from core.runtime.readiness import Readiness
+from gateway.http.cache import SingleFlight
+from gateway.http.history import HistoryApi
+from gateway.http.latest import LatestApi
+from gateway.http.limits import RequestLimiter
+from gateway.http.metrics import HttpMetrics
+from gateway.http.middlewares import json_errors, key_required, limited, measured, safe_headers
+from gateway.http.page import Page
+from gateway.http.ports import Board, History, Market
+from gateway.http.state import StateApi
+from gateway.http.stored import StoredPresent
+from gateway.keys import ApiKeys
+
+_REPORTS_NS: Final = SECOND_NS  # roles report each second
+_MAX_BODY: Final = 16 * 1024  # bytes; nothing here reads a body
+
+
+def build_app(  # noqa: PLR0913  one argument per dependency
+    *,
+    market: Market,
+    bars: History,
+    board: Board,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    keys: ApiKeys,
+    now_ns: Clock,
+    monotonic_ns: MonotonicClock,
+    version: str,
+    timeout_s: float = 30.0,
+    requests_per_minute: int = 100,
+    page: Page | None = None,
+) -> web.Application:
+    """The HTTP API and the page, ready to be served.
+
+    Args:
+        market: newest values in memory.
+        bars: the stored bars.
+        board: the reports of the roles.
+        readiness: what this role waits for, for ``/readyz``.
+        registry: where this package's metrics go, and what ``/metrics`` shows.
+        keys: who is let in; none: everybody, and without a limit on requests.
+        now_ns: wall clock, for defaults of times and the clock offset of callers.
+        monotonic_ns: for durations, caches and limits.
+        version: of the program, shown by ``/v1/status``.
+        timeout_s: seconds after which a request is answered by 504.
+        requests_per_minute: of a key, where keys are required; 0 sets no limit.
+        page: the page's files; None reads the installed ones.
+    """
+    metrics = HttpMetrics(registry)
+    is_limited = keys.required and requests_per_minute > 0
+    limiter = RequestLimiter(requests_per_minute) if is_limited else None
+    app = web.Application(
+        middlewares=[
+            safe_headers(),
+            measured(metrics, monotonic_ns),
+            json_errors(timeout_s),
+            key_required(keys),
+            limited(limiter, monotonic_ns),
+        ],
+        client_max_size=_MAX_BODY,
+    )
+    stored = StoredPresent(bars=bars, monotonic_ns=monotonic_ns, metrics=metrics)
+    state = StateApi(
+        market=market,
+        board=board,
+        reports=SingleFlight(
+            ttl_ns=_REPORTS_NS,
+            max_keys=1,
+            monotonic_ns=monotonic_ns,
+            on_lookup=lambda outcome: metrics.cache_lookups.labels("roles", outcome).inc(),
+        ),
+        readiness=readiness,
+        registry=registry,
+        now_ns=now_ns,
+        version=version,
+    )
+    history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
+    app.add_routes(history.routes())
+    app.add_routes(LatestApi(market=market, stored=stored).routes())
+    app.add_routes(state.routes())
+    app.add_routes((page or Page.installed()).routes())
+    return app

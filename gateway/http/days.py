@@ -1,0 +1,61 @@
+"""Bars of UTC days: which day a symbol's snapshot shows, and a day that is still growing. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.timeframe import DAY_NS
+
+MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
+
+
+def day_of(time_ns: int) -> int:
+    """Start of the UTC day that holds *time_ns*."""
+    return time_ns - time_ns % DAY_NS
+
+
+def symbols_by_day(newest_ns: Mapping[Symbol, int]) -> dict[int, list[Symbol]]:
+    """Group symbols by the day of the newest time known of each, newest day first.
+
+    A replay of last year and a live feed may run side by side, hence several days. Only the
+    newest :data:`MAX_DAYS` are kept; symbols that last traded before those are left out.
+    """
+    days: dict[int, list[Symbol]] = {}
+    for symbol, time_ns in newest_ns.items():
+        days.setdefault(day_of(time_ns), []).append(symbol)
+    return {day: sorted(days[day]) for day in sorted(days, reverse=True)[:MAX_DAYS]}
+
+
+def day_so_far(
+    stored: Bar | None, *, day_ns: int, newest_stored: Bar | None, in_memory: Iterable[Bar | None]
+) -> Bar | None:
+    """A day's stored roll-up with the 1-minute bars that only memory has yet.
+
+    *newest_stored* is the newest 1-minute bar of the store: minutes up to it are in *stored*.
+    """
+    known_ns = day_ns - 1 if newest_stored is None else newest_stored.start_ns
+    newer = {
+        bar.start_ns: bar
+        for bar in in_memory
+        if bar is not None and bar.start_ns > known_ns and day_of(bar.start_ns) == day_ns
+    }
+    day = stored
+    for _, bar in sorted(newer.items()):
+        day = bar if day is None else _joined(day, bar)
+    return day
+
+
+def _joined(day: Bar, bar: Bar) -> Bar:
+    volume = day.volume + bar.volume
+    return msgspec.structs.replace(
+        day,
+        high=max(day.high, bar.high),
+        low=min(day.low, bar.low),
+        close=bar.close,
+        volume=volume,
+        trades=day.trades + bar.trades,
+        vwap=(day.vwap * day.volume + bar.vwap * bar.volume) / volume,
+    )

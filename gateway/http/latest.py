@@ -1,0 +1,139 @@
+"""How things stand now: newest bars and trades, snapshots, the list of symbols."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+from gateway.http.answers import (
+    SnapshotAnswer,
+    bar_answer,
+    day_answer,
+    encode,
+    newest,
+    symbol_answer,
+    trade_answer,
+)
+from gateway.http.days import day_of, day_so_far, symbols_by_day
+from gateway.http.middlewares import json_response
+from gateway.http.params import Params, matches
+from gateway.http.ports import Market
+from gateway.http.stored import Bars, StoredPresent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatestApi:
+    """Answers from memory where it knows, else from the database: a bounded number of queries."""
+
+    market: Market
+    stored: StoredPresent
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/bars/latest", self.bars),
+            web.get("/v1/trades/latest", self.trades),
+            web.get("/v1/snapshots", self.snapshots),
+            web.get("/v1/symbols", self.symbols),
+        ]
+
+    async def bars(self, request: web.Request) -> web.StreamResponse:
+        """The newest bar of each symbol; of the window that is still open, where there is one."""
+        params = Params(request.query.items(), accepted=("symbols", "timeframe"))
+        symbols, timeframe = params.symbols(self.market.resolve), params.timeframe()
+        stored = await self.stored.latest(self._not_running(symbols, timeframe), timeframe)
+        found = {
+            spelling: bar_answer(bar)
+            for symbol, spelling in symbols.items()
+            if (bar := newest(stored.get(symbol), *self._held(symbol, timeframe)))
+        }
+        return json_response(encode({"bars": found}))
+
+    async def trades(self, request: web.Request) -> web.StreamResponse:
+        """The last trade of each symbol that had one."""
+        params = Params(request.query.items(), accepted=("symbols",))
+        symbols = params.symbols(self.market.resolve)
+        found = {
+            spelling: trade_answer(tick)
+            for symbol, spelling in symbols.items()
+            if (tick := self.market.last_trade(symbol))
+        }
+        return json_response(encode({"trades": found}))
+
+    async def snapshots(self, request: web.Request) -> web.StreamResponse:
+        """Last trade, minute, day and day before, of each symbol that has any of these."""
+        params = Params(request.query.items(), accepted=("symbols",))
+        symbols = params.symbols(self.market.resolve)
+        days = self._days(symbols)
+        today: dict[Symbol, Bar] = {}
+        before: dict[Symbol, Bar] = {}
+        for day_ns, names in days.items():
+            today.update(await self.stored.day(names, day_ns))
+            before.update(await self.stored.previous_day(names, day_ns))
+        # Asked last: a minute stored in between is missed for a second, and not counted twice.
+        latest = await self.stored.latest(sorted(symbols), Timeframe.MIN_1)
+        shown = {name: day_ns for day_ns, names in days.items() for name in names}
+        found: dict[str, SnapshotAnswer] = {}
+        for symbol, spelling in symbols.items():
+            snapshot = self._snapshot(symbol, shown.get(symbol), latest, today, before)
+            if snapshot is not None:
+                found[spelling] = snapshot
+        return json_response(encode({"snapshots": found}))
+
+    async def symbols(self, request: web.Request) -> web.StreamResponse:
+        """The symbols that venues carry, with their last trades."""
+        wanted = Params(request.query.items(), accepted=("query",)).search()
+        found = [
+            symbol_answer(symbol, self.market.last_trade(symbol))
+            for symbol in self.market.symbols()
+            if matches(symbol, wanted)
+        ]
+        return json_response(encode({"symbols": found}))
+
+    def _held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, Bar | None]:
+        closed = self.market.closed_bar(symbol, timeframe)
+        return closed, self.market.running_bar(symbol, timeframe)
+
+    def _not_running(self, symbols: Iterable[Symbol], timeframe: Timeframe) -> list[Symbol]:
+        """Those whose newest bar may be in the database only, such as before a restart."""
+        return sorted(s for s in symbols if self.market.running_bar(s, timeframe) is None)
+
+    def _days(self, symbols: Iterable[Symbol]) -> dict[int, list[Symbol]]:
+        newest_ns: dict[Symbol, int] = {}
+        for symbol in symbols:
+            trade = self.market.last_trade(symbol)
+            bar = newest(*self._held(symbol, Timeframe.MIN_1))
+            times = [trade.event_ns] if trade else []
+            times += [bar.start_ns] if bar else []
+            if times:
+                newest_ns[symbol] = max(times)
+        return symbols_by_day(newest_ns)
+
+    def _snapshot(
+        self, symbol: Symbol, day_ns: int | None, latest: Bars, today: Bars, before: Bars
+    ) -> SnapshotAnswer | None:
+        trade = self.market.last_trade(symbol)
+        held = self._held(symbol, Timeframe.MIN_1)
+        minute = newest(latest.get(symbol), *held)
+        if trade is None and minute is None:
+            return None
+        day = None
+        if day_ns is not None:
+            day = day_so_far(
+                today.get(symbol),
+                day_ns=day_ns,
+                newest_stored=latest.get(symbol),
+                in_memory=held,
+            )
+        previous = before.get(symbol)
+        return SnapshotAnswer(
+            latest_trade=None if trade is None else trade_answer(trade),
+            latest_quote=None,  # no feed carries quotes yet
+            minute_bar=None if minute is None else bar_answer(minute),
+            daily_bar=None if day is None else day_answer(day, day_of(day.start_ns)),
+            prev_daily_bar=None
+            if previous is None
+            else day_answer(previous, day_of(previous.start_ns)),
+        )

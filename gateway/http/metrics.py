@@ -1,0 +1,33 @@
+"""Metrics of the HTTP half of the gateway."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class HttpMetrics:
+    """Requests, their duration and the use of the caches, on the registry passed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "gateway_http_requests_total",
+            "HTTP requests answered, by route (a closed set; unmatched for others) and status.",
+            ["route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "gateway_http_request_seconds",
+            "From the parsed request head to the finished answer, before it is written.",
+            ["route"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0),
+            registry=registry,
+        )
+        self.history_bars = Counter(
+            "gateway_http_history_bars_total",
+            "Bars read from the database for answers of /v1/bars.",
+            registry=registry,
+        )
+        self.cache_lookups = Counter(
+            "gateway_http_cache_lookups_total",
+            "Look-ups of short-lived values: hit, joined (waits for another's load) or load.",
+            ["cache", "outcome"],  # closed sets; cache: latest, days, previous_days, roles
+            registry=registry,
+        )

@@ -1,0 +1,178 @@
+"""What every request passes: counting, safe headers, JSON errors, keys and limits."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from core.market.timeframe import SECOND_NS
+from core.runtime.ports import MonotonicClock
+from gateway.http.errors import ApiError, shown, unavailable
+from gateway.http.limits import RequestLimiter
+from gateway.http.metrics import HttpMetrics
+from gateway.keys import ApiKeys, credentials
+from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
+
+log = logging.getLogger(__name__)
+
+_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
+_OPEN_FOLDER: Final = "/static/"
+_CALLER: Final = web.RequestKey("caller", str)
+_SAFE_HEADERS: Final = {
+    "Server": "tickgate",  # not which versions of what
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Styles: the chart library adds a <style> of its own for the attribution.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+}
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    """An answer of the API; never kept by a browser or proxy, which cannot know its age."""
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def error_response(error: ApiError) -> web.Response:
+    """An error as its JSON answer."""
+    response = json_response(error.body(), error.status)
+    response.headers.update(error.headers)
+    return response
+
+
+def safe_headers() -> Middleware:
+    """Add the headers that keep browsers from misusing an answer."""
+
+    @web.middleware
+    async def add(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:  # a WebSocket has sent its head already
+            for name, value in _SAFE_HEADERS.items():
+                response.headers.setdefault(name, value)
+        return response
+
+    return add
+
+
+def measured(metrics: HttpMetrics, monotonic_ns: MonotonicClock) -> Middleware:
+    """Count requests and their duration by route."""
+
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started_ns = monotonic_ns()
+        status = 499  # the usual code for a caller that left before there was an answer
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            resource = request.match_info.route.resource
+            route = "unmatched" if resource is None else resource.canonical
+            metrics.requests.labels(route, str(status)).inc()
+            seconds = (monotonic_ns() - started_ns) / SECOND_NS
+            metrics.request_seconds.labels(route).observe(seconds)
+
+    return measure
+
+
+def json_errors(timeout_s: float) -> Middleware:
+    """Turn whatever goes wrong into a JSON error, and bound the time of a request."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(timeout_s) as deadline:
+                return await handler(request)
+        except ApiError as error:
+            return error_response(error)
+        except (DatabaseUnavailable, SchemaError, StreamUnavailable) as error:
+            return error_response(unavailable(str(error)))
+        except web.HTTPException as error:
+            if error.status < HTTPStatus.BAD_REQUEST:
+                raise
+            return error_response(_described(request, error))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                return error_response(
+                    ApiError(504, f"no answer within {timeout_s:g} s; ask for less or try again")
+                )
+            log.exception("%s %s failed", request.method, request.path)
+            return error_response(ApiError(500, "internal error; the server's log has the cause"))
+
+    return answer
+
+
+def key_required(keys: ApiKeys) -> Middleware:
+    """Let in only who shows a key, except to the page and the probes."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if keys.required and not _is_open(request.path):
+            shown_key = credentials(request.headers)
+            if shown_key is None or not keys.check(*shown_key):
+                reason = "no API key" if shown_key is None else "unknown API key or wrong secret"
+                raise ApiError(
+                    401,
+                    f"{reason}; send APCA-API-KEY-ID and APCA-API-SECRET-KEY, or Authorization: "
+                    "Basic, or Authorization: Bearer KEYID:SECRET",
+                    {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'},
+                )
+            request[_CALLER] = f"key {shown_key[0]}"
+        return await handler(request)
+
+    return check
+
+
+def limited(limiter: RequestLimiter | None, monotonic_ns: MonotonicClock) -> Middleware:
+    """Refuse a caller's requests beyond the limit per minute; None sets no limit."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if limiter is None or _is_open(request.path):
+            return await handler(request)
+        caller = request.get(_CALLER) or f"ip {request.remote}"
+        allowance = limiter.take(caller, monotonic_ns())
+        headers = {
+            "X-RateLimit-Limit": str(allowance.limit),
+            "X-RateLimit-Remaining": str(allowance.remaining),
+        }
+        if not allowance.allowed:
+            raise ApiError(
+                429,
+                f"more than {allowance.limit} requests in this minute; "
+                f"try again in {allowance.retry_after_s} s",
+                headers | {"Retry-After": str(allowance.retry_after_s)},
+            )
+        response = await handler(request)
+        response.headers.update(headers)
+        return response
+
+    return count
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+
+
+def _described(request: web.Request, error: web.HTTPException) -> ApiError:
+    path = shown(request.path)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"{shown(request.method)} is not accepted by {path}; accepted: {allowed}"
+        return ApiError(error.status, message, {"Allow": allowed})
+    if isinstance(error, web.HTTPNotFound):
+        return ApiError(error.status, f"there is nothing at {path}; see docs/http-api.md")
+    return ApiError(error.status, f"{error.reason} ({shown(error.text or '')})")

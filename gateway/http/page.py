@@ -1,0 +1,117 @@
+"""The page and its files, out of the installed packages; read once, served from memory."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import msgspec
+from aiohttp import ETag, web
+
+from gateway.http.errors import ApiError, shown
+
+INDEX: Final = "index.html"
+CHARTS: Final = "lightweight-charts.js"  # the chart library's name below /static/
+_MIN_GZIP: Final = 1_024  # bytes; smaller ones fit a packet anyway
+_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+_TEXTS: Final = frozenset({".css", ".html", ".js", ".json", ".mjs", ".svg", ".txt", ".webmanifest"})
+
+
+class PageFile(msgspec.Struct, frozen=True):
+    """One file, ready to be sent; ``packed`` is its gzip form where that is worth it."""
+
+    body: bytes
+    packed: bytes | None
+    content_type: str
+    charset: str | None
+    etag: str
+
+
+class Page:
+    """The files of the page by their path below ``/static/``."""
+
+    def __init__(self, folder: Traversable, charts: Traversable) -> None:
+        """Read all files of *folder* with a known type, and the chart library."""
+        self._files = {
+            path: page_file(file.read_bytes(), path)
+            for path, file in [*_walk(folder, ""), (CHARTS, charts)]
+            if _suffix(path) in _TYPES
+        }
+
+    @classmethod
+    def installed(cls) -> "Page":
+        """The page of this package, and the chart library of the package ``litecharts``."""
+        charts = files("litecharts").joinpath("js", "lightweight-charts.js")
+        return cls(files("gateway").joinpath("page"), charts)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.index),
+            web.get("/static/{path:.+}", self.file),
+            web.get("/favicon.ico", self.icon),
+        ]
+
+    async def index(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(request, INDEX)
+
+    async def icon(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(request, "favicon.ico" if "favicon.ico" in self._files else "icon.svg")
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        return self._answer(request, request.match_info["path"])
+
+    def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
+        found = self._files.get(path)
+        if found is None:
+            raise ApiError(404, f"the page has no file {shown(path)}")
+        # no-cache: keep it, but ask each time; names do not change with a new version.
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        tag = ETag(found.etag, is_weak=True)  # weak: the packed form has the same
+        if any(known.value in {found.etag, "*"} for known in request.if_none_match or ()):
+            response = web.Response(status=304, headers=headers)
+        else:
+            body = found.body
+            if found.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+                body, headers["Content-Encoding"] = found.packed, "gzip"
+            response = web.Response(
+                body=body, content_type=found.content_type, charset=found.charset, headers=headers
+            )
+        response.etag = tag
+        return response
+
+
+def page_file(body: bytes, path: str) -> PageFile:
+    """A file of the page with what its answers need."""
+    suffix = _suffix(path)
+    is_text = suffix in _TEXTS
+    packed = gzip.compress(body, mtime=0) if is_text and len(body) >= _MIN_GZIP else None
+    etag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return PageFile(body, packed, _TYPES[suffix], "utf-8" if is_text else None, etag)
+
+
+def _suffix(path: str) -> str:
+    return path[path.rfind(".") :] if "." in path else ""
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry

@@ -1,0 +1,68 @@
+"""What the HTTP handlers ask of the rest of the gateway and of storage."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.tick import Tick
+from core.market.timeframe import Timeframe
+from storage.roles import RoleReport
+
+
+class Market(Protocol):
+    """The newest values in memory; answers at once. See :class:`gateway.market.MarketState`."""
+
+    def resolve(self, text: str) -> Symbol | None:
+        """The carried symbol that *text* names; raises SymbolError, None for an unknown one."""
+        ...
+
+    def symbols(self) -> list[Symbol]:
+        """All carried symbols, sorted."""
+        ...
+
+    def last_trade(self, symbol: Symbol) -> Tick | None:
+        """The newest trade, or None before the first."""
+        ...
+
+    def running_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
+        """The bar of the open window, if one is known."""
+        ...
+
+    def closed_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
+        """The newest closed bar seen since the start; the store may have a newer one."""
+        ...
+
+
+class History(Protocol):
+    """Stored bars, each call one query; raises DatabaseUnavailable when the database is away."""
+
+    async def page(  # noqa: PLR0913  one argument per query parameter
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        timeframe: Timeframe,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None,
+    ) -> list[Bar]:
+        """Bars that start in ``[start_ns, end_ns]``, by symbol, then time; those past *after*."""
+        ...
+
+    async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
+        """The newest closed bar of each symbol that has one."""
+        ...
+
+    async def day_bars(self, symbols: Sequence[Symbol], day_start_ns: int) -> dict[Symbol, Bar]:
+        """The stored 1-minute bars of a day rolled up, for symbols that have any."""
+        ...
+
+
+class Board(Protocol):
+    """What the roles last said of themselves; raises StreamUnavailable when Redis is away."""
+
+    async def read(self) -> list[RoleReport]:
+        """Reports not older than a few seconds."""
+        ...

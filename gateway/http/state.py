@@ -1,0 +1,89 @@
+"""State of the system: ``/v1/status``, the probes and the metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from core.runtime.ports import Clock
+from core.runtime.readiness import Readiness
+from gateway.encode import rfc3339
+from gateway.http import health
+from gateway.http.answers import encode
+from gateway.http.cache import SingleFlight
+from gateway.http.middlewares import json_response
+from gateway.http.params import Params
+from gateway.http.ports import Board, Market
+from storage.errors import StreamUnavailable
+from storage.roles import RoleReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateApi:
+    """Answers without the database, and without Redis as well as may be."""
+
+    market: Market
+    board: Board
+    reports: SingleFlight[str, Sequence[RoleReport]]
+    readiness: Readiness
+    registry: CollectorRegistry
+    now_ns: Clock
+    version: str
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/status", self.status),
+            web.get("/livez", self.alive),
+            web.get("/readyz", self.ready),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        """Feeds, roles, dependencies, clients; also while Redis is away, then without the roles."""
+        Params(request.query.items(), accepted=())
+        reports, reason = await self._reports()
+        now_ns = self.now_ns()
+        gateways = [report for report in reports if report.role == "gateway"]
+        answer = health.StatusAnswer(
+            version=self.version,
+            time=rfc3339(now_ns),
+            time_ns=now_ns,
+            ready=self.readiness.ready,
+            dependencies=health.dependencies(self.readiness.states()),
+            symbols=len(self.market.symbols()),
+            clients=sum(report.clients for report in gateways),
+            subscribers=sum(report.subscribers for report in gateways),
+            feeds=[health.feed_answer(feed) for report in reports for feed in report.feeds],
+            roles=[health.role_answer(report) for report in reports],
+            roles_unknown=reason,
+            aggregator=health.aggregator_lag(reports),
+        )
+        return json_response(encode(answer))
+
+    async def alive(self, request: web.Request) -> web.StreamResponse:
+        """The process answers: that is all."""
+        return json_response(b'{"alive":true}')
+
+    async def ready(self, request: web.Request) -> web.StreamResponse:
+        """200 when nothing is waited for, else 503; says what, since when and why."""
+        reports, _ = await self._reports()
+        ready = self.readiness.ready
+        states = health.dependencies(self.readiness.states())
+        answer = health.ReadyAnswer(ready, states, health.waiting(reports))
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return json_response(encode(answer), status)
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """All metrics of this process, in the format that Prometheus asks for."""
+        exposition, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = exposition(self.registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _reports(self) -> tuple[Sequence[RoleReport], str | None]:
+        try:
+            return await self.reports.get("roles", self.board.read), None
+        except StreamUnavailable as error:
+            return [], str(error)
