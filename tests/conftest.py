@@ -1,0 +1,79 @@
+"""Fixtures for every test; those with servers behind them are in :mod:`tests.fix_servers`."""
+
+import asyncio
+import inspect
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+pytest_plugins = ["tests.fix_servers"]
+
+_POLL_S = 0.01
+
+
+class Eventually(Protocol):
+    """``found = await eventually(condition)``."""
+
+    async def __call__(
+        self, condition: Callable[[], Any | Awaitable[Any]], *, timeout_s: float = 10.0
+    ) -> Any:
+        """Wait until *condition* (plain or async) returns something true, and return that."""
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait for what cannot be awaited itself, with a deadline.
+
+    An AssertionError of the condition counts as "not yet", and is what the test fails with.
+    """
+
+    async def wait(
+        condition: Callable[[], Any | Awaitable[Any]], *, timeout_s: float = 10.0
+    ) -> Any:
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            failure: AssertionError | None = None
+            result = None
+            try:
+                result = condition()
+                if inspect.isawaitable(result):
+                    result = await asyncio.wait_for(result, timeout_s)
+            except AssertionError as exc:
+                failure = exc
+            if result:
+                return result
+            if asyncio.get_running_loop().time() >= deadline_s:
+                if failure is not None:
+                    raise failure
+                raise AssertionError(f"not so within {timeout_s:g} s, last was {result!r}")
+            await asyncio.sleep(_POLL_S)
+
+    return wait
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    return find_free_port()
+
+
+def find_free_port() -> int:
+    """As the fixture; for tests that need several."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """The folder of real market data; a skip without it, in CI a failure."""
+    folder = os.environ.get("TEST_MARKET_DATA", "")
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    reason = f"TEST_MARKET_DATA={folder}: no such folder" if folder else "TEST_MARKET_DATA is unset"
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; in CI the real data must be there")
+    pytest.skip(f"{reason}: it names the folder of real market data")

@@ -1,0 +1,288 @@
+"""Real servers for tests: Valkey, PostgreSQL, TimescaleDB and a TCP proxy that can break.
+
+The servers of a session start when the first test asks for them, and die with pytest, whatever
+kills it. Servers that a test may stop, kill or pause are its own.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from storage.embedded import DataDir, PostgresServer, ValkeyServer
+
+_SCRIPT = Path(__file__).parents[1] / "scripts" / "timescaledb.sh"
+_STREAM_MAX_BYTES = 512 << 20
+_TIMESCALEDB_START_S = 60
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey server for the session. Keep tests apart by the fixture ``namespace``."""
+    with _folders(tmp_path_factory.mktemp("valkey")) as (data_dir, sockets):
+        server = ValkeyServer(
+            data_dir.folder("valkey"),
+            sockets=sockets,
+            logs=data_dir.folder("log"),
+            stream_max_bytes=_STREAM_MAX_BYTES,
+        )
+        _run(server.start())
+        yield server.url
+        _run(server.stop())
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace for keys that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[ValkeyServer]:
+    """A running Valkey server of the test's own: ``url``; start, stop, kill, pause, resume."""
+    with _folders(tmp_path / "valkey") as (data_dir, sockets):
+        server = ValkeyServer(
+            data_dir.folder("valkey"),
+            sockets=sockets,
+            logs=data_dir.folder("log"),
+            stream_max_bytes=_STREAM_MAX_BYTES,
+        )
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+    """A running PostgreSQL server of the test's own: ``url``; start, stop, kill, pause, resume."""
+    with _folders(tmp_path / "postgres") as (data_dir, sockets):
+        server = PostgresServer(
+            data_dir.folder("postgres"), sockets=sockets, logs=data_dir.folder("log")
+        )
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the session's embedded PostgreSQL server."""
+    with _folders(tmp_path_factory.mktemp("postgres")) as (data_dir, sockets):
+        server = PostgresServer(
+            data_dir.folder("postgres"), sockets=sockets, logs=data_dir.folder("log")
+        )
+        _run(server.start())
+        yield server.url
+        _run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def timescaledb() -> Iterator[str]:
+    """URL of the session's TimescaleDB server; a skip that says why without it, in CI a failure."""
+    command = ["bash", str(_SCRIPT), "serve", str(os.getpid())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        try:
+            yield _announced_url(server)
+        finally:
+            server.terminate()  # SIGTERM: waits for sessions; SIGINT ends them
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.5)
+            server.send_signal(signal.SIGINT)
+
+
+def _announced_url(server: "subprocess.Popen[bytes]") -> str:
+    """The first line that the script prints, once the server takes connections."""
+    assert server.stdout is not None
+    assert server.stderr is not None
+    heard, _, _ = select.select([server.stdout], [], [], _TIMESCALEDB_START_S)
+    url = server.stdout.readline().decode().strip() if heard else ""
+    if url:
+        return url
+    server.kill()
+    reason = server.stderr.read().decode(errors="replace").strip() or "no answer in time"
+    if os.environ.get("CI"):
+        pytest.fail(f"TimescaleDB must run in CI: {reason}")
+    pytest.skip(f"no TimescaleDB: {reason}")
+
+
+@pytest.fixture(params=["embedded", "timescaledb"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A new, empty database; the test runs on PostgreSQL and again on TimescaleDB."""
+    server = {"embedded": "embedded_postgres", "timescaledb": "timescaledb"}[request.param]
+    with _new_database(request.getfixturevalue(server)) as url:
+        yield url
+
+
+@pytest.fixture
+def embedded_database_url(embedded_postgres: str) -> Iterator[str]:
+    """A new, empty database, for tests where the kind of server makes no difference."""
+    with _new_database(embedded_postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def timescaledb_url(timescaledb: str) -> Iterator[str]:
+    """A new, empty database on TimescaleDB alone."""
+    with _new_database(timescaledb) as url:
+        yield url
+
+
+@pytest.fixture
+async def migrated_url(database_url: str) -> str:
+    """As ``database_url``, with the schema in place."""
+    from storage.migrations import migrate
+
+    await migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def embedded_migrated_url(embedded_database_url: str) -> str:
+    """As ``embedded_database_url``, with the schema in place."""
+    from storage.migrations import migrate
+
+    await migrate(embedded_database_url)
+    return embedded_database_url
+
+
+class TcpProxy:
+    """A proxy on a free port of 127.0.0.1 before a server's socket or port; it can break.
+
+    ``url`` replaces the server's URL. ``cut`` ends the connections there are; ``refuse`` takes
+    no new ones either; ``black_hole`` keeps them and passes nothing on; ``heal`` mends all.
+    """
+
+    def __init__(self, upstream_url: str) -> None:
+        self._upstream_url = upstream_url
+        self._listener: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._passing = asyncio.Event()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The server's URL with the proxy's address in it."""
+        parts = urlsplit(self._upstream_url)
+        user = parts.netloc.rpartition("@")[0]
+        netloc = f"{user}@127.0.0.1:{self.port}" if user else f"127.0.0.1:{self.port}"
+        if parts.scheme == "unix":
+            return f"redis://{netloc}/0"
+        return urlunsplit(parts._replace(netloc=netloc, query=""))
+
+    async def heal(self) -> None:
+        """Take connections and pass on everything."""
+        self._passing.set()
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """End all connections; new ones are taken."""
+        cut, self._connections = self._connections, set()
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(cut)
+
+    async def refuse(self) -> None:
+        """End all connections and refuse new ones."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        await self.cut()
+
+    def black_hole(self) -> None:
+        """Go silent: bytes are taken, none arrive, no connection ends."""
+        self._passing.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await self._passing.wait()
+            up_reader, up_writer = await self._connect()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, up_writer))
+                    group.create_task(self._pump(up_reader, writer))
+            except* OSError:
+                pass
+            finally:
+                up_writer.transport.abort()
+        writer.transport.abort()
+        self._connections.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        parts = urlsplit(self._upstream_url)
+        if parts.scheme == "unix":
+            return await asyncio.open_unix_connection(unquote(parts.path))
+        folder = parse_qs(parts.query).get("host", [""])[0]
+        if folder:
+            return await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+        return await asyncio.open_connection(parts.hostname, parts.port)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass bytes on until one side ends, then end the other."""
+        while chunk := await reader.read(1 << 16):
+            await self._passing.wait()
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionResetError("the other side closed")
+
+
+@pytest.fixture
+async def proxied() -> "AsyncIterator[Any]":
+    """``proxy = await proxied(url)``: a :class:`TcpProxy` before the server of *url*."""
+    proxies: list[TcpProxy] = []
+
+    async def make(upstream_url: str) -> TcpProxy:
+        proxy = TcpProxy(upstream_url)
+        await proxy.heal()
+        proxies.append(proxy)
+        return proxy
+
+    yield make
+    for proxy in proxies:
+        await proxy.refuse()
+
+
+@contextlib.contextmanager
+def _folders(path: Path) -> Iterator[tuple[DataDir, Path]]:
+    data_dir = DataDir(path)
+    data_dir.acquire()
+    try:
+        yield data_dir, data_dir.socket_folder()
+    finally:
+        data_dir.remove_socket_folder()
+        data_dir.release()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* on a loop of its own, which is not left behind as the current one."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(work)
+
+
+@contextlib.contextmanager
+def _new_database(server_url: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
