@@ -13,6 +13,9 @@ from ingest.feed_clock import NEVER, ClockKind, FeedClock
 
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
+MAX_INT64: Final = 2**63 - 1
+_INF: Final = math.inf
+
 
 class Reason(enum.StrEnum):
     """Why a tick was kept out; the value is the metric's label."""
@@ -65,35 +68,56 @@ class Admission:
             wall_ns: the wall clock then, looked at for a first tick only (and for polled ones).
         """
         verdict = Verdict([])
-        admit = verdict.admitted.append
+        admit, clock = verdict.admitted.append, self._clock
+        ahead_ns, behind_ns = self._plain_span()
+        feed_ns = clock.now_ns(monotonic_ns)
         for tick in ticks:
-            reason = self._refusal(tick, monotonic_ns, wall_ns)
-            if reason is None and tick.trade_id != NO_ID:
-                ids = self._known_ids(tick.symbol)
-                if tick.event_ns <= ids.floor_ns + self._limits.max_future_ns:
-                    reason = Reason.UNVERIFIABLE  # its id may be among the forgotten ones
-                elif not ids.add(tick.trade_id):
-                    verdict.duplicates += 1
+            event_ns, price, size = tick.event_ns, tick.price, tick.size
+            # Nearly every tick is a plain one; any other is looked at in full.
+            plain = -ahead_ns <= feed_ns - event_ns <= behind_ns and event_ns >= EARLIEST_NS
+            if not (plain and 0 < price < _INF and 0 < size < _INF):
+                reason = self._refusal(tick, feed_ns, wall_ns)
+                if reason is not None:
+                    verdict.refused.append((tick, reason))
                     continue
-            if reason is None:
+            if event_ns > clock.newest_ns or clock.unanchored:
+                clock.advance(event_ns, monotonic_ns)
+                feed_ns = clock.now_ns(monotonic_ns)
+            if tick.trade_id == NO_ID:
                 admit(tick)
             else:
-                verdict.refused.append((tick, reason))
+                self._judge_id(tick, verdict)
         return verdict
 
-    def _refusal(self, tick: Tick, monotonic_ns: int, wall_ns: int) -> Reason | None:
-        """The reason to keep *tick* out, or None; a tick that passes moves the clock."""
-        event_ns, clock = tick.event_ns, self._clock
-        if not (0 < tick.price < math.inf and 0 < tick.size < math.inf) or event_ns < EARLIEST_NS:
-            return _value_fault(tick)
-        feed_ns = clock.now_ns(monotonic_ns)
-        if event_ns <= feed_ns:  # not ahead: only lateness can be wrong
-            reason = self._lateness(tick, feed_ns - event_ns)
+    def _plain_span(self) -> tuple[int, int]:
+        """How far before and behind feed time an event surely passes, in ns."""
+        limits, clock = self._limits, self._clock
+        behind_ns = min(limits.dedup_horizon_ns, limits.max_lateness_ns)
+        if clock.newest_ns == NEVER or clock.kind is ClockKind.PULLED or clock.unanchored:
+            return 0, behind_ns
+        return (MAX_INT64 if clock.kind is ClockKind.REPLAY else limits.max_future_ns), behind_ns
+
+    def _judge_id(self, tick: Tick, verdict: Verdict) -> None:
+        ids = self._ids.get(tick.symbol)
+        if ids is None:
+            keep_ns = self._limits.dedup_horizon_ns + self._limits.max_future_ns
+            ids = self._ids[tick.symbol] = TradeIds(keep_ns)
+        ids.advance(self._clock.newest_ns)
+        if tick.event_ns <= ids.floor_ns + self._limits.max_future_ns:
+            verdict.refused.append((tick, Reason.UNVERIFIABLE))  # its id may be forgotten
+        elif ids.add(tick.trade_id):
+            verdict.admitted.append(tick)
         else:
-            reason = self._earliness(event_ns, feed_ns, wall_ns)
-        if reason is None and (event_ns > clock.newest_ns or clock.unanchored):
-            clock.advance(event_ns, monotonic_ns)
-        return reason
+            verdict.duplicates += 1
+
+    def _refusal(self, tick: Tick, feed_ns: int, wall_ns: int) -> Reason | None:
+        """The reason to keep *tick* out, its id apart, or None."""
+        event_ns = tick.event_ns
+        if not (0 < tick.price < _INF and 0 < tick.size < _INF and event_ns >= EARLIEST_NS):
+            return _value_fault(tick)
+        if event_ns <= feed_ns:  # not ahead: only lateness can be wrong
+            return self._lateness(tick, feed_ns - event_ns)
+        return self._earliness(event_ns, feed_ns, wall_ns)
 
     def _lateness(self, tick: Tick, behind_ns: int) -> Reason | None:
         if behind_ns <= self._limits.dedup_horizon_ns and behind_ns <= self._limits.max_lateness_ns:
@@ -106,17 +130,9 @@ class Admission:
         clock = self._clock
         if clock.kind is ClockKind.REPLAY:
             return None
-        by_wall = clock.kind is ClockKind.PULLED or clock.unanchored or feed_ns == NEVER
+        by_wall = clock.kind is ClockKind.PULLED or clock.unanchored
         known_ns = wall_ns if by_wall else feed_ns
         return Reason.FUTURE if event_ns - known_ns > self._limits.max_future_ns else None
-
-    def _known_ids(self, symbol: Symbol) -> TradeIds:
-        ids = self._ids.get(symbol)
-        if ids is None:
-            keep_ns = self._limits.dedup_horizon_ns + self._limits.max_future_ns
-            ids = self._ids[symbol] = TradeIds(keep_ns)
-        ids.advance(self._clock.newest_ns)
-        return ids
 
 
 def _value_fault(tick: Tick) -> Reason:

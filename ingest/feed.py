@@ -1,0 +1,151 @@
+"""What a feed is made of: a source, what it may call, and what it says about itself."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.market.tick import Tick
+from core.runtime.ports import Clock
+from ingest.admission import Reason
+from ingest.feed_clock import ClockKind
+from storage.roles import FeedState, FeedStatus
+
+log = logging.getLogger(__name__)
+
+_MS_NS = 1_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class FeedJournal:
+    """What happened on one feed: its state and its counters. Written by the feed's tasks only."""
+
+    feed: str
+    venue: str
+    now_ns: Clock
+    symbols: int = 0
+    state: FeedState = "connecting"
+    detail: str = ""
+    since_ms: int = 0
+    changes: int = 0  # grows with each change of state: somebody may want to know at once
+    ticks: int = 0
+    duplicates: int = 0
+    history: int = 0
+    reconnects: int = 0
+    parse_errors: int = 0
+    blocks: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+    newest_event_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self.since_ms = self.now_ns() // _MS_NS
+
+    def enter(self, state: FeedState, detail: str = "") -> None:
+        """The feed is in *state* now, for the reason *detail*; logged when it is news."""
+        if state == self.state and detail == self.detail:
+            return
+        if state != self.state:
+            self.since_ms = self.now_ns() // _MS_NS
+        level = logging.WARNING if state == "failed" else logging.INFO
+        log.log(level, "feed %s is %s%s", self.feed, state, f": {detail}" if detail else "")
+        self.state, self.detail = state, detail
+        self.changes += 1
+
+    def refuse(self, reason: Reason, count: int = 1) -> None:
+        """*count* ticks were quarantined."""
+        self.quarantined[reason] = self.quarantined.get(reason, 0) + count
+
+    def status(self) -> FeedStatus:
+        """The journal as the status board shows it."""
+        return FeedStatus(
+            feed=self.feed,
+            venue=self.venue,
+            state=self.state,
+            since_ms=self.since_ms,
+            detail=self.detail,
+            newest_event_ns=self.newest_event_ns,
+            ticks=self.ticks,
+            quarantined=dict(self.quarantined),
+            duplicates=self.duplicates,
+            history=self.history,
+            reconnects=self.reconnects,
+            symbols=self.symbols,
+        )
+
+
+class TickOutlet(Protocol):
+    """Where a source puts its ticks; :class:`ingest.publisher.Publisher` in production."""
+
+    @property
+    def position(self) -> int:
+        """How far the source is published in every shard: where it goes on after a start."""
+        ...
+
+    @property
+    def catch_up_until(self) -> int:
+        """Up to this position the source puts one tick (or row) at a time."""
+        ...
+
+    async def put(self, ticks: Sequence[Tick], position: int = 0) -> None:
+        """Judge *ticks*, which arrived now, and take the good ones; the source is at *position*.
+
+        Waits while the bounded hand-over to the writer is full. A source with positions puts at
+        most :data:`ingest.blocks.MAX_BATCH` at a time.
+        """
+        ...
+
+    def quarantine(self, tick: Tick, reason: Reason, detail: str = "") -> None:
+        """Keep *tick*, which is none that could be judged, for a person to look at."""
+        ...
+
+    def reconnected(self) -> None:
+        """The next tick is the first of a new connection."""
+        ...
+
+    async def lag(self) -> int | None:
+        """Ticks that the slowest reader has not consumed (see :mod:`ingest.flow`).
+
+        None while that is not known: no aggregator has reported yet, or Redis is away.
+        """
+        ...
+
+    async def awaited(self) -> bool:
+        """Is a client subscribed, at a gateway that follows this feed?"""
+        ...
+
+
+class TickSource(Protocol):
+    """Where a feed's ticks come from."""
+
+    @property
+    def clock_kind(self) -> ClockKind: ...
+
+    async def run(self, outlet: TickOutlet, journal: FeedJournal) -> None:
+        """Put ticks into *outlet* until the feed ends, which only a replay does.
+
+        Connections are made and lost in here; only a bug or a source that can never work
+        (:class:`TickgateError`) leaves.
+        """
+        ...
+
+
+class WarnLimiter:
+    """Lets one warning through per ``every_s`` and counts those held back."""
+
+    def __init__(self, *, every_s: float = 10.0) -> None:
+        self._every_ns = int(every_s * 1e9)
+        self._next_ns: int | None = None
+        self._held = 0
+
+    def allows(self, now_ns: int) -> bool:
+        """May a warning go out now? *now_ns* is monotonic."""
+        if self._next_ns is not None and now_ns < self._next_ns:
+            self._held += 1
+            return False
+        self._next_ns = now_ns + self._every_ns
+        return True
+
+    def held(self) -> int:
+        """How many were held back since the last one; starts counting anew."""
+        held, self._held = self._held, 0
+        return held

@@ -1,0 +1,206 @@
+"""Publisher: one feed's ticks, judged, put into blocks, and on to the streams."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from core.market.tick import Tick
+from core.runtime.ports import Clock, MonotonicClock
+from ingest.admission import Admission, Reason
+from ingest.blocks import MAX_BATCH, Moment, Sealed, ShardBlocks
+from ingest.feed import FeedJournal, WarnLimiter
+from ingest.feed_clock import NEVER, ClockKind, FeedClock
+from ingest.flow import FlowLedger
+from ingest.limits import IngestLimits
+from storage.errors import StreamUnavailable
+from storage.quarantine import QuarantineRecord, QuarantineWriter
+from storage.roles import FRESH_MS, RoleBoard, RoleReport
+from storage.tick_writer import TickWriter
+
+log = logging.getLogger(__name__)
+
+_MS_NS: Final = 1_000_000
+_QUARANTINE_KEPT: Final = 1_000  # records between feed and writer; the oldest go, counted anyway
+
+
+@dataclass(slots=True, kw_only=True)
+class Publisher:
+    """Takes a source's ticks on one side, writes blocks on the other; one feed owns it.
+
+    Hand-over: at most ``limits.hand_over_ticks`` wait for the writer, then :meth:`put` waits and
+    with it the source (TCP back-pressure to the venue). Nothing is dropped while Redis is away.
+    """
+
+    writer: TickWriter
+    board: RoleBoard
+    quarantine_writer: QuarantineWriter
+    flow: FlowLedger
+    journal: FeedJournal
+    kind: ClockKind
+    shards: int
+    limits: IngestLimits
+    now_ns: Clock
+    monotonic_ns: MonotonicClock
+    _blocks: ShardBlocks = field(init=False)
+    _clock: FeedClock = field(init=False)
+    _admission: Admission = field(init=False)
+    _records: deque[QuarantineRecord] = field(init=False)
+    _work: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _room: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _warnings: WarnLimiter = field(init=False, default_factory=WarnLimiter)
+    _sending: int = field(init=False, default=0)  # ticks of the append under way
+    _closing: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """Go on where the newest stored blocks of the writer say."""
+        self._blocks = ShardBlocks(
+            shards=self.shards,
+            resume=self.writer.resume,
+            grace_ns=self.limits.grace_ns,
+            max_ticks=self.limits.block_ticks,
+        )
+        self._clock = _resumed_clock(self.kind, self.writer, self.shards, self.monotonic_ns())
+        self._admission = Admission(self._clock, self.limits.admission)
+        self._records = deque(maxlen=_QUARANTINE_KEPT)
+
+    @property
+    def position(self) -> int:
+        return self._blocks.position
+
+    @property
+    def catch_up_until(self) -> int:
+        return self._blocks.catch_up_until
+
+    @property
+    def ended(self) -> bool:
+        """Did an earlier run bring this feed to its end?"""
+        return self._blocks.ended
+
+    async def put(self, ticks: Sequence[Tick], position: int = 0) -> None:
+        if len(ticks) <= MAX_BATCH:
+            await self._put_batch(ticks, position)
+            return
+        for at in range(0, len(ticks), MAX_BATCH):
+            await self._put_batch(ticks[at : at + MAX_BATCH], position)
+
+    async def _put_batch(self, ticks: Sequence[Tick], position: int) -> None:
+        if self._blocks.waiting >= self.limits.hand_over_ticks:
+            self._room.clear()
+            await self._room.wait()
+        monotonic_ns, wall_ns = self.monotonic_ns(), self.now_ns()
+        verdict = self._admission.judge(ticks, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
+        seen_before = 0 < position <= self._blocks.catch_up_until
+        now = Moment(self._clock.now_ns(monotonic_ns), monotonic_ns, wall_ns)
+        self._blocks.add(verdict.admitted, position=position, now=now)
+        journal = self.journal
+        journal.ticks += len(verdict.admitted)
+        journal.duplicates += verdict.duplicates
+        journal.newest_event_ns = max(0, self._clock.newest_ns)
+        for tick, reason in verdict.refused:
+            if not seen_before:
+                self.quarantine(tick, reason)
+        self._work.set()
+
+    def quarantine(self, tick: Tick, reason: Reason, detail: str = "") -> None:
+        self.journal.refuse(reason)
+        self._records.append(
+            QuarantineRecord(self.journal.feed, reason, self.now_ns(), tick, detail)
+        )
+        if self._warnings.allows(self.monotonic_ns()):
+            log.warning(
+                "feed %s: quarantined for %s: %s %s(%d more since the last such line)",
+                self.journal.feed,
+                reason,
+                tick,
+                f"{detail} " if detail else "",
+                self._warnings.held(),
+            )
+
+    def reconnected(self) -> None:
+        self._clock.reconnected()
+
+    async def lag(self) -> int | None:
+        reports = await self._reports()
+        if reports is None:
+            return None
+        fresh_since_ms = self.now_ns() // _MS_NS - FRESH_MS
+        behind = self.flow.in_flight(reports, fresh_since_ms=fresh_since_ms)
+        return None if behind is None else behind + self._blocks.waiting + self._sending
+
+    async def awaited(self) -> bool:
+        fresh_since_ms = self.now_ns() // _MS_NS - FRESH_MS
+        return self.flow.awaited(await self._reports() or (), fresh_since_ms=fresh_since_ms)
+
+    async def run(self) -> None:
+        """Write until :meth:`close`; the last blocks are stored when this returns."""
+        check_s = self.limits.idle_block_ns / 1e9 / 10
+        await self._write()  # a first block on every shard: readers find the streams
+        while not self._closing:
+            with suppress(TimeoutError):  # then some shards may need an empty block
+                async with asyncio.timeout(check_s):
+                    await self._work.wait()
+            if self._work.is_set() and not self._closing:
+                await asyncio.sleep(self.limits.block_ns / 1e9)  # let a block fill
+            await self._write()
+        await self._write()
+
+    def close(self, *, ended: bool) -> None:
+        """Take nothing more; run() returns after the last block. *ended*: the feed has no more."""
+        if ended:
+            self._blocks.end(self._now())
+        self._closing = True
+        self._work.set()
+
+    async def _write(self) -> None:
+        self._work.clear()
+        blocks = self._blocks.take(self._now(), idle_ns=self.limits.idle_block_ns)
+        self._sending = sum(block.ticks for block in blocks)
+        self._room.set()
+        if blocks:
+            await self.writer.append([(block.shard, block.payload) for block in blocks])
+            self._note(blocks)
+        self._sending = 0
+        if self._records:
+            await self._write_quarantine()
+
+    def _note(self, blocks: Sequence[Sealed]) -> None:
+        self.journal.blocks += len(blocks)
+        if self.kind is ClockKind.REPLAY:
+            for block in blocks:
+                self.flow.wrote(block.shard, block.number, block.ticks)
+
+    async def _write_quarantine(self) -> None:
+        records = list(self._records)
+        self._records.clear()
+        try:
+            await self.quarantine_writer.put(records)
+        except StreamUnavailable as exc:  # their counters tell; a quarantine may have a hole
+            lost = len(records)
+            log.warning("feed %s: %d quarantine records lost: %s", self.journal.feed, lost, exc)
+
+    async def _reports(self) -> list[RoleReport] | None:
+        try:
+            return await self.board.read(max_age_ms=None)
+        except StreamUnavailable:
+            return None  # the writer says so; who asks shall ask again
+
+    def _now(self) -> Moment:
+        monotonic_ns = self.monotonic_ns()
+        return Moment(self._clock.now_ns(monotonic_ns), monotonic_ns, self.now_ns())
+
+
+def _resumed_clock(
+    kind: ClockKind, writer: TickWriter, shards: int, monotonic_ns: int
+) -> FeedClock:
+    """Feed time where the feed goes on: a replay's is that of the row it reads next."""
+    metas = list(writer.resume.values())
+    if kind is ClockKind.REPLAY:
+        complete = len(metas) == shards
+        first = min(metas, key=lambda meta: meta.position) if complete else None
+        return FeedClock(kind, newest_ns=first.feed_time_ns if first else NEVER)
+    newest_ns = max((meta.feed_time_ns for meta in metas), default=NEVER)
+    return FeedClock(kind, newest_ns=newest_ns, monotonic_ns=monotonic_ns)
