@@ -46,7 +46,7 @@ def connect(
         timeout=command_timeout_s,
         socket_timeout=command_timeout_s,
         socket_connect_timeout=connect_timeout_s,
-        socket_keepalive=True,
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # replies are plain lists, and no handshake for maintenance notifications
         decode_responses=False,
