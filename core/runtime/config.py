@@ -14,6 +14,7 @@ the environment in.
 import difflib
 import math
 import re
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -172,7 +173,10 @@ def _setting(field: inspect.Field, full_type: Any, prefix: str) -> Setting:
     assert isinstance(field.type, inspect.Metadata), f"{field.name} needs Meta(description=…)"
     extra = field.type.extra or {}
     kind, accepted = _kind(field.type.type)
-    choices = field.type.type.values if isinstance(field.type.type, inspect.LiteralType) else ()
+    choices: tuple[object, ...] = ()
+    if isinstance(field.type.type, inspect.LiteralType):
+        choices = typing.get_args(typing.get_args(full_type)[0])  # in the order of the declaration
+        accepted = "one of " + ", ".join(map(str, choices))
     return Setting(
         name=field.name,
         kind=kind,
@@ -195,8 +199,8 @@ def _kind(declared: inspect.Type) -> tuple[str, str]:
             return "int", "a whole number" + _bounds(declared)
         case inspect.FloatType():
             return "float", "a number" + _bounds(declared)
-        case inspect.LiteralType(values=values):
-            return "choice", "one of " + ", ".join(map(str, values))
+        case inspect.LiteralType():
+            return "choice", ""
         case inspect.VarTupleType():
             return "list", "text"
         case inspect.StrType():

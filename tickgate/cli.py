@@ -1,0 +1,126 @@
+"""The `tickgate` command: sub-commands, settings, exit codes.
+
+Exit codes: 0 done, 1 something that the message names went wrong, 2 a wrong setting or option.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from core.market.errors import TickgateError
+from core.runtime import config, logs
+from core.runtime.children import die_with_parent
+from core.runtime.config import ConfigError, Loaded, did_you_mean
+from tickgate import rules, settings
+from tickgate.arguments import Arguments, Command, UsageError, parse
+from tickgate.output import complain, say
+from tickgate.settings import PREFIX, Settings
+
+Run = Callable[[Loaded[Settings], Arguments], int]
+
+COMMANDS = (
+    Command(
+        settings.DEV,
+        "run everything on this machine, with its own Redis and PostgreSQL",
+        "Runs every role in one go on embedded servers (unless URLs are given) and prints the "
+        "page's address. Ctrl-C drains and stops all that it started; twice ends it at once.",
+    ),
+    Command(settings.INGEST, "read feeds and write their ticks to the streams"),
+    Command(settings.AGGREGATE, "fold the streams into bars and store them"),
+    Command(settings.GATEWAY, "serve the page, the WebSocket stream and the HTTP API"),
+    Command(settings.MIGRATE, "bring the database to this program's schema"),
+    Command(
+        settings.CHECK,
+        "check settings, servers, schema and clock",
+        "Checks what the roles need, one line each with the remedy; exit code 1 if any is wrong.",
+    ),
+    Command(
+        settings.CONFIG,
+        "show the effective settings and where each comes from",
+        switches=(("--json", "print JSON instead of a table"),),
+        all_settings=True,
+    ),
+    Command(
+        settings.WATCH,
+        "watch symbols live in the terminal",
+        "A live table of the symbols; lines instead when the output is not a terminal.",
+        positional="SYMBOL",
+    ),
+)
+
+
+_RUNNERS = {
+    settings.DEV: "tickgate.dev:run",
+    settings.INGEST: "tickgate.roles:run_ingest",
+    settings.AGGREGATE: "tickgate.roles:run_aggregate",
+    settings.GATEWAY: "tickgate.roles:run_gateway",
+    settings.MIGRATE: "tickgate.migrate:run",
+    settings.CHECK: "tickgate.check:run",
+    settings.CONFIG: "tickgate.show:run",
+    settings.WATCH: "tickgate.watch:run",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv* (default: the process's own); returns the exit code."""
+    die_with_parent(os.environ)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        say(usage())
+        return 0 if words else 2
+    if words[0] in ("--version", "version"):
+        from tickgate.version import version
+
+        say(f"tickgate {version()}")
+        return 0
+    command = next((command for command in COMMANDS if command.name == words[0]), None)
+    if command is None:
+        near = did_you_mean(words[0], (command.name for command in COMMANDS))
+        complain(f"tickgate: no command {words[0]!r}{near}; see tickgate --help")
+        return 2
+    return _run(command, words[1:])
+
+
+def usage() -> str:
+    """What `tickgate --help` prints."""
+    lines = [f"  {command.name:<11}{command.summary}" for command in COMMANDS]
+    return "\n".join(
+        [
+            "usage: tickgate COMMAND [options]",
+            "",
+            "Market data feeds in; one clean stream, exact bars and their history out.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "tickgate COMMAND --help lists the settings of a command.",
+            "Start with: tickgate dev",
+        ]
+    )
+
+
+def _run(command: Command, argv: Sequence[str]) -> int:
+    try:
+        arguments = parse(command, argv)
+        loaded = config.load(Settings, arguments.flags, os.environ, prefix=PREFIX)
+        rules.check(loaded, command.name)
+        logs.set_up(role=command.name, level=loaded.values.log_level, fmt=loaded.values.log_format)
+        return _runner(command.name)(loaded, arguments)
+    except (ConfigError, UsageError) as exc:
+        for line in str(exc).splitlines():
+            complain(f"tickgate {command.name}: {line}")
+        complain(f"see tickgate {command.name} --help")
+        return 2
+    except TickgateError as exc:
+        complain(f"tickgate {command.name}: {exc}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _runner(name: str) -> Run:
+    """The code of a sub-command, imported only when it is the one to run: roles stay lean."""
+    module, _, function = _RUNNERS[name].partition(":")
+    runner: Run = getattr(importlib.import_module(module), function)
+    return runner
