@@ -8,15 +8,16 @@ from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, Timeframe
 from storage.database import Connection, Database
 from storage.errors import StaleOwner
+from storage.retention import Retention
 from storage.rows import (
     Checkpoint,
     FlushBatch,
     SymbolRow,
-    bar_of,
+    bar_columns,
     bar_row_of,
+    bars_of,
     newest_rows,
     newest_trades,
-    pack_parts,
     symbol_row_of,
     to_datetime,
 )
@@ -26,9 +27,9 @@ __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 _UPSERT_BARS: Final = """
 INSERT INTO bars AS stored (symbol, timeframe, time, open, high, low, close, volume, trades, vwap,
     rev, gap, open_ns, open_seq, close_ns, close_seq, volume_parts, notional_parts)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::float8[], %s::float8[],
-    %s::float8[], %s::float8[], %s::float8[], %s::bigint[], %s::float8[], %s::int[], %s::bool[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
+SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::float8[], %b::float8[],
+    %b::float8[], %b::float8[], %b::float8[], %b::bigint[], %b::float8[], %b::int[], %b::bool[],
+    %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[])
 ON CONFLICT (symbol, timeframe, time) DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, trades = excluded.trades, vwap = excluded.vwap, rev = excluded.rev,
@@ -56,8 +57,8 @@ ON CONFLICT (symbol) DO UPDATE SET
 WHERE excluded.event_ns IS NOT NULL AND (stored.event_ns IS NULL
     OR (excluded.event_ns, excluded.seq) >= (stored.event_ns, stored.seq))
 """
-_BAR: Final = """b.symbol, b.timeframe, date_part('epoch', b.time)::bigint, b.open, b.high, b.low,
-    b.close, b.volume, b.trades, b.vwap, b.rev, b.gap"""
+_BAR: Final = """b.symbol, b.timeframe, date_part('epoch', b.time)::bigint * 1000000000, b.open,
+    b.high, b.low, b.close, b.volume, b.trades, b.vwap, b.rev, true, b.gap"""
 _LOAD_ROWS: Final = f"""
 SELECT {_BAR}, b.open_ns, b.open_seq, b.close_ns, b.close_seq, b.volume_parts, b.notional_parts
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS wanted (symbol, timeframe, time)
@@ -94,7 +95,7 @@ WITH day AS (
     GROUP BY symbol
 )
 SELECT day.symbol, '1Min', %s::bigint, o.open, day.high, day.low, c.close, day.volume, day.trades,
-    day.notional / day.volume, 0, day.gap
+    day.notional / day.volume, 0, true, day.gap
 FROM day
 JOIN bars o ON o.symbol = day.symbol AND o.timeframe = '1Min' AND o.time = day.first
 JOIN bars c ON c.symbol = day.symbol AND c.timeframe = '1Min' AND c.time = day.last
@@ -124,7 +125,7 @@ class BarStore:
             if batch.checkpoints:
                 await _write_checkpoints(connection, batch.checkpoints)
             if rows:
-                await connection.execute(_UPSERT_BARS, _columns(map(_bar_values, rows)))
+                await connection.execute(_UPSERT_BARS, bar_columns(rows))
             symbols = _symbol_values(batch)
             if symbols:
                 await connection.execute(_UPSERT_SYMBOLS, _columns(symbols))
@@ -189,7 +190,7 @@ class BarStore:
         sql = _PAGE_DESCENDING if descending else _PAGE
         parameters = [*_columns(bounds), timeframe.value, first, last, limit, limit]
         records = await self._db.fetch("page", sql, parameters)
-        return [bar_of(record) for record in records]
+        return bars_of(records)
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest stored bar of each symbol that has one.
@@ -200,8 +201,7 @@ class BarStore:
         if not symbols:
             return {}
         records = await self._db.fetch("latest", _LATEST, [list(symbols), timeframe.value])
-        bars = map(bar_of, records)
-        return {bar.symbol: bar for bar in bars}
+        return {bar.symbol: bar for bar in bars_of(records)}
 
     async def day_bars(
         self, symbols: Sequence[Symbol] | None, day_start_ns: int
@@ -216,10 +216,8 @@ class BarStore:
         """
         first, end = to_datetime(day_start_ns), to_datetime(day_start_ns + DAY_NS)
         names = None if symbols is None else list(symbols)
-        start_s = day_start_ns // 1_000_000_000
-        records = await self._db.fetch("day_bars", _DAY, [first, end, names, names, start_s])
-        bars = map(bar_of, records)
-        return {bar.symbol: bar for bar in bars}
+        records = await self._db.fetch("day_bars", _DAY, [first, end, names, names, day_start_ns])
+        return {bar.symbol: bar for bar in bars_of(records)}
 
     async def symbols(self) -> list[SymbolRow]:
         """All symbols, sorted.
@@ -233,6 +231,28 @@ class BarStore:
         )
         return [symbol_row_of(record) for record in records]
 
+    async def drop_older(self, timeframe: Timeframe, before_ns: int) -> int:
+        """Delete bars of *timeframe* that start before *before_ns*; returns how many.
+
+        Raises:
+            DatabaseUnavailable: it is away; what was deleted until then stays deleted.
+        """
+        return await Retention(self._db).drop_older(timeframe, before_ns)
+
+    async def prune(self, *, max_bytes: int) -> int:
+        """Bring the database under *max_bytes* by deleting whole days, oldest first.
+
+        1-minute bars go first, then 5, then 15; the newest day of each stays. The space is used
+        again, though the file keeps its size. A hypertable drops whole chunks, of all timeframes.
+
+        Returns:
+            How many bars were deleted; 0 when the database is small enough, or nothing may go.
+
+        Raises:
+            DatabaseUnavailable: it is away; what was deleted until then stays deleted.
+        """
+        return await Retention(self._db).prune(max_bytes)
+
 
 async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Checkpoint]) -> None:
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.shard)
@@ -245,28 +265,6 @@ async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Check
         )
         (stored_token,) = await cursor.fetchone() or (refused.token,)
         raise StaleOwner(refused.shard, token=refused.token, stored_token=stored_token)
-
-
-def _bar_values(row: BarRow) -> tuple[Any, ...]:
-    bar = row.bar
-    return (
-        bar.symbol,
-        bar.timeframe.value,
-        to_datetime(bar.start_ns),
-        bar.open,
-        bar.high,
-        bar.low,
-        bar.close,
-        bar.volume,
-        bar.trades,
-        bar.vwap,
-        bar.rev,
-        bar.gap,
-        *row.open_key,
-        *row.close_key,
-        pack_parts(row.volume_parts),
-        pack_parts(row.notional_parts),
-    )
 
 
 def _symbol_values(batch: FlushBatch) -> list[tuple[Any, ...]]:

@@ -8,18 +8,28 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, LiteralString
 
 import psycopg
+from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, SchemaError
+from storage.packed import PackedArray
 
 _LOG = logging.getLogger(__name__)
 _CONNECT_S: Final = 3
 _CLOSE_S: Final = 2.0
 _CHECK_S: Final = 1.0
-_ABANDON_S: Final = 2.0  # for the server to cancel a statement before the client gives up on it
 
 Connection = psycopg.AsyncConnection[Any]
+
+# Includes a server that fails over (read-only for a while) and a full disk.
+_AWAY: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+_SHUTDOWN: Final = "57P"  # SQLSTATEs of a server that stops or starts
 
 CONNECT_OPTIONS: Final[dict[str, Any]] = {
     "autocommit": True,
@@ -74,6 +84,7 @@ class Database:
             max_idle=60.0,
             kwargs=CONNECT_OPTIONS,
             name="tickgate",
+            configure=_configure,
         )
 
     async def open(self) -> None:
@@ -93,7 +104,12 @@ class Database:
         await self.fetch("ping", "SELECT 1")
 
     async def fetch(
-        self, name: LiteralString, sql: LiteralString, parameters: Sequence[Any] = ()
+        self,
+        name: LiteralString,
+        sql: LiteralString,
+        parameters: Sequence[Any] = (),
+        *,
+        timeout_s: float | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run one statement on its own and read its rows.
 
@@ -101,11 +117,13 @@ class Database:
             name: names the statement in the log.
             sql: with ``%s`` for each parameter.
             parameters: of the statement.
+            timeout_s: instead of the usual limit, for maintenance.
 
         Raises:
             DatabaseUnavailable: the server is away, or too slow.
+            SchemaError: a table is missing.
         """
-        async with self._connection(name) as connection:
+        async with self._connection(name, timeout_s) as connection:
             cursor = await connection.execute(sql, parameters, binary=True)
             return await cursor.fetchall() if cursor.description else []
 
@@ -125,34 +143,54 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def _connection(self, name: LiteralString) -> AsyncIterator[Connection]:
+    async def _connection(
+        self, name: LiteralString, timeout_s: float | None = None
+    ) -> AsyncIterator[Connection]:
+        limit_s = self._statement_timeout_s if timeout_s is None else timeout_s
         try:
             async with self._pool.connection() as connection:
                 started_s = self._monotonic_s()
-                async with asyncio.timeout(self._statement_timeout_s + _ABANDON_S):
+                async with asyncio.timeout(limit_s):
                     yield connection
                 self._note_duration(name, self._monotonic_s() - started_s)
         except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
             raise DatabaseUnavailable(self.server, f"{name}: {exc}") from exc
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-            await self._drop_broken()
+        except _AWAY as exc:
+            await self._drop_broken(exc)
             raise DatabaseUnavailable(self.server, f"{name}: {_one_line(exc)}") from exc
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as exc:
+            raise SchemaError(f"{_one_line(exc)}; run `tickgate migrate`") from exc
         except TimeoutError as exc:
-            limit = f"{self._statement_timeout_s:g} s"
-            raise DatabaseUnavailable(self.server, f"{name}: no answer within {limit}") from exc
+            reason = f"{name}: no answer within {limit_s:g} s"
+            raise DatabaseUnavailable(self.server, reason) from exc
 
     def _note_duration(self, name: str, took_s: float) -> None:
         if took_s > self._slow_query_s:
             self.slow += 1
             _LOG.warning("slow query %s took %.0f ms", name, took_s * 1000)
 
-    async def _drop_broken(self) -> None:
+    async def _drop_broken(self, error: psycopg.Error) -> None:
         """A restart of the server broke every idle connection, not only the one that failed."""
+        if error.sqlstate is not None and not error.sqlstate.startswith(_SHUTDOWN):
+            return
         try:
             async with asyncio.timeout(_CHECK_S):
                 await self._pool.check()
         except (TimeoutError, psycopg.Error, PoolTimeout, PoolClosed):
             _LOG.debug("connections to %s could not be checked", self.server)
+
+
+class _PackedDumper(Dumper):
+    """Hands packed arrays over as they are; the statement's cast tells their type."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: PackedArray) -> bytes:
+        return obj.binary
+
+
+async def _configure(connection: Connection) -> None:
+    connection.adapters.register_dumper(PackedArray, _PackedDumper)
 
 
 def _one_line(error: Exception) -> str:

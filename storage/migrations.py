@@ -18,6 +18,7 @@ _LOCK: Final = 0x7469636B67617465  # "tickgate": the advisory lock of all migrat
 _MIGRATE_S: Final = 300.0  # bound of all migrations together; they may rewrite tables
 
 _APPLIED: Final = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
+_HAS_SCHEMA: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 _HYPERTABLES: Final = """
 SELECT count(*) FROM timescaledb_information.hypertables
 WHERE hypertable_schema = current_schema() AND hypertable_name = 'bars'
@@ -122,10 +123,8 @@ async def check_schema(database: Database) -> None:
         SchemaError: migrations are missing (run ``tickgate migrate``), or it is newer.
         DatabaseUnavailable: it is away.
     """
-    try:
-        rows = await database.fetch("check_schema", _APPLIED)
-    except psycopg.errors.UndefinedTable:
-        rows = []
+    ((known,),) = await database.fetch("has schema", _HAS_SCHEMA)
+    rows = await database.fetch("check schema", _APPLIED) if known else []
     applied = {version: (name, checksum) for version, name, checksum in rows}
     missing = pending(bundled_migrations(), applied)
     if missing:

@@ -10,9 +10,10 @@ import msgspec
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
-from core.market.timeframe import Timeframe
+from storage.packed import PackedArray, bigints, blobs, booleans, floats, integers, texts, times
 
 MAX_NS: Final = 2**63 - 1  # 2262-04-11; int64 nanoseconds end there
+_BAR_FIELDS: Final = len(Bar.__struct_fields__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -61,6 +62,31 @@ def unpack_parts(packed: bytes) -> tuple[float, ...]:
     return struct.unpack(f"<{len(packed) // 8}d", packed)
 
 
+def bar_columns(rows: Sequence[BarRow]) -> list[PackedArray]:
+    """The columns of a flush: a bar's fields without ``final``, the order keys, packed parts."""
+    bars = [row.bar for row in rows]
+    return [
+        texts(bar.symbol for bar in bars),
+        texts(bar.timeframe.value for bar in bars),
+        times(bar.start_ns for bar in bars),
+        floats([bar.open for bar in bars]),
+        floats([bar.high for bar in bars]),
+        floats([bar.low for bar in bars]),
+        floats([bar.close for bar in bars]),
+        floats([bar.volume for bar in bars]),
+        bigints([bar.trades for bar in bars]),
+        floats([bar.vwap for bar in bars]),
+        integers([bar.rev for bar in bars]),
+        booleans([bar.gap for bar in bars]),
+        bigints([row.open_key[0] for row in rows]),
+        bigints([row.open_key[1] for row in rows]),
+        bigints([row.close_key[0] for row in rows]),
+        bigints([row.close_key[1] for row in rows]),
+        blobs([pack_parts(row.volume_parts) for row in rows]),
+        blobs([pack_parts(row.notional_parts) for row in rows]),
+    ]
+
+
 def newest_rows(rows: Iterable[BarRow]) -> list[BarRow]:
     """One row per bar, the one with the largest ``rev`` (the later one of equals), by key.
 
@@ -85,30 +111,16 @@ def newest_trades(ticks: Iterable[Tick]) -> dict[Symbol, Tick]:
     return newest
 
 
-def bar_of(record: Sequence[Any]) -> Bar:
-    """A bar from ``(symbol, timeframe, start in s, o, h, l, c, v, trades, vwap, rev, gap)``."""
-    symbol, timeframe, start_s, o, h, low, c, volume, trades, vwap, rev, gap = record
-    return Bar(
-        Symbol(symbol),
-        Timeframe(timeframe),
-        start_s * 1_000_000_000,
-        o,
-        h,
-        low,
-        c,
-        volume,
-        trades,
-        vwap,
-        rev=rev,
-        gap=gap,
-    )
+def bars_of(records: Iterable[Sequence[Any]]) -> list[Bar]:
+    """Bars from records of a bar's fields in their order."""
+    return msgspec.convert(records, list[Bar])
 
 
 def bar_row_of(record: Sequence[Any]) -> BarRow:
-    """A stored row from the fields of :func:`bar_of`, the order keys and the packed parts."""
-    open_ns, open_seq, close_ns, close_seq, volume_parts, notional_parts = record[12:]
+    """A stored row from a bar's fields, the order keys and the packed parts."""
+    open_ns, open_seq, close_ns, close_seq, volume_parts, notional_parts = record[_BAR_FIELDS:]
     return BarRow(
-        bar_of(record[:12]),
+        msgspec.convert(record[:_BAR_FIELDS], Bar),
         (open_ns, open_seq),
         (close_ns, close_seq),
         unpack_parts(volume_parts),

@@ -1,0 +1,75 @@
+"""Packed: columns as PostgreSQL binary arrays, which the server unnests into rows. Pure.
+
+psycopg adapts a list element by element; for the 18 columns of a flush that costs more than the
+server's whole work. Numbers are packed by numpy here, 5,000 rows in about 5 ms.
+
+Source: PostgreSQL, `src/backend/utils/adt/arrayfuncs.c`, `array_recv` (int32 dimensions, flags,
+element type, length, lower bound; then per element int32 length and its binary form).
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+_HEADER: Final = struct.Struct(">iiIii")
+_LENGTH: Final = struct.Struct(">i")
+_BOOL, _BYTES, _INT8, _INT4, _TEXT, _FLOAT8, _TIME = 16, 17, 20, 23, 25, 701, 1184  # type oids
+_POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
+
+
+@dataclass(frozen=True, slots=True)
+class PackedArray:
+    """A one-dimensional array in PostgreSQL's binary form, without nulls."""
+
+    binary: bytes
+
+
+def texts(values: Iterable[str]) -> PackedArray:
+    """``text[]``."""
+    return _varying([value.encode() for value in values], _TEXT)
+
+
+def blobs(values: Sequence[bytes]) -> PackedArray:
+    """``bytea[]``."""
+    return _varying(values, _BYTES)
+
+
+def floats(values: Sequence[float]) -> PackedArray:
+    """``float8[]``."""
+    return _fixed(values, _FLOAT8, ">f8")
+
+
+def bigints(values: Sequence[int]) -> PackedArray:
+    """``bigint[]``."""
+    return _fixed(values, _INT8, ">i8")
+
+
+def integers(values: Sequence[int]) -> PackedArray:
+    """``integer[]``."""
+    return _fixed(values, _INT4, ">i4")
+
+
+def booleans(values: Sequence[bool]) -> PackedArray:
+    """``boolean[]``."""
+    return _fixed(values, _BOOL, "?")
+
+
+def times(values_ns: Iterable[int]) -> PackedArray:
+    """``timestamptz[]`` of UNIX nanoseconds, to the microsecond, rounded down."""
+    return _fixed([ns // 1_000 - _POSTGRES_EPOCH_US for ns in values_ns], _TIME, ">i8")
+
+
+def _fixed(values: Sequence[float], oid: int, dtype: str) -> PackedArray:
+    elements = np.empty(len(values), [("length", ">i4"), ("value", dtype)])
+    elements["length"] = elements.dtype["value"].itemsize
+    elements["value"] = values
+    return PackedArray(_HEADER.pack(1, 0, oid, len(values), 1) + elements.tobytes())
+
+
+def _varying(values: Sequence[bytes], oid: int) -> PackedArray:
+    pack = _LENGTH.pack
+    elements = b"".join([part for value in values for part in (pack(len(value)), value)])
+    return PackedArray(_HEADER.pack(1, 0, oid, len(values), 1) + elements)
