@@ -1,0 +1,371 @@
+"""One WebSocket client: handshake, requests, data frames, and its end. No task, no timer.
+
+`websockets`' Sans-I/O protocol does the handshake and the control frames; data frames come
+finished from the hub.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import MultipleValuesError
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from core.runtime.ports import MonotonicClock
+from gateway import messages
+from gateway.budget import Budget
+from gateway.channels import Codec
+from gateway.encode import control
+from gateway.fanout import Fanout
+from gateway.frames import frame
+from gateway.keys import ApiKeys, credentials
+from gateway.metrics import GatewayMetrics
+from gateway.roster import Roster
+from gateway.routes import Group
+from gateway.session import handle_request, hello
+
+_LOG: Final = logging.getLogger(__name__)
+_WIRE_LOG: Final = logging.getLogger("gateway.wire")  # websockets' own lines: debug only
+_NOTSENT_LOWAT_BYTES: Final = 131_072  # what may wait in the kernel unseen, plus TCP's window
+_SNDBUF_BYTES: Final = 65_536  # where the option above does not exist; the kernel doubles it
+_FRAMES_PER_S: Final = 500  # fragments, pings and pongs, far above what clients need
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one client may do; the defaults are those of the settings."""
+
+    max_inbound_bytes: int = 1_048_576
+    messages_per_s: int = 20
+    slow_client_age_ns: int = 5_000_000_000
+    slow_client_bytes: int = 1_048_576
+    max_connections_per_ip: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shared:
+    """What all connections of a process share."""
+
+    fanout: Fanout
+    roster: Roster
+    keys: ApiKeys
+    limits: Limits
+    metrics: GatewayMetrics
+    monotonic_ns: MonotonicClock
+    on_change: Callable[[], None]  # a subscription came or went
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, from its handshake request on.
+
+    The transport's buffer is its queue. When it is not empty the client is behind; judged by
+    the age of the oldest unsent bytes, then by their number, it is closed: error 407, code 1008.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_closed",
+        "_frames",
+        "_heard",
+        "_message",
+        "_protocol",
+        "_transport",
+        "_unsent",
+        "_written_bytes",
+        "authenticated",
+        "codec",
+        "group",
+        "key_id",
+        "shared",
+    )
+    _transport: asyncio.Transport
+
+    def __init__(self, shared: Shared) -> None:
+        now_ns = shared.monotonic_ns()
+        limits = shared.limits
+        self.shared = shared
+        self.codec = Codec.JSON
+        self.group: Group | None = None
+        self.authenticated = False
+        self.key_id = ""
+        self._protocol = ServerProtocol(max_size=limits.max_inbound_bytes, logger=_WIRE_LOG)
+        self._budget = Budget(limits.messages_per_s, now_ns)
+        self._frames = Budget(_FRAMES_PER_S, now_ns)
+        self._heard = True
+        self._closed = ""  # why, once it is over
+        self._message: tuple[bool, list[bytes]] | None = None  # of fragments: binary, parts
+        self._unsent: deque[tuple[int, int]] | None = None  # (end in bytes written, since ns)
+        self._written_bytes = 0
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)  # told of the first byte that is left over
+        _bound_kernel_buffer(transport.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over("lost")
+        self.shared.roster.discard(self)
+
+    def pause_writing(self) -> None:
+        now_ns = self.shared.monotonic_ns()
+        self._unsent = deque([(self._written_bytes, now_ns)])
+        self.shared.roster.blocked[self] = None
+
+    def resume_writing(self) -> None:
+        self._unsent = None
+        self.shared.roster.blocked.pop(self, None)
+
+    def eof_received(self) -> bool:
+        self._over("lost")
+        self._protocol.receive_eof()
+        self._send_control()
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        try:
+            self._protocol.receive_data(data)
+            for event in self._protocol.events_received():
+                self._on_event(event)
+            self._on_violation()
+            self._send_control()
+        except Exception:  # noqa: BLE001 - one client's trouble must not end the others
+            _LOG.exception("internal error while serving a client; closing it")
+            self.close(CloseCode.INTERNAL_ERROR, "internal", error=(messages.INTERNAL, _INTERNAL))
+
+    # What the hub, the roster and the session call.
+
+    def deliver(self, framed: bytes) -> None:
+        if self._closed:
+            return
+        limit = self.shared.limits.slow_client_bytes
+        if self._unsent is not None and self._transport.get_write_buffer_size() > limit:
+            self._close_slow("slow_bytes", f"more than {limit} bytes behind")
+        else:
+            self._write(framed)
+
+    def reply(self, message: dict[str, Any]) -> None:
+        """Send one control message, alone in its array."""
+        if not self._closed:
+            if message["T"] == "error":
+                self.shared.metrics.request_errors.labels(str(message["code"])).inc()
+            self._write(frame(control(message, self.codec), self.codec))
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Send an error message."""
+        self.reply({"T": "error", "code": code, "msg": reason})
+
+    def close(self, code: int, why: str, *, error: tuple[int, str] | None = None) -> None:
+        """Begin the closing handshake, after an error message where one is given."""
+        if error is not None:
+            self.refuse(*error)
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, error[1][:100] if error else "")
+        self._over(why)
+        self._send_control()
+        self.shared.roster.closing.start(self, self.shared.monotonic_ns())
+
+    def check_pace(self, now_ns: int) -> None:
+        unsent, age_ns = self._unsent, self.shared.limits.slow_client_age_ns
+        if unsent is None or self._closed:
+            return
+        sent = self._written_bytes - self._transport.get_write_buffer_size()
+        while len(unsent) > 1 and unsent[0][0] <= sent:
+            unsent.popleft()
+        if now_ns - unsent[0][1] >= age_ns:
+            self._close_slow("slow_age", f"more than {age_ns / 1e9:g} s behind")
+
+    def ping(self) -> None:
+        if self._closed:
+            return
+        if not self._heard:
+            self._over("silent")
+            self.abort()
+            return
+        self._heard = False
+        self._protocol.send_ping(b"")
+        self._send_control()
+
+    def expire(self) -> None:
+        error = (messages.AUTH_TIMEOUT, "auth timeout")
+        self.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
+
+    def say_goodbye(self) -> None:
+        self.reply({"T": "shutdown", "msg": "the gateway is going down; reconnect"})
+        self.close(CloseCode.SERVICE_RESTART, "drain")
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def unsent_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    # Inside.
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, Request):
+            self._handshake(event)
+        elif not self._closed:
+            self._on_frame(event)
+
+    def _handshake(self, request: Request) -> None:
+        codec = requested_codec(request)
+        if codec is None:
+            response = self._protocol.reject(400, "encoding: expected json or msgpack")
+        else:
+            self.codec = codec
+            response = self._protocol.accept(request)
+        self._protocol.send_response(_as_json(response))
+        self._send_control()
+        if response.status_code != 101:
+            self._closed = "handshake"
+            return
+        address = self._transport.get_extra_info("peername") or ("",)
+        self.shared.roster.add(self, str(address[0]))
+        self.shared.metrics.clients.inc()
+        hello(self, _credentials_of(request), str(address[0]))
+
+    def _on_frame(self, received: Frame) -> None:
+        if not self._frames.take(self.shared.monotonic_ns()):
+            self._close_busy(f"more than {_FRAMES_PER_S} frames a second")
+        elif received.opcode is Opcode.TEXT or received.opcode is Opcode.BINARY:
+            self._message = (received.opcode is Opcode.BINARY, [bytes(received.data)])
+            self._complete(received.fin)
+        elif received.opcode is Opcode.CONT and self._message is not None:
+            self._message[1].append(bytes(received.data))
+            self._complete(received.fin)
+        elif received.opcode is Opcode.CLOSE:
+            self._over("client")
+
+    def _complete(self, fin: bool) -> None:
+        if not fin or self._message is None:
+            return
+        (binary, parts), self._message = self._message, None
+        if not self._budget.take(self.shared.monotonic_ns()):
+            rate = self.shared.limits.messages_per_s
+            self._close_busy(f"more than {rate} messages a second")
+            return
+        payload = b"".join(parts)
+        if not binary and not _is_utf8(payload):
+            self.refuse(messages.INVALID_SYNTAX, "a text message is not UTF-8")
+            self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")
+            self._over("protocol")
+            return
+        handle_request(self, payload, binary=binary)
+
+    def _close_busy(self, reason: str) -> None:
+        error = (messages.INVALID_SYNTAX, reason)
+        self.close(CloseCode.POLICY_VIOLATION, "rate", error=error)
+
+    def _close_slow(self, why: str, reason: str) -> None:
+        """407 and the close come behind what is unsent, if the client still reads that soon."""
+        error = (messages.SLOW_CLIENT, f"slow client: {reason}")
+        self.close(CloseCode.POLICY_VIOLATION, why, error=error)
+        self.shared.roster.closing.stop(self)
+        self.shared.roster.lingering.start(self, self.shared.monotonic_ns())
+
+    def _on_violation(self) -> None:
+        """The protocol core has found a violation and made its close frame: say why before it."""
+        error = self._protocol.parser_exc
+        if error is None or isinstance(error, EOFError):
+            return
+        limit = self.shared.limits.max_inbound_bytes
+        if isinstance(error, PayloadTooBig):
+            self.refuse(messages.INVALID_SYNTAX, f"message is larger than {limit} bytes")
+        else:
+            self.refuse(messages.INVALID_SYNTAX, f"protocol violation: {error}"[:200])
+        self._over("protocol")
+
+    def _send_control(self) -> None:
+        """Write what the protocol core wants written; an empty piece is its end of stream."""
+        for piece in self._protocol.data_to_send():
+            if piece:
+                self._write(piece)
+            else:
+                self._over("protocol")
+                self.shared.roster.closing.start(self, self.shared.monotonic_ns())
+                self._transport.close()
+
+    def _write(self, piece: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._written_bytes += len(piece)
+        unsent = self._unsent
+        self._transport.write(piece)
+        if unsent is not None and unsent is self._unsent:
+            unsent.append((self._written_bytes, self.shared.monotonic_ns()))
+
+    def _over(self, why: str) -> None:
+        """No more data for this client; its subscriptions end. Later calls change nothing."""
+        if self._closed:
+            return
+        self._closed = why
+        self._message = None
+        if self in self.shared.roster.guests:
+            self.shared.metrics.clients.dec()
+            self.shared.metrics.closed.labels(why).inc()
+        self.shared.fanout.hub.leave(self)
+        self.shared.roster.auth.stop(self)
+        self.shared.on_change()
+
+
+_INTERNAL: Final = "internal error; please try again"
+
+
+def requested_codec(request: Request) -> Codec | None:
+    """By ``?encoding=``, else by the header Content-Type; None for an unknown encoding."""
+    encoding = parse_qs(urlsplit(request.path).query).get("encoding", [""])[-1]
+    if encoding:
+        return {"json": Codec.JSON, "msgpack": Codec.MSGPACK}.get(encoding)
+    types = request.headers.get_all("Content-Type")
+    return Codec.MSGPACK if "application/msgpack" in types else Codec.JSON
+
+
+def _credentials_of(request: Request) -> tuple[str, str] | None:
+    try:
+        return credentials(request.headers)
+    except MultipleValuesError:
+        return None
+
+
+def _as_json(response: Response) -> Response:
+    """The HTTP API's form of error for a refused handshake."""
+    if response.status_code != 101:
+        text = (response.body or b"").decode().strip()
+        body = control({"code": response.status_code, "message": text}, Codec.JSON)[1:-1]
+        response.body = body
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = str(len(body))
+    return response
+
+
+def _bound_kernel_buffer(sock: socket.socket | None) -> None:
+    """Keep what a stalled client hides in the kernel small, so that its lag is seen."""
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        option, size = socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT_BYTES
+        sock.setsockopt(socket.IPPROTO_TCP, option, size)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_BYTES)
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

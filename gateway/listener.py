@@ -1,0 +1,174 @@
+"""One port for WebSocket, HTTP and the page: each connection goes where its request belongs."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+
+from core.market.errors import TickgateError
+from core.runtime.ports import MonotonicClock
+from gateway.connection import Connection
+from gateway.roster import Roster
+from gateway.sniff import First, sniff
+
+STREAM_PATHS: Final = frozenset(("/v1/stream",))
+_BACKLOG: Final = 4_096  # a whole fleet that reconnects at once; the kernel caps it at somaxconn
+_KEEPALIVE_S: Final = 75.0  # idle HTTP connections, and later requests that stall
+
+
+class ListenError(TickgateError):
+    """The port cannot be had."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host, self.port, self.reason = host, port, reason
+        super().__init__(host, port, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.host}:{self.port}: {self.reason}; "
+            "choose another --port, or stop the program that uses it"
+        )
+
+
+class FirstRequest(asyncio.Protocol):
+    """A new connection until its first request's head is complete; then somebody else's."""
+
+    __slots__ = ("_connect", "_head", "_http", "_monotonic_ns", "_roster", "_transport")
+    _transport: asyncio.Transport
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Connection],
+        http: Callable[[], asyncio.Protocol],
+        roster: Roster,
+        monotonic_ns: MonotonicClock,
+    ) -> None:
+        self._connect, self._http = connect, http
+        self._roster, self._monotonic_ns = roster, monotonic_ns
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._roster.requests.start(self, self._monotonic_ns())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._roster.requests.stop(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        first = sniff(self._head, STREAM_PATHS)
+        if first is not First.INCOMPLETE:
+            self._roster.requests.stop(self)
+            protocol = self._connect() if first is First.STREAM else self._http()
+            hand_over(self._transport, protocol, self._head)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:
+    """Let *protocol* have the connection, and what was read from it already."""
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    protocol.data_received(received)
+
+
+class _Rest:
+    """Takes, in the place of aiohttp's own parser, what came behind an upgrade request."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.received += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Called when aiohttp lets go of the connection."""
+
+
+def take_over(request: web.Request, connection: Connection) -> web.Response:
+    """Move an upgrade request from a connection that aiohttp owns to *connection*.
+
+    Pooled HTTP clients send it on a kept-alive connection. aiohttp is told that the connection
+    is lost to it, and forgets it; the answer that is returned goes nowhere.
+    """
+    handler, transport = request.protocol, request.transport
+    rest = _Rest()
+    if transport is not None:
+        handler.set_parser(rest)  # type: ignore[arg-type]  # the two methods that are called
+        handler.transport = None
+        handler.connection_lost(None)
+        hand_over(transport, connection, _head_of(request) + rest.received)
+    return web.Response()
+
+
+def _head_of(request: web.Request) -> bytes:
+    version = request.version
+    line = f"{request.method} {request.raw_path} HTTP/{version.major}.{version.minor}\r\n"
+    fields = [name + b": " + value + b"\r\n" for name, value in request.raw_headers]
+    return b"".join((line.encode("latin-1"), *fields, b"\r\n"))
+
+
+def add_stream_routes(app: web.Application, connect: Callable[[], Connection]) -> None:
+    """Answer the stream's paths in *app*: upgrades are taken over, all else is refused."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return take_over(request, connect())
+        message = f"{request.path} is a WebSocket endpoint: send an upgrade request"
+        body: Mapping[str, Any] = {"code": 426, "message": message}
+        return web.json_response(body, status=426, headers={"Upgrade": "websocket"})
+
+    for path in STREAM_PATHS:
+        app.router.add_get(path, stream)
+
+
+@asynccontextmanager
+async def listening(
+    *,
+    host: str,
+    port: int,
+    app: web.Application,
+    connect: Callable[[], Connection],
+    roster: Roster,
+    monotonic_ns: MonotonicClock,
+) -> AsyncIterator[asyncio.Server]:
+    """Serve until the block ends; then running HTTP requests have a moment to finish.
+
+    Raises:
+        ListenError: the port is in use, or must not be used.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=2.0
+    )
+    await runner.setup()
+    http = runner.server
+    assert http is not None  # setup() has made it
+
+    def first_request() -> FirstRequest:
+        return FirstRequest(connect=connect, http=http, roster=roster, monotonic_ns=monotonic_ns)
+
+    try:
+        server = await _listen(first_request, host, port)
+        try:
+            yield server
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(factory: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(factory, host, port, backlog=_BACKLOG)
+    except OSError as exc:
+        in_use = exc.errno == errno.EADDRINUSE
+        reason = "the port is in use" if in_use else str(exc.strerror or exc)
+        raise ListenError(host, port, reason) from exc

@@ -1,0 +1,66 @@
+"""Metrics of the streaming half of the gateway, on the registry that is passed in."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class GatewayMetrics:
+    """What the fan-out does; pure modules keep plain numbers, the shells bring them here."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.clients = Gauge(
+            "gateway_clients", "WebSocket clients connected now.", registry=registry
+        )
+        self.subscribers = Gauge(
+            "gateway_subscribers",
+            "WebSocket clients with at least one trades or bars subscription now.",
+            registry=registry,
+        )
+        self.deliveries = Counter(
+            "gateway_deliveries",
+            "Data messages (trades, bars) handed over for clients, counted once per client.",
+            registry=registry,
+        )
+        self.batches = Counter(
+            "gateway_batches",
+            "Batches written, counted once per client and window.",
+            registry=registry,
+        )
+        self.closed = Counter(
+            "gateway_closed_clients",
+            "WebSocket clients that are gone, by reason.",
+            ["reason"],  # closed set, see Reason in gateway/connection.py; never a client id
+            registry=registry,
+        )
+        self.request_errors = Counter(
+            "gateway_request_errors",
+            "Error messages sent to clients, by published code.",
+            ["code"],
+            registry=registry,
+        )
+        self.tick_age_seconds = Histogram(
+            "gateway_tick_age_seconds",
+            "From the sealing of a window's oldest block at ingest to its last write to a client.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.25, 0.5, 1.0, 5.0),
+            registry=registry,
+        )
+        self.loop_lag_seconds = Histogram(
+            "gateway_loop_lag_seconds",
+            "How late the event loop woke the gateway's periodic task.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+            registry=registry,
+        )
+        self.block_gaps = Counter(
+            "gateway_missing_blocks",
+            "Blocks of ticks missing from the streams read, by their numbers.",
+            registry=registry,
+        )
+        self.unreadable_entries = Counter(
+            "gateway_unreadable_entries",
+            "Stream entries skipped because they could not be read.",
+            registry=registry,
+        )
+        self.refused_symbols = Gauge(
+            "gateway_refused_symbols",
+            "Attempts to take in a symbol beyond the limit, since the start.",
+            registry=registry,
+        )

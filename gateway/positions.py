@@ -1,0 +1,58 @@
+"""How far each tick stream was read and delivered, by block numbers. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_REPLAY: Final = "replay"
+
+
+class Positions:
+    """The gateway's side of the flow control, and the test for missing blocks."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, str] = {}
+        self._read: dict[str, int] = {}
+        self._delivered: dict[str, int] = {}
+        self._unreadable: set[str] = set()
+
+    def follow(self, key: str, feed: str) -> None:
+        """Stream *key* belongs to *feed*."""
+        self._feeds[key] = feed
+
+    def feed_of(self, key: str) -> str:
+        """The feed of stream *key*."""
+        return self._feeds[key]
+
+    def advance(self, key: str, number: int) -> int:
+        """Block *number* was read; how many are missing between it and the one before.
+
+        A number that does not grow begins anew: the stream was deleted and written again.
+        """
+        before = self._read.get(key)
+        self._read[key] = number
+        return 0 if before is None else max(0, number - before - 1)
+
+    def deliver(self) -> None:
+        """What was read up to now is with the clients."""
+        self._delivered = dict(self._read)
+
+    def awaited(self, reported: Mapping[str, int]) -> bool:
+        """Does a feed wait for what was delivered since *reported*? Replays do, when at full speed.
+
+        A replay's feed is named ``replay-…``; others go their own pace.
+        """
+        return any(
+            number != reported.get(key)
+            for key, number in self._delivered.items()
+            if self._feeds[key].startswith(_REPLAY)
+        )
+
+    def delivered(self) -> dict[str, int]:
+        """Block numbers by stream key, a copy."""
+        return dict(self._delivered)
+
+    def first_unreadable(self, key: str) -> bool:
+        """Is it the first time that *key* has an entry that cannot be read?"""
+        known = key in self._unreadable
+        self._unreadable.add(key)
+        return not known

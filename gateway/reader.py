@@ -1,0 +1,190 @@
+"""Reads the streams of ticks and bars, and brings them to the market state and the hub."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from core.market.bar import decode_bars
+from core.market.block import decode_block
+from core.market.errors import BlockError
+from core.runtime.ports import Clock
+from core.runtime.readiness import Readiness
+from gateway.fanout import Fanout
+from gateway.market import MarketState, rows_of
+from gateway.metrics import GatewayMetrics
+from gateway.positions import Positions
+from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable
+
+_LOG: Final = logging.getLogger(__name__)
+_PRIME_MS: Final = 6_000  # how far back the first reads begin: running bars come each second
+_FEEDS_S: Final = 1.0  # period of looking for new feeds
+_PAUSE_S: Final = 0.002  # between reads, so that a busy stream is read in few of them
+_RETRY_S: Final = 0.5
+_YIELD_TICKS: Final = 4_000  # after so many the loop sees to its sockets; about 4 ms
+_MS_NS: Final = 1_000_000
+REDIS: Final = "redis"  # the name of the dependency in /readyz
+
+
+class Streams(Protocol):
+    """What is asked of a stream reader: :class:`storage.streams.StreamReader`."""
+
+    def follow(self, key: str, after_id: str) -> None: ...
+
+    async def read(self) -> list[Entry]: ...
+
+
+class Feeds(Protocol):
+    """What is asked of the registry: :class:`storage.streams.FeedRegistry`."""
+
+    async def feeds(self) -> list[FeedInfo]: ...
+
+
+class MarketReader:
+    """Three loops on the gateway's event loop: feeds come and go, ticks, bars.
+
+    Redis may be away at any time: the loops try again from where they were, clients stay.
+    """
+
+    def __init__(  # noqa: PLR0913 - the list of dependencies
+        self,
+        *,
+        ticks: Streams,
+        bars: Streams,
+        feeds: Feeds,
+        keys: StreamKeys,
+        market: MarketState,
+        fanout: Fanout,
+        readiness: Readiness,
+        metrics: GatewayMetrics,
+        now_ns: Clock,
+    ) -> None:
+        """*ticks* and *bars* are two readers, each on a connection of its own."""
+        self.positions = Positions()
+        self._ticks, self._bars, self._feeds, self._keys = ticks, bars, feeds, keys
+        self._market, self._fanout = market, fanout
+        self._readiness, self._metrics = readiness, metrics
+        self._now_ns = now_ns
+        self._known: dict[str, FeedInfo] = {}
+        self._live_from_ms = now_ns() // _MS_NS
+        self._something = asyncio.Event()  # at least one feed is followed
+
+    async def follow_feeds(self) -> None:
+        """Look for feeds each second; those of the first look are read from just before now."""
+        first = True
+        while True:
+            try:
+                found = await self._feeds.feeds()
+            except StreamUnavailable as exc:
+                self._away(exc)
+            else:
+                self._back()
+                self._follow(found, primed=first)
+                first = False
+            await asyncio.sleep(_FEEDS_S)
+
+    async def read_ticks(self) -> None:
+        """Read blocks of ticks for ever."""
+        await self._something.wait()
+        await self._read(self._ticks.read, self._on_blocks)
+
+    async def read_bars(self) -> None:
+        """Read closed and running bars for ever."""
+        since = f"{self._live_from_ms - _PRIME_MS}-0"
+        for shard in range(self._keys.shards):
+            self._bars.follow(self._keys.bars(shard), "$")  # its ids are no times
+            self._bars.follow(self._keys.running(shard), since)
+        await self._read(self._bars.read, self._on_bars)
+
+    def _follow(self, found: Iterable[FeedInfo], *, primed: bool) -> None:
+        since = f"{self._live_from_ms - _PRIME_MS}-0" if primed else "0-0"
+        for info in found:
+            if info.feed not in self._known:
+                self._known[info.feed] = info
+                for shard in range(info.shards):
+                    key = self._keys.ticks(info.feed, shard)
+                    self.positions.follow(key, info.feed)
+                    self._ticks.follow(key, since)
+                self._something.set()
+                _LOG.info("reading feed %s of venue %s", info.feed, info.venue)
+
+    async def _read(
+        self,
+        read: Callable[[], Awaitable[list[Entry]]],
+        take: Callable[[Sequence[Entry]], Awaitable[None]],
+    ) -> None:
+        while True:
+            try:
+                entries = await read()
+            except StreamUnavailable as exc:
+                self._away(exc)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if entries:
+                await take(entries)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _on_blocks(self, entries: Sequence[Entry]) -> None:
+        ticks, oldest_ns = 0, None
+        for entry in entries:
+            try:
+                sealed_ns, size = self._on_block(entry)
+            except BlockError as exc:
+                self._skip(entry, exc)
+                continue
+            oldest_ns = oldest_ns or (sealed_ns if size else None)
+            ticks += size
+            if ticks >= _YIELD_TICKS:
+                self._fanout.published(oldest_ns)
+                ticks, oldest_ns = 0, None
+                await asyncio.sleep(0)
+        self._fanout.published(oldest_ns)
+
+    def _on_block(self, entry: Entry) -> tuple[int, int]:
+        block = decode_block(entry.payload)
+        missing = self.positions.advance(entry.key, block.meta.number)
+        if missing:
+            self._metrics.block_gaps.inc(missing)
+            _LOG.warning("stream %s: %d blocks are missing", entry.key, missing)
+        rows = rows_of(block)
+        feed = self.positions.feed_of(entry.key)
+        new = self._market.apply_block(feed, block, rows)
+        if new:
+            self._fanout.hub.carry(new)
+        if rows and self._is_live(entry):
+            self._fanout.hub.publish_trades(block.symbols, rows)
+        return block.meta.sealed_ns, len(rows)
+
+    async def _on_bars(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            try:
+                bars = decode_bars(entry.payload)
+            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+                self._skip(entry, exc)
+                continue
+            for bar in bars:
+                new = self._market.apply_bar(bar)
+                if new:
+                    self._fanout.hub.carry(new)
+                if bar.final or self._is_live(entry):
+                    self._fanout.hub.publish_bar(bar)
+        self._fanout.published()
+
+    def _is_live(self, entry: Entry) -> bool:
+        """Entries from before the start only tell the newest values."""
+        return int(entry.entry_id.partition("-")[0]) >= self._live_from_ms
+
+    def _skip(self, entry: Entry, error: Exception) -> None:
+        self._metrics.unreadable_entries.inc()
+        if self.positions.first_unreadable(entry.key):
+            _LOG.error("stream %s entry %s is skipped: %s", entry.key, entry.entry_id, error)
+
+    def _away(self, error: StreamUnavailable) -> None:
+        if self._readiness.down(REDIS, str(error)):
+            _LOG.warning("waiting for Redis: %s", error)
+
+    def _back(self) -> None:
+        if self._readiness.up(REDIS):
+            _LOG.info("Redis is there")

@@ -1,0 +1,114 @@
+"""All connections of this process: who is behind, who runs out of time, who is to be pinged."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from core.runtime.ports import MonotonicClock
+from gateway.deadlines import Deadlines, Wheel
+
+SWEEP_S: Final = 0.25  # period of sweep(): a slow client is found within it
+_SECOND_NS: Final = 1_000_000_000
+_PING_S: Final = 25  # below the 30 s after which proxies commonly cut idle connections
+_CLOSE_S: Final = 5  # for the client's half of a closing handshake
+_LINGER_S: Final = 1  # for a slow client to read its error, then the connection is aborted
+
+
+class Guest(Protocol):
+    """A connection as the roster sees it."""
+
+    def check_pace(self, now_ns: int) -> None:
+        """Close it when it is too slow."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping; close when nothing was heard since the last one."""
+        ...
+
+    def say_goodbye(self) -> None:
+        """The gateway ends: close, in order."""
+        ...
+
+    def expire(self) -> None:
+        """The authentication did not come in time."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        ...
+
+
+class Pending(Protocol):
+    """A connection whose first request is not complete."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Roster:
+    """One periodic call of :meth:`sweep` serves all time-outs, pings and slow-client ages."""
+
+    monotonic_ns: MonotonicClock
+    auth_timeout_s: float
+    request_timeout_s: float
+    guests: dict[Guest, str] = field(default_factory=dict)  # with the address of each
+    blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
+    per_address: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.auth: Deadlines[Guest] = Deadlines(int(self.auth_timeout_s * _SECOND_NS))
+        self.closing: Deadlines[Guest] = Deadlines(_CLOSE_S * _SECOND_NS)
+        self.lingering: Deadlines[Guest] = Deadlines(_LINGER_S * _SECOND_NS)
+        self.requests: Deadlines[Pending] = Deadlines(int(self.request_timeout_s * _SECOND_NS))
+        self._pings: Wheel[Guest] = Wheel(int(_PING_S / SWEEP_S))
+        self._left = asyncio.Event()
+
+    def add(self, guest: Guest, address: str) -> None:
+        """Take in an open connection."""
+        self.guests[guest] = address
+        self.per_address[address] += 1
+        self._pings.add(guest)
+
+    def discard(self, guest: Guest) -> None:
+        """Forget a connection that is lost; one that never opened is no matter."""
+        address = self.guests.pop(guest, None)
+        if address is not None:
+            self.per_address[address] -= 1
+            if not self.per_address[address]:
+                del self.per_address[address]
+        self.blocked.pop(guest, None)
+        self._pings.discard(guest)
+        for deadlines in (self.auth, self.closing, self.lingering):
+            deadlines.stop(guest)
+        self._left.set()
+
+    async def wait_empty(self) -> None:
+        """Return once the last connection is lost; the caller sets the bound."""
+        while self.guests:
+            self._left.clear()
+            await self._left.wait()
+
+    def largest_unsent_bytes(self) -> int:
+        """What the client that is furthest behind has still to be sent."""
+        return max((guest.unsent_bytes() for guest in self.blocked), default=0)
+
+    def sweep(self) -> None:
+        """Do what is due by now."""
+        now_ns = self.monotonic_ns()
+        for guest in list(self.blocked):
+            guest.check_pace(now_ns)
+        for guest in self.auth.due(now_ns):
+            guest.expire()
+        for guest in self.closing.due(now_ns) + self.lingering.due(now_ns):
+            guest.abort()
+        for pending in self.requests.due(now_ns):
+            pending.abort()
+        for guest in self._pings.step():
+            guest.ping()

@@ -1,0 +1,236 @@
+"""The gateway role's streaming half: listener, stream readers, fan-out and the role's report."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol
+
+from aiohttp import web
+
+from core.market.errors import TickgateError
+from core.market.symbol import Symbol
+from core.market.tick import Tick
+from core.runtime.ports import Clock, MonotonicClock
+from core.runtime.readiness import Readiness
+from gateway.connection import Connection, Limits, Shared
+from gateway.fanout import Fanout
+from gateway.hub import Hub
+from gateway.keys import ApiKeys
+from gateway.listener import add_stream_routes, listening
+from gateway.market import MarketState
+from gateway.metrics import GatewayMetrics
+from gateway.reader import Feeds, MarketReader, Streams
+from gateway.reporter import Board, Identity, Reporter
+from gateway.roster import SWEEP_S, Roster
+from storage.streams import StreamKeys
+
+_LOG: Final = logging.getLogger(__name__)
+_RETRY_S: Final = 1.0
+_REQUEST_TIMEOUT_S: Final = 10.0  # for the head of a connection's first request
+_MS_NS: Final = 1_000_000
+_SECOND_NS: Final = 1_000_000_000
+DATABASE: Final = "database"  # the name of the dependency in /readyz
+
+
+class StoredSymbol(Protocol):
+    """What the database knows of a symbol: :class:`storage.rows.SymbolRow`."""
+
+    @property
+    def symbol(self) -> Symbol:
+        """In full."""
+        ...
+
+    @property
+    def last_trade(self) -> Tick | None:
+        """The newest, where one is known."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewaySettings:
+    """Plain values of the role."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0: a free one
+    batch_ms: int = 100
+    max_message_bytes: int = 16_384
+    max_symbols: int = 1_000  # per connection
+    auth_timeout_s: float = 10.0
+    drain_s: float = 3.0  # for clients to answer the close at the end
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(kw_only=True)
+class GatewayService:
+    """Serves clients from the streams. Waits for Redis and the database, and says so.
+
+    The caller opens and closes what is passed in. ``app`` is the HTTP API and the page; the
+    stream's paths are added to it. ``ticks`` and ``bars`` are two stream readers.
+    ``load_symbols`` gives the symbols of the database; it raises a TickgateError while that is
+    away or has no schema yet, and is asked again.
+    """
+
+    name: ClassVar[str] = "gateway"
+
+    settings: GatewaySettings
+    identity: Identity
+    app: web.Application
+    market: MarketState
+    keys: ApiKeys
+    stream_keys: StreamKeys
+    ticks: Streams
+    bars: Streams
+    feeds: Feeds
+    board: Board
+    load_symbols: Callable[[], Awaitable[Sequence[StoredSymbol]]]
+    readiness: Readiness
+    metrics: GatewayMetrics
+    now_ns: Clock
+    monotonic_ns: MonotonicClock
+
+    def __post_init__(self) -> None:
+        self.port = 0  # where it listens, once it does
+        self._draining = asyncio.Event()
+        self._fanout = self._make_fanout()
+        self._roster = Roster(
+            monotonic_ns=self.monotonic_ns,
+            auth_timeout_s=self.settings.auth_timeout_s,
+            request_timeout_s=_REQUEST_TIMEOUT_S,
+        )
+        self._reader = self._make_reader()
+        self._reporter = Reporter(
+            identity=self.identity,
+            board=self.board,
+            positions=self._reader.positions,
+            fanout=self._fanout,
+            roster=self._roster,
+            readiness=self.readiness,
+            now_ns=self.now_ns,
+        )
+        self._fanout.on_written = self._reporter.on_written
+        self._shared = Shared(
+            fanout=self._fanout,
+            roster=self._roster,
+            keys=self.keys,
+            limits=self.settings.limits,
+            metrics=self.metrics,
+            monotonic_ns=self.monotonic_ns,
+            on_change=self._reporter.on_change,
+        )
+        add_stream_routes(self.app, self._connect)
+
+    def begin_drain(self) -> None:
+        self._draining.set()
+
+    async def run(self) -> None:
+        """Serve until drained.
+
+        Raises:
+            ListenError: the port is in use, or must not be used.
+        """
+        async with listening(
+            host=self.settings.host,
+            port=self.settings.port,
+            app=self.app,
+            connect=self._connect,
+            roster=self._roster,
+            monotonic_ns=self.monotonic_ns,
+        ) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            _LOG.info("listening on %s:%d", self.settings.host, self.port)
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(work, name=f"gateway {name}")
+                    for name, work in self._work().items()
+                ]
+                await self._draining.wait()
+                server.close()
+                await self._drain()
+                for task in tasks:
+                    task.cancel()
+
+    def _work(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {
+            "feeds": self._reader.follow_feeds(),
+            "ticks": self._reader.read_ticks(),
+            "bars": self._reader.read_bars(),
+            "report": self._reporter.run(),
+            "sweep": self._sweep(),
+            "symbols": self._load(),
+        }
+
+    async def _load(self) -> None:
+        """Take in what the database knows; the gateway serves meanwhile."""
+        while True:
+            try:
+                found = await self.load_symbols()
+            except TickgateError as exc:
+                if self.readiness.down(DATABASE, str(exc)):
+                    _LOG.warning("waiting for the database: %s", exc)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            break
+        self.readiness.up(DATABASE)
+        new = self.market.add_symbols(row.symbol for row in found)
+        for row in found:
+            if row.last_trade is not None:
+                self.market.apply_trade(row.last_trade)
+        self._fanout.hub.carry(new)
+
+    async def _sweep(self) -> None:
+        """The one periodic task: time-outs, pings, slow clients, and the numbers to show."""
+        while True:
+            due_ns = self.monotonic_ns() + int(SWEEP_S * _SECOND_NS)
+            await asyncio.sleep(SWEEP_S)
+            lag_s = max(0, self.monotonic_ns() - due_ns) / _SECOND_NS
+            self.metrics.loop_lag_seconds.observe(lag_s)
+            self.metrics.subscribers.set(self._fanout.hub.subscribers)
+            self.metrics.refused_symbols.set(self.market.refused_symbols)
+            self._roster.sweep()
+            self._reporter.on_written()  # a client may have caught up since
+
+    async def _drain(self) -> None:
+        """Flush, say goodbye with 1012, wait for the answers, bounded; then cut who is left."""
+        self._fanout.finish()
+        for guest in list(self._roster.guests):
+            guest.say_goodbye()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self._roster.wait_empty()
+        except TimeoutError:
+            _LOG.warning("%d clients did not answer the close", len(self._roster.guests))
+        for guest in list(self._roster.guests):
+            guest.abort()
+
+    def _connect(self) -> Connection:
+        return Connection(self._shared)
+
+    def _make_fanout(self) -> Fanout:
+        interval_ns = self.settings.batch_ms * _MS_NS
+        hub = Hub(
+            market=self.market,
+            interval_ns=interval_ns,
+            max_message_bytes=self.settings.max_message_bytes,
+            max_symbols=self.settings.max_symbols,
+        )
+        return Fanout(
+            hub=hub,
+            interval_ns=interval_ns,
+            metrics=self.metrics,
+            now_ns=self.now_ns,
+            monotonic_ns=self.monotonic_ns,
+        )
+
+    def _make_reader(self) -> MarketReader:
+        return MarketReader(
+            ticks=self.ticks,
+            bars=self.bars,
+            feeds=self.feeds,
+            keys=self.stream_keys,
+            market=self.market,
+            fanout=self._fanout,
+            readiness=self.readiness,
+            metrics=self.metrics,
+            now_ns=self.now_ns,
+        )

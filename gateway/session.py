@@ -1,0 +1,89 @@
+"""What a client's requests do: authentication, subscriptions, and the replies."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from websockets.frames import CloseCode
+
+from gateway import messages
+from gateway.channels import CHANNELS
+from gateway.messages import Auth, RequestError, Subscribe, Unsubscribe
+
+if TYPE_CHECKING:
+    from gateway.connection import Connection
+
+_TOKEN_KEYS: Final = ("oauth", "access_token")  # the secret then is KEYID:SECRET
+
+
+def hello(client: "Connection", shown: tuple[str, str] | None, address: str) -> None:
+    """Welcome a client; *shown* are the credentials in its handshake request, if any."""
+    shared = client.shared
+    client.reply({"T": "success", "msg": "connected"})
+    limit = shared.limits.max_connections_per_ip
+    if limit and shared.roster.per_address[address] > limit:
+        error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per address")
+        client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
+    elif shown is not None:
+        _authenticate(client, *shown)
+    elif shared.keys.required:
+        shared.roster.auth.start(client, shared.monotonic_ns())
+
+
+def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> None:
+    """Do what one message asks for, and reply."""
+    try:
+        request = messages.decode_request(payload, binary=binary)
+        if isinstance(request, Auth):
+            _on_auth(client, request)
+            return
+        if client.shared.keys.required and not client.authenticated:
+            raise RequestError(
+                messages.NOT_AUTHENTICATED, "not authenticated: send auth with key and secret first"
+            )
+        _change(client, request)
+    except RequestError as exc:
+        client.refuse(exc.code, exc.reason)
+
+
+def _on_auth(client: "Connection", request: Auth) -> None:
+    if client.authenticated:
+        raise RequestError(messages.ALREADY_AUTHENTICATED, "already authenticated")
+    key_id, secret = request.key, request.secret
+    if key_id in _TOKEN_KEYS:
+        key_id, _, secret = secret.partition(":")
+    _authenticate(client, key_id, secret)
+
+
+def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
+    shared = client.shared
+    if not shared.keys.check(key_id, secret):
+        error = (messages.AUTH_FAILED, "auth failed")
+        client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
+        return
+    client.authenticated, client.key_id = True, key_id
+    shared.roster.auth.stop(client)
+    client.reply({"T": "success", "msg": "authenticated"})
+
+
+def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
+    shared = client.shared
+    shared.fanout.settle()
+    hub, now_ns = shared.fanout.hub, shared.monotonic_ns()
+    if isinstance(request, Subscribe):
+        sends = hub.subscribe(client, request.names, now_ns)
+    else:
+        sends = hub.unsubscribe(client, request.names, now_ns)
+    for send in sends:
+        client.deliver(send.framed)
+    client.reply(_subscription(hub.names(client)))
+    if isinstance(request, Subscribe) and request.snapshot:
+        for send in hub.snapshot(client, request.names):
+            client.deliver(send.framed)
+    shared.on_change()
+
+
+def _subscription(names: set[messages.Name]) -> dict[str, Any]:
+    """The entire set; every channel of the endpoint is there, empty or not."""
+    by_channel: dict[str, list[str]] = {channel.value: [] for channel in CHANNELS}
+    for channel, spelling in sorted(names):
+        by_channel[channel].append(spelling)
+    return {"T": "subscription", **by_channel}
