@@ -79,13 +79,20 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
             it carried out is unknown.
     """
     timeout_s: float = redis.connection_pool.connection_kwargs["socket_timeout"]
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(timeout_s):
-            return await _exchange(redis, commands)
+            replies = await _exchange(redis, commands)
     except TimeoutError as exc:
         raise StreamUnavailable(server_of(redis), f"no answer within {timeout_s:g} s") from exc
     except (RedisError, OSError) as exc:
         raise StreamUnavailable(server_of(redis), _reason(exc)) from exc
+    if task and task.cancelling() > cancelled:
+        # The client library waits with asyncio.wait_for, which in Python 3.11 swallows a
+        # cancellation that comes together with the result.
+        raise asyncio.CancelledError
+    return replies
 
 
 async def command(redis: Redis, *arguments: Argument) -> Reply:
