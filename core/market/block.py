@@ -27,6 +27,7 @@ VERSION: Final = 1
 MAX_TICKS: Final = 1_000
 _SEQ_IS_ID: Final = 1
 _END: Final = 2
+_LAST_SIDE: Final = max(Side)
 _HEADER: Final = struct.Struct("<BBHIQqqqQQ")
 
 Int64s = npt.NDArray[np.int64]
@@ -87,7 +88,13 @@ class Block:
 
 
 def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
-    """One stream entry's payload from at most :data:`MAX_TICKS` ticks (none: only the meta)."""
+    """One stream entry's payload from at most :data:`MAX_TICKS` ticks (none: only the meta).
+
+    Raises:
+        ValueError: more ticks than that.
+    """
+    if len(ticks) > MAX_TICKS:
+        raise ValueError(f"{len(ticks)} ticks in a block, expected at most {MAX_TICKS}")
     names: dict[str, int] = {}
     index = [names.setdefault(t.symbol, len(names)) for t in ticks]
     ids = np.array([t.trade_id for t in ticks], "<i8")
@@ -131,7 +138,7 @@ def decode_block(payload: bytes) -> Block:
     """Read a block; the columns share the memory of *payload*.
 
     Raises:
-        BlockError: another format version, or lengths that do not fit.
+        BlockError: another format version, or lengths, names or sides that do not fit.
     """
     meta, flags, n_symbols, n = _unpack_header(payload)
     widths: list[tuple[str, int]] = [("<i8", 8), ("<f8", 8), ("<f8", 8), ("<i8", 8)]
@@ -145,14 +152,23 @@ def decode_block(payload: bytes) -> Block:
     for dtype, width in widths:
         columns.append(np.frombuffer(payload, dtype, n, offset))
         offset += n * width
-    names = payload[offset:].decode().split("\n") if n_symbols else []
+    names = _split_names(payload[offset:])
     *wide, symbol_index, side = columns
     if len(names) != n_symbols or (n and int(symbol_index.max()) >= n_symbols):
         raise BlockError(f"{len(names)} symbol names, expected {n_symbols}")
+    if n and int(side.max()) > _LAST_SIDE:
+        raise BlockError(f"side {int(side.max())}, expected at most {_LAST_SIDE}")
     seq = wide[3] if flags & _SEQ_IS_ID else wide[4]
     event_ns, price, size, trade_id = wide[:4]
     symbols = tuple(Symbol(name) for name in names)
     return Block(meta, symbols, symbol_index, event_ns, price, size, trade_id, seq, side)
+
+
+def _split_names(encoded: bytes) -> list[str]:
+    try:
+        return encoded.decode().split("\n") if encoded else []
+    except UnicodeDecodeError as exc:
+        raise BlockError("the symbol names are not UTF-8") from exc
 
 
 def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:

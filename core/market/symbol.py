@@ -21,6 +21,8 @@ def make_symbol(venue: str, ticker: str) -> Symbol:
             than letters, digits and ``. _ / -`` (venue: letters, digits and ``_``).
     """
     text = f"{venue}:{ticker}"
+    if not text.isascii():  # upper() would turn some foreign letters into ASCII ones
+        raise SymbolError(text, _SHAPE)
     venue, ticker = venue.upper(), ticker.upper()
     if not _VENUE.fullmatch(venue) or not _TICKER.fullmatch(ticker):
         raise SymbolError(text, _SHAPE)
