@@ -1,0 +1,107 @@
+# tickgate: every target sets up what it needs. Needs make and Python 3.11 or newer with venv.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first of these that is new enough; `make venv PYTHON=/path/to/python3` to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$p" && exit; done; echo python3)
+# Test runs are measured when COVERAGE is set; `make coverage` reports.
+RUN := $(if $(COVERAGE),$(BIN)/python -m coverage run,$(BIN)/python)
+PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
+ARGS ?=
+
+.PHONY: help
+help: ## Show this help
+	@echo "usage: make TARGET [ARGS='...']"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(VENV)/.program ## Install the program into .venv (.venv/bin/tickgate)
+
+.PHONY: demo
+demo: venv ## Run tickgate dev: every role, embedded servers, a simulated market
+	@exec $(BIN)/tickgate dev $(ARGS)
+
+.PHONY: tools
+tools: $(VENV)/.tools ## Install what tests and lint need, too
+
+.PHONY: test
+test: $(VENV)/.tools ## Run the tests; ARGS='-k bars' passes options to pytest
+	$(RUN) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.tools ## Check format, style, types, layers and generated pages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tickgate.docs --check
+
+.PHONY: format
+format: $(VENV)/.tools ## Format the code, mend what ruff can mend, write the generated pages
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/python -m tickgate.docs
+
+.PHONY: coverage
+coverage: $(VENV)/.tools ## Run the tests and hold coverage: 90 % in all, 100 % on pure modules
+	rm -f .coverage .coverage.*
+	$(MAKE) test COVERAGE=1
+	$(MAKE) coverage-check
+
+.PHONY: coverage-check
+coverage-check: $(VENV)/.tools
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage json -q -o .coverage.json
+	$(BIN)/python scripts/check_coverage.py .coverage.json
+
+.PHONY: timescaledb
+timescaledb: ## Install and start a real TimescaleDB on Debian, outside the repository (root)
+	bash scripts/timescaledb.sh start
+
+.PHONY: loadtest
+loadtest: $(VENV)/.tools ## Locust users against a tickgate dev of its own: ARGS='--seconds 60'
+	$(BIN)/python -m loadtest $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.tools ## Measure speed and memory into docs/benchmarks.md; BENCH_SECONDS=60
+	$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/.tools ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist
+
+.PHONY: constraints
+constraints: ## Resolve every dependency anew and write constraints.txt
+	PYTHON='$(PYTHON)' sh scripts/constraints.sh
+
+.PHONY: clean
+clean: ## Remove .venv, caches and built files (not data directories)
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .mypy_cache .pytest_cache \
+		.ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The program alone, from the pinned versions; and with what tests and lint need on top.
+$(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tickgate into $(VENV) ..."
+	@$(PIP) install -q -e .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.program
+	@echo "Installing what tests and lint need into $(VENV) ..."
+	@$(PIP) install -q -e '.[test,lint]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "tickgate needs Python 3.11 or newer; $(PYTHON) is not:" >&2; \
+		$(PYTHON) --version >&2; \
+		echo "Name another one: make venv PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) could not make a virtual environment (Debian: install python3-venv)" >&2; \
+		exit 1; }
