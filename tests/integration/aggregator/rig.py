@@ -1,0 +1,169 @@
+"""An aggregator over real servers: blocks written as ingest writes them, bars read back."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from aggregator.metrics import AggregatorMetrics
+from aggregator.service import AggregatorService, AggregatorTimes
+from core.market.bar import Bar, decode_bars
+from core.market.block import MAX_TICKS, BlockMeta, encode_block
+from core.market.tick import Tick
+from core.market.timeframe import TIMEFRAMES, Timeframe
+from core.runtime.readiness import Readiness
+from storage.bars import BarStore
+from storage.database import Database
+from storage.keys import StreamKeys, shard_of
+from storage.redis import connect
+from storage.roles import RoleReport
+from storage.stream_reader import StreamReader
+from storage.tick_writer import TickWriter
+from tests.clocks import wall_ns
+
+SHARDS = 4
+GRACE_NS = 2 * 10**9
+FAR_NS = 2**62
+HORIZON_NS = 3600 * 10**9
+
+
+@dataclass(kw_only=True)
+class Rig:
+    """One deployment in its own namespace and database."""
+
+    redis_url: str
+    database_url: str
+    namespace: str
+    feed: str = "replay-test"
+    feed_time_ns: int = -(2**63)
+    writer: TickWriter | None = None
+    service: AggregatorService | None = None
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.keys = StreamKeys(self.namespace, SHARDS)
+        self.redis = connect(self.redis_url)
+
+    async def open_writer(self) -> None:
+        self.writer = await TickWriter.open(
+            self.redis,
+            namespace=self.namespace,
+            feed=self.feed,
+            shards=SHARDS,
+            retention_s=1800,
+            max_bytes=1 << 28,
+            now_ns=wall_ns,
+        )
+
+    async def write(self, ticks: Sequence[Tick], *, end: bool = False) -> None:
+        """Blocks as a replay publishes them: feed time is the newest event time."""
+        if self.writer is None:
+            await self.open_writer()
+        assert self.writer is not None
+        for start in range(0, max(len(ticks), 1), MAX_TICKS):
+            part = ticks[start : start + MAX_TICKS]
+            self.feed_time_ns = max([self.feed_time_ns, *(t.event_ns for t in part)])
+            blocks = []
+            for shard in range(SHARDS):
+                meta = BlockMeta(
+                    number=self.writer.next_number(shard),
+                    watermark_ns=self.feed_time_ns - GRACE_NS,
+                    feed_time_ns=self.feed_time_ns,
+                    sealed_ns=wall_ns(),
+                )
+                mine = [t for t in part if shard_of(t.symbol, SHARDS) == shard]
+                blocks.append((shard, encode_block(meta, mine)))
+            await self.writer.append(blocks)
+        if end:
+            await self._write_end()
+
+    async def _write_end(self) -> None:
+        assert self.writer is not None
+        metas = [
+            BlockMeta(
+                number=self.writer.next_number(shard),
+                watermark_ns=FAR_NS,
+                feed_time_ns=self.feed_time_ns,
+                sealed_ns=wall_ns(),
+                end=True,
+            )
+            for shard in range(SHARDS)
+        ]
+        await self.writer.append([(s, encode_block(meta, [])) for s, meta in enumerate(metas)])
+
+    def make_service(
+        self, store: BarStore, *, exit_after: frozenset[str] = frozenset()
+    ) -> AggregatorService:
+        self.registry = CollectorRegistry()
+        return AggregatorService(
+            redis_url=self.redis_url,
+            store=store,
+            keys=self.keys,
+            keep_ids_ns=HORIZON_NS,
+            readiness=Readiness(wall_ns, "redis", "database"),
+            metrics=AggregatorMetrics(self.registry),
+            now_ns=wall_ns,
+            monotonic_ns=time.monotonic_ns,
+            report=RoleReport(role="aggregator", name="test:1", pid=1, reported_ms=0, started_ms=0),
+            times=AggregatorTimes(flush_s=0.02, checkpoint_s=0.05, running_s=0.1),
+            exit_after=exit_after,
+        )
+
+    @contextlib.asynccontextmanager
+    async def store(self) -> AsyncIterator[BarStore]:
+        database = Database(self.database_url)
+        await database.open()
+        try:
+            yield BarStore(database)
+        finally:
+            await database.close()
+
+    async def run_to_end(self) -> None:
+        """Run an aggregator until the feed's end is stored."""
+        async with self.store() as store, asyncio.timeout(60):
+            await self.make_service(store, exit_after=frozenset({self.feed})).run()
+
+    async def run_and_kill(self, after_s: float) -> None:
+        """Run an aggregator and end it without a drain, wherever it is."""
+        async with self.store() as store:
+            service = self.make_service(store, exit_after=frozenset({self.feed}))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(after_s):
+                    await service.run()
+
+    async def stored(self) -> list[Bar]:
+        async with self.store() as store:
+            symbols = [row.symbol for row in await store.symbols()]
+            bars: list[Bar] = []
+            for timeframe in TIMEFRAMES:
+                page = {"symbols": symbols, "timeframe": timeframe, "limit": 10_000}
+                bounds = {"start_ns": 0, "end_ns": 9_000_000_000 * 10**9}
+                after = None
+                while found := await store.page(**page, **bounds, after=after):
+                    bars += found
+                    after = (found[-1].symbol, found[-1].start_ns)
+            return bars
+
+    async def published(self) -> list[Bar]:
+        """All closed and revised bars on the streams, in order per shard."""
+        reader = StreamReader(self.redis_url, block_ms=50, count=1000)
+        for shard in range(SHARDS):
+            reader.follow(self.keys.bars(shard), "0-0")
+        bars: list[Bar] = []
+        while entries := await reader.read():
+            bars += [bar for entry in entries for bar in decode_bars(entry.payload)]
+        await reader.close()
+        return bars
+
+    def counted(self, name: str) -> float:
+        return self.registry.get_sample_value(f"aggregator_{name}_total") or 0.0
+
+    async def close(self) -> None:
+        await self.redis.aclose()
+
+
+def minutes(bars: Sequence[Bar]) -> list[Bar]:
+    return [bar for bar in bars if bar.timeframe is Timeframe.MIN_1]
