@@ -13,7 +13,14 @@ from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
 from gateway.http.limits import RequestLimiter
 from gateway.http.metrics import HttpMetrics
-from gateway.http.middlewares import json_errors, key_required, limited, measured, safe_headers
+from gateway.http.middlewares import (
+    add_safe_headers,
+    check_expectation,
+    json_errors,
+    key_required,
+    limited,
+    measured,
+)
 from gateway.http.page import Page
 from gateway.http.ports import Board, History, Market
 from gateway.http.state import StateApi
@@ -60,7 +67,6 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     limiter = RequestLimiter(requests_per_minute) if is_limited else None
     app = web.Application(
         middlewares=[
-            safe_headers(),
             measured(metrics, monotonic_ns),
             json_errors(timeout_s),
             key_required(keys),
@@ -84,8 +90,9 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         version=version,
     )
     history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
-    app.add_routes(history.routes())
-    app.add_routes(LatestApi(market=market, stored=stored).routes())
-    app.add_routes(state.routes())
-    app.add_routes((page or Page.installed()).routes())
+    latest = LatestApi(market=market, stored=stored)
+    pages = page or Page.installed()
+    for route in history.routes() + latest.routes() + state.routes() + pages.routes():
+        app.router.add_get(route.path, route.handler, expect_handler=check_expectation)
+    app.on_response_prepare.append(add_safe_headers)
     return app

@@ -1,4 +1,4 @@
-"""What every request passes: counting, safe headers, JSON errors, keys and limits."""
+"""What every request passes: counting, JSON errors, keys and limits, safe headers."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 _OPEN_FOLDER: Final = "/static/"
 _CALLER: Final = web.RequestKey("caller", str)
-_SAFE_HEADERS: Final = {
+SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -53,18 +53,20 @@ def error_response(error: ApiError) -> web.Response:
     return response
 
 
-def safe_headers() -> Middleware:
-    """Add the headers that keep browsers from misusing an answer."""
+async def add_safe_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add the headers that keep browsers from misusing an answer; just before it is sent."""
+    for name, value in SAFE_HEADERS.items():
+        response.headers[name] = value
 
-    @web.middleware
-    async def add(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        if not response.prepared:  # a WebSocket has sent its head already
-            for name, value in _SAFE_HEADERS.items():
-                response.headers.setdefault(name, value)
-        return response
 
-    return add
+async def check_expectation(request: web.Request) -> web.StreamResponse | None:
+    """Answer ``Expect``: go on for ``100-continue``, an error in JSON for anything else."""
+    expected = request.headers.get("Expect", "")
+    if expected.lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is not the beginning of the answer
+        return None
+    return error_response(ApiError(417, f"Expect: {shown(expected)}; accepted: 100-continue"))
 
 
 def measured(metrics: HttpMetrics, monotonic_ns: MonotonicClock) -> Middleware:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from gateway.http.errors import ApiError, shown
-from gateway.http.middlewares import error_response
+from gateway.http.middlewares import SAFE_HEADERS, error_response
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class JsonRequestHandler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the head of another answer is on its way already")
         response = error_response(error)
+        response.headers.update(SAFE_HEADERS)  # no signal of the application runs here
         response.force_close()
         return response
 

@@ -1,0 +1,166 @@
+"""How things stand now: newest bars and trades, snapshots, symbols."""
+
+from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
+from core.market.timeframe import Timeframe
+from tests.integration.gateway_http.rig import DAY, Rig, bar
+
+BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
+
+
+def trade(symbol: str, minute: float, *, price: float = 100.0, trade_id: int = 1) -> Tick:
+    event_ns = DAY + int(minute * 60e9)
+    return Tick(Symbol(symbol), trade_id, price, 0.5, event_ns, Side.SELL, trade_id)
+
+
+async def test_the_latest_bar_is_the_running_one_else_the_newest_that_was_closed(both: Rig) -> None:
+    await both.save(bar(BTC, 5), bar(BTC, 6), bar(ETH, 3), bar("SIM:QUIET", 2))
+    both.market.apply_bar(bar(BTC, 7, final=False))
+    both.market.apply_bar(bar(ETH, 1, rev=1))  # a late revision is newer news of an older bar
+
+    status, answer = await both.get(
+        "/v1/bars/latest", symbols="BTC-USD,eth-usd,QUIET,SIM:NONE,NOBODY"
+    )
+
+    assert status == 200
+    assert {name: (b["t"][14:16], b["final"]) for name, b in answer["bars"].items()} == {
+        "BTC-USD": ("07", False),
+        "eth-usd": ("03", True),
+        "QUIET": ("02", True),
+    }
+
+
+async def test_a_bar_that_closed_replaces_its_running_form(rig: Rig) -> None:
+    rig.market.apply_bar(bar(BTC, 7, final=False, timeframe=Timeframe.MIN_5))
+    rig.market.apply_bar(bar(BTC, 7, timeframe=Timeframe.MIN_5))
+
+    _, answer = await rig.get("/v1/bars/latest", symbols="BTC-USD", timeframe="5Min")
+
+    assert answer["bars"]["BTC-USD"]["final"] is True
+
+
+async def test_the_latest_trade_comes_from_memory(rig: Rig) -> None:
+    rig.market.apply_trade(trade(BTC, 1.5, price=7.25, trade_id=42))
+    rig.market.add_symbols([Symbol(ETH)])
+
+    status, answer = await rig.get("/v1/trades/latest", symbols="btc/usd,ETH-USD")
+
+    assert status == 200
+    assert answer == {
+        "trades": {
+            "btc/usd": {"t": "2021-07-03T00:01:30Z", "p": 7.25, "s": 0.5, "i": 42, "tks": "S"}
+        }
+    }
+
+
+async def test_a_snapshot_has_the_trade_the_minute_the_day_and_the_day_before(both: Rig) -> None:
+    await both.save(
+        *(bar(BTC, minute) for minute in (0, 1, 2)), *(bar(BTC, minute - 1440) for minute in (3, 4))
+    )
+    both.market.apply_bar(bar(BTC, 3))  # closed, and committed a moment from now
+    both.market.apply_bar(bar(BTC, 4, final=False))
+    both.market.apply_trade(trade(BTC, 4.5, price=104.5))
+
+    status, answer = await both.get("/v1/snapshots", symbols="btc/usd,NOBODY")
+
+    assert status == 200
+    assert list(answer["snapshots"]) == ["btc/usd"]
+    snapshot = answer["snapshots"]["btc/usd"]
+    assert set(snapshot) == {
+        "latestTrade",
+        "latestQuote",
+        "minuteBar",
+        "dailyBar",
+        "prevDailyBar",
+    }
+    assert snapshot["latestTrade"]["p"] == 104.5
+    assert snapshot["latestQuote"] is None
+    assert (snapshot["minuteBar"]["t"], snapshot["minuteBar"]["final"]) == (
+        "2021-07-03T00:04:00Z",
+        False,
+    )
+    day = snapshot["dailyBar"]
+    assert abs(day.pop("vw") - 102.0) < 1e-9
+    assert day == {
+        "t": "2021-07-03T00:00:00Z",
+        "o": 100.0,
+        "h": 105.0,
+        "l": 99.0,
+        "c": 104.5,
+        "v": 10.0,
+        "n": 15,
+    }
+    before = snapshot["prevDailyBar"]
+    assert (before["t"], before["o"], before["n"]) == ("2021-07-02T00:00:00Z", -1337.0, 6)
+
+
+async def test_a_snapshot_shows_each_symbols_own_last_day(both: Rig) -> None:
+    """A replay of last week beside a live feed: both have a day."""
+    await both.save(bar(BTC, 5), bar(ETH, 5 - 7 * 1440))
+    both.market.apply_trade(trade(BTC, 5))
+    both.market.apply_trade(trade(ETH, 5 - 7 * 1440))
+
+    _, answer = await both.get("/v1/snapshots", symbols="BTC-USD,ETH-USD")
+
+    days = {name: one["dailyBar"]["t"][:10] for name, one in answer["snapshots"].items()}
+    assert days == {"BTC-USD": "2021-07-03", "ETH-USD": "2021-06-26"}
+
+
+async def test_a_symbol_with_a_trade_but_no_bar_has_a_snapshot(rig: Rig) -> None:
+    rig.market.apply_trade(trade(BTC, 1))
+
+    _, answer = await rig.get("/v1/snapshots", symbols="BTC-USD")
+
+    snapshot = answer["snapshots"]["BTC-USD"]
+    assert snapshot["latestTrade"]["i"] == 1
+    assert snapshot["minuteBar"] is snapshot["dailyBar"] is snapshot["prevDailyBar"] is None
+
+
+async def test_what_is_stored_is_asked_for_once_a_second_however_many_ask(rig: Rig) -> None:
+    await rig.save(bar(BTC, 0))
+    rig.market.apply_trade(trade(BTC, 0))
+
+    async def closes() -> float:
+        _, answer = await rig.get("/v1/snapshots", symbols="BTC-USD")
+        return float(answer["snapshots"]["BTC-USD"]["dailyBar"]["c"])
+
+    first = await closes()
+    await rig.save(bar(BTC, 1))
+    again = await closes()
+    rig.pass_s(1)
+
+    assert first == again == 100.5
+    assert await closes() == 101.5
+    loads = rig.registry.get_sample_value(
+        "gateway_http_cache_lookups_total", {"cache": "days", "outcome": "load"}
+    )
+    assert loads == 2
+
+
+async def test_symbols_are_listed_with_venue_and_last_trade_and_can_be_searched(rig: Rig) -> None:
+    rig.market.apply_trade(trade(BTC, 1))
+    rig.market.add_symbols([Symbol("SIM:S001")])
+
+    _, everything = await rig.get("/v1/symbols")
+    _, found = await rig.get("/v1/symbols", query="btc/")
+    _, nothing = await rig.get("/v1/symbols", query="zzz")
+
+    assert [one["symbol"] for one in everything["symbols"]] == [BTC, "SIM:S001"]
+    assert everything["symbols"][1] == {
+        "symbol": "SIM:S001",
+        "venue": "SIM",
+        "ticker": "S001",
+        "last_trade": None,
+    }
+    assert found["symbols"][0]["last_trade"]["t"] == "2021-07-03T00:01:00Z"
+    assert nothing == {"symbols": []}
+
+
+async def test_no_symbols_are_no_queries(rig: Rig) -> None:
+    await rig.database.close()
+
+    for path in ("/v1/bars", "/v1/bars/latest", "/v1/trades/latest", "/v1/snapshots"):
+        status, answer = await rig.get(path, symbols="NOBODY")
+
+        assert status == 200
+        assert not any(answer.values())

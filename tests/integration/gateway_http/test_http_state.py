@@ -1,0 +1,208 @@
+"""State, probes and metrics; and what is said while something is away."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from storage.embedded import PostgresServer, ValkeyServer
+from storage.migrations import migrate
+from storage.roles import FeedStatus, RoleReport
+from tests.clocks import wall_ns
+from tests.integration.gateway_http.rig import NOON, Rig, bar, running
+
+BTC = "COINBASE:BTC-USD"
+
+
+def report(role: Any, *, name: str = "host:1", **fields: Any) -> RoleReport:
+    now_ms = wall_ns() // 1_000_000
+    return RoleReport(role=role, name=name, pid=1, reported_ms=now_ms, started_ms=0, **fields)
+
+
+async def test_status_shows_feeds_roles_lag_clients_and_the_servers_clock(rig: Rig) -> None:
+    feed = FeedStatus(
+        feed="coinbase",
+        venue="COINBASE",
+        state="live",
+        since_ms=0,
+        newest_event_ns=NOON + 1,
+        ticks=5,
+        quarantined={"late": 1},
+        reconnects=2,
+        symbols=1,
+    )
+    idle = FeedStatus(feed="sim", venue="SIM", state="connecting", since_ms=0)
+    await rig.board.publish(report("ingest", feeds=[feed, idle], waiting={"redis": "away"}))
+    await rig.board.publish(report("gateway", clients=3, subscribers=2, consumed={"a": 9, "b": 4}))
+    await rig.board.publish(report("gateway", name="host:2", clients=1, consumed={"a": 7}))
+    await rig.board.publish(report("aggregator", consumed={"a": 6, "b": 5}, version="1.2.3"))
+    rig.readiness.up("redis")
+
+    status, answer = await rig.get("/v1/status")
+
+    assert status == 200
+    assert (answer["version"], answer["time_ns"]) == ("1.2.3", NOON)
+    assert answer["time"] == "2021-07-03T12:00:00Z"
+    assert (answer["ready"], answer["clients"], answer["subscribers"]) == (False, 4, 2)
+    assert answer["dependencies"]["redis"]["ok"]
+    assert answer["dependencies"]["database"]["reason"] == "starting"
+    assert answer["aggregator"] == {"lag_blocks": 3, "streams": 2}
+    live, connecting = answer["feeds"]
+    assert (live["state"], live["ticks"], live["quarantined"]) == ("live", 5, {"late": 1})
+    assert live["newest_event"] == "2021-07-03T12:00:00.000000001Z"
+    assert connecting["newest_event"] is None
+    assert [role["role"] for role in answer["roles"]] == [
+        "aggregator",
+        "gateway",
+        "gateway",
+        "ingest",
+    ]
+    assert answer["roles"][3]["waiting"] == {"redis": "away"}
+    assert answer["roles_unknown"] is None
+
+
+async def test_status_without_an_aggregator_has_no_lag(rig: Rig) -> None:
+    _, answer = await rig.get("/v1/status")
+
+    assert answer["aggregator"] is None
+    assert answer["feeds"] == answer["roles"] == []
+
+
+async def test_ready_says_what_is_waited_for_since_when_and_why(rig: Rig) -> None:
+    rig.readiness.up("redis")
+    rig.readiness.down("database", "connection refused")
+    await rig.board.publish(report("aggregator", waiting={"database": "connection refused"}))
+
+    status, answer = await rig.get("/readyz")
+
+    assert status == 503
+    assert answer == {
+        "ready": False,
+        "dependencies": {
+            "redis": {"ok": True, "since": "2021-07-03T12:00:00Z", "reason": ""},
+            "database": {
+                "ok": False,
+                "since": "2021-07-03T12:00:00Z",
+                "reason": "connection refused",
+            },
+        },
+        "roles_waiting": [
+            {
+                "role": "aggregator",
+                "name": "host:1",
+                "waiting": {"database": "connection refused"},
+            }
+        ],
+    }
+    rig.readiness.up("database")
+    status, answer = await rig.get("/readyz")
+    assert (status, answer["ready"]) == (200, True)
+
+
+async def test_the_process_is_alive_whatever_is_away(rig: Rig) -> None:
+    assert await rig.get("/livez") == (200, {"alive": True})
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain"),
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics"),
+    ],
+)
+async def test_metrics_count_requests_by_route_and_status(
+    rig: Rig, accept: str, content_type: str
+) -> None:
+    await rig.get("/v1/bars")
+    await rig.get("/v1/symbols")
+    await rig.get("/no/such/path")
+
+    async with rig.session.get(rig.base + "/metrics", headers={"Accept": accept}) as response:
+        text = await response.text()
+
+    assert response.headers["Content-Type"].startswith(content_type)
+    assert 'gateway_http_requests_total{route="/v1/bars",status="400"} 1.0' in text
+    assert 'gateway_http_requests_total{route="/v1/symbols",status="200"} 1.0' in text
+    assert 'gateway_http_requests_total{route="unmatched",status="404"} 1.0' in text
+    assert 'gateway_http_request_seconds_count{route="/v1/bars"} 1.0' in text
+
+
+async def test_while_the_database_is_away_history_is_a_503_and_all_else_goes_on(
+    postgres: PostgresServer, redis_url: str, namespace: str, eventually: Any
+) -> None:
+    await migrate(postgres.url)
+    async with running(
+        database_url=postgres.url,
+        redis_url=redis_url,
+        namespace=namespace,
+        acquire_timeout_s=0.3,
+    ) as rig:
+        await rig.save(bar(BTC, 0))
+        await postgres.stop()
+
+        async with rig.session.get(rig.base + "/v1/bars?symbols=BTC-USD") as response:
+            answer = await response.json()
+        assert response.status == answer["code"] == 503
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "PostgreSQL" in answer["message"]
+        assert (await rig.get("/v1/snapshots", symbols="BTC-USD"))[0] == 503
+        assert (await rig.get("/v1/symbols"))[0] == 200
+        assert (await rig.get("/v1/trades/latest", symbols="BTC-USD"))[0] == 200
+        assert (await rig.get("/v1/status"))[0] == 200
+
+        await postgres.start()
+
+        async def answers() -> bool:
+            status, answer = await rig.get("/v1/bars", symbols="BTC-USD")
+            return status == 200 and len(answer["bars"]["BTC-USD"]) == 1
+
+        await eventually(answers, timeout_s=20)
+
+
+async def test_while_redis_is_away_status_says_so_and_answers(
+    embedded_migrated_url: str, valkey: ValkeyServer, namespace: str
+) -> None:
+    async with running(
+        database_url=embedded_migrated_url, redis_url=valkey.url, namespace=namespace
+    ) as rig:
+        await valkey.stop()
+
+        status, answer = await rig.get("/v1/status")
+        ready, _ = await rig.get("/readyz")
+
+        assert status == 200
+        assert "Redis" in answer["roles_unknown"]
+        assert ready == 503
+
+
+async def test_a_request_that_takes_too_long_is_a_504(
+    postgres: PostgresServer, redis_url: str, namespace: str
+) -> None:
+    await migrate(postgres.url)
+    async with running(
+        database_url=postgres.url, redis_url=redis_url, namespace=namespace, timeout_s=0.3
+    ) as rig:
+        await rig.save(bar(BTC, 0))
+        postgres.pause()
+        try:
+            status, answer = await rig.get("/v1/bars", symbols="BTC-USD")
+        finally:
+            postgres.resume()
+
+        assert (status, answer["code"]) == (504, 504)
+        assert "0.3 s" in answer["message"]
+
+
+async def test_a_caller_that_leaves_does_not_spoil_the_answer_of_another(rig: Rig) -> None:
+    await rig.save(bar(BTC, 0))
+
+    async def snapshot() -> int:
+        status, _ = await rig.get("/v1/bars/latest", symbols="BTC-USD")
+        return status
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(snapshot()) for _ in range(20)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+
+    assert [task.result() for task in tasks[1:]] == [200] * 19
