@@ -36,7 +36,9 @@ class Fanout:
         self._metrics = metrics
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
         self._queue: deque[tuple[Client, bytes]] = deque()
-        self._armed = self._pumping = False
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None  # set while the hub has something pending
+        self._window_end_ns = 0
         self._oldest_sealed_ns: int | None = None
 
     @property
@@ -53,11 +55,16 @@ class Fanout:
         if oldest_sealed_ns is not None and self._oldest_sealed_ns is None:
             self._oldest_sealed_ns = oldest_sealed_ns
         now_ns = self._monotonic_ns()
-        self._enqueue(self.hub.lead(now_ns))
-        if not self._armed:
-            self._armed = True
+        if self._timer is None:
             delay_ns = self._interval_ns - now_ns % self._interval_ns
-            asyncio.get_running_loop().call_later(delay_ns / _SECOND_NS, self._end_window)
+            self._window_end_ns = now_ns + delay_ns
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay_ns / _SECOND_NS, self._end_window)
+        elif now_ns >= self._window_end_ns:  # the timer is late, this is the boundary
+            self._timer.cancel()
+            self._end_window()
+            return
+        self._enqueue(self.hub.lead(now_ns))
 
     def settle(self) -> None:
         """Write what is queued at once, so that what the caller writes comes after it."""
@@ -71,7 +78,7 @@ class Fanout:
         self.settle()
 
     def _end_window(self) -> None:
-        self._armed = False
+        self._timer = None
         self._enqueue(self.hub.flush(self._monotonic_ns()))
 
     def _enqueue(self, sends: Iterable[Send]) -> None:

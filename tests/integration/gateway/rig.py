@@ -1,0 +1,245 @@
+"""A running gateway on a free port, with the streams of a real Valkey server behind it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from websockets.asyncio.client import ClientConnection, connect
+
+from core.market.bar import Bar
+from core.market.block import BlockMeta, encode_block
+from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
+from core.market.timeframe import Timeframe
+from core.runtime.readiness import Readiness
+from gateway.connection import Limits
+from gateway.keys import ApiKeys
+from gateway.market import MarketState
+from gateway.metrics import GatewayMetrics
+from gateway.reporter import Identity
+from gateway.service import GatewayService, GatewaySettings
+from storage.redis import connect as connect_redis
+from storage.roles import RoleBoard
+from storage.rows import SymbolRow
+from storage.streams import (
+    BarWriter,
+    FeedRegistry,
+    StreamKeys,
+    StreamReader,
+    TickWriter,
+    shard_of,
+)
+from tests.clocks import wall_ns
+
+SHARDS = 2
+START_NS = 1_700_000_000_000_000_000
+
+
+class Rig:
+    """A gateway, and the writers that feed it."""
+
+    def __init__(self, service: GatewayService, redis: Redis, keys: StreamKeys) -> None:
+        self.service, self.redis, self.keys = service, redis, keys
+        self.board = RoleBoard(redis, keys, now_ns=wall_ns)
+        self.registry = CollectorRegistry()
+        self._writers: dict[str, TickWriter] = {}
+        self._next_id = 0
+        self._flush = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.service.port}/v1/stream"
+
+    @asynccontextmanager
+    async def client(self, path: str = "", **options: Any) -> AsyncIterator["Client"]:
+        """A client of the `websockets` package that has seen `connected`."""
+        options.setdefault("compression", None)
+        async with connect(self.url + path, **options) as connection:
+            client = Client(connection)
+            assert await client.receive() == [{"T": "success", "msg": "connected"}]
+            yield client
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def trade(self, *symbols: str, price: float = 100.5, feed: str = "sim") -> list[Tick]:
+        """Publish one block per shard with a new trade of each of *symbols*."""
+        ticks = []
+        for name in symbols:
+            self._next_id += 1
+            at_ns = START_NS + self._next_id * 1_000_000
+            ticks.append(Tick(Symbol(name), self._next_id, price, 2.0, at_ns, Side.BUY))
+        await self.publish(ticks, feed=feed)
+        return ticks
+
+    async def publish(self, ticks: Sequence[Tick], *, feed: str = "sim") -> None:
+        """Write *ticks* as the ingest role does."""
+        writer = self._writers.get(feed) or await self.open(feed)
+        by_shard: dict[int, list[Tick]] = {}
+        for tick in ticks:
+            by_shard.setdefault(shard_of(tick.symbol, SHARDS), []).append(tick)
+        blocks = []
+        for shard, some in by_shard.items():
+            now_ns = wall_ns()
+            meta = BlockMeta(
+                number=writer.next_number(shard),
+                watermark_ns=some[-1].event_ns,
+                feed_time_ns=some[-1].event_ns,
+                sealed_ns=now_ns,
+            )
+            blocks.append((shard, encode_block(meta, some)))
+        await writer.append(blocks)
+
+    async def publish_bar(self, bar: Bar) -> None:
+        """Write one bar as the aggregator does."""
+        writer = BarWriter(self.redis, self.keys)
+        shard = shard_of(bar.symbol, SHARDS)
+        if bar.final:
+            self._flush += 1
+            await writer.publish(shard, token=1, flush=self._flush, bars=[bar])
+        else:
+            await writer.publish_running(shard, [bar])
+
+    async def open(self, feed: str) -> TickWriter:
+        """Register *feed*."""
+        writer = await TickWriter.open(
+            self.redis,
+            namespace=self.keys.namespace,
+            shards=SHARDS,
+            feed=feed,
+            venue=feed.upper(),
+            retention_s=1800,
+            max_bytes=1 << 28,
+            now_ns=wall_ns,
+        )
+        self._writers[feed] = writer
+        return writer
+
+
+class Client:
+    """A WebSocket client that decodes what it gets, by the type of the frame."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def receive(self, *, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+        """The next message."""
+        async with asyncio.timeout(timeout_s):
+            received = await self.connection.recv()
+        if isinstance(received, bytes):
+            decoded = msgspec.msgpack.decode(received)
+        else:
+            decoded = msgspec.json.decode(received)
+        assert isinstance(decoded, list)
+        return decoded
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        """Send one JSON message; the reply, which must be alone in its array."""
+        await self.connection.send(msgspec.json.encode(message).decode())
+        (reply,) = await self.receive()
+        return reply
+
+    async def data(self, count: int) -> list[dict[str, Any]]:
+        """The next messages until there are *count* of them."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            found += await self.receive()
+        assert len(found) == count
+        return found
+
+    async def ended(self, *, timeout_s: float = 5.0) -> tuple[list[dict[str, Any]], int]:
+        """All that comes until the server closes, and its close code."""
+        found: list[dict[str, Any]] = []
+        async with asyncio.timeout(timeout_s):
+            async for received in self.connection:
+                found += msgspec.json.decode(received)
+        close = self.connection.protocol.close_rcvd
+        return found, 1006 if close is None else close.code
+
+
+@asynccontextmanager
+async def gateway(
+    redis_url: str,
+    namespace: str,
+    *,
+    settings: GatewaySettings | None = None,
+    keys: ApiKeys | None = None,
+    symbols: Sequence[SymbolRow] = (),
+) -> AsyncIterator[Rig]:
+    """A gateway that runs until the block ends, then drains."""
+    stream_keys = StreamKeys(namespace, SHARDS)
+    redis = connect_redis(redis_url)
+    readers = [StreamReader(redis_url) for _ in range(2)]
+    registry = CollectorRegistry()
+
+    async def load_symbols() -> Sequence[SymbolRow]:
+        return symbols
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.json_response({"hello": "world"})
+
+    app = web.Application()
+    app.router.add_get("/hello", hello)
+    service = GatewayService(
+        settings=settings or GatewaySettings(port=0),
+        identity=Identity(name="test:1", pid=1),
+        app=app,
+        market=MarketState(),
+        keys=keys or ApiKeys(),
+        stream_keys=stream_keys,
+        ticks=readers[0],
+        bars=readers[1],
+        feeds=FeedRegistry(redis, stream_keys),
+        board=RoleBoard(redis, stream_keys, now_ns=wall_ns),
+        load_symbols=load_symbols,
+        readiness=Readiness(wall_ns, "redis", "database"),
+        metrics=GatewayMetrics(registry),
+        now_ns=wall_ns,
+        monotonic_ns=time.monotonic_ns,
+    )
+    rig = Rig(service, redis, stream_keys)
+    rig.registry = registry
+    await rig.open("sim")  # before the gateway looks for feeds, which it does each second
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(service.run(), name="gateway under test")
+            while not (service.port and _at_live_end(readers[1])):
+                assert not running.done(), running
+                await asyncio.sleep(0.001)
+            try:
+                yield rig
+            finally:
+                service.begin_drain()
+                await asyncio.wait({running}, timeout=5)
+    finally:
+        for reader in readers:
+            await reader.close()
+        await redis.aclose()
+
+
+def _at_live_end(reader: StreamReader) -> bool:
+    positions = reader.positions.values()
+    return bool(positions) and "$" not in positions
+
+
+def bar(symbol: str, *, minutes: int = 1, start_ns: int = START_NS, **fields: Any) -> Bar:
+    """A bar with a plain shape; *fields* differ."""
+    timeframe = Timeframe(f"{minutes}Min")
+    values: dict[str, Any] = {"open": 1.0, "high": 3.0, "low": 0.5, "close": 2.0}
+    values |= {"volume": 4.0, "trades": 5, "vwap": 1.5} | fields
+    return Bar(
+        symbol=Symbol(symbol),
+        timeframe=timeframe,
+        start_ns=timeframe.floor_ns(start_ns),
+        **values,
+    )
+
+
+__all__ = ["SHARDS", "START_NS", "Client", "Limits", "Rig", "bar", "gateway"]
