@@ -16,6 +16,28 @@ log = logging.getLogger(__name__)
 _MS_NS = 1_000_000
 
 
+class WarnLimiter:
+    """Lets one warning through per ``every_s`` and counts those held back."""
+
+    def __init__(self, *, every_s: float = 10.0) -> None:
+        self._every_ns = int(every_s * 1e9)
+        self._next_ns: int | None = None
+        self._held = 0
+
+    def allows(self, now_ns: int) -> bool:
+        """May a warning go out now? *now_ns* is monotonic."""
+        if self._next_ns is not None and now_ns < self._next_ns:
+            self._held += 1
+            return False
+        self._next_ns = now_ns + self._every_ns
+        return True
+
+    def held(self) -> int:
+        """How many were held back since the last one; starts counting anew."""
+        held, self._held = self._held, 0
+        return held
+
+
 @dataclass(slots=True, kw_only=True)
 class FeedJournal:
     """What happened on one feed: its state and its counters. Written by the feed's tasks only."""
@@ -36,17 +58,25 @@ class FeedJournal:
     blocks: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     newest_event_ns: int = 0
+    _details: WarnLimiter = field(default_factory=WarnLimiter)
 
     def __post_init__(self) -> None:
         self.since_ms = self.now_ns() // _MS_NS
 
     def enter(self, state: FeedState, detail: str = "") -> None:
-        """The feed is in *state* now, for the reason *detail*; logged when it is news."""
+        """The feed is in *state* now, for the reason *detail*; logged when it is news.
+
+        Reasons that change while the state does not are logged at a limited rate.
+        """
         if state == self.state and detail == self.detail:
             return
         if state != self.state:
             self.since_ms = self.now_ns() // _MS_NS
-        level = logging.WARNING if state == "failed" else logging.INFO
+        elif not self._details.allows(self.now_ns()):
+            self.detail = detail
+            return
+        trouble = state == "failed" or (state == "connecting" and detail)
+        level = logging.WARNING if trouble else logging.INFO
         log.log(level, "feed %s is %s%s", self.feed, state, f": {detail}" if detail else "")
         self.state, self.detail = state, detail
         self.changes += 1
@@ -127,25 +157,3 @@ class TickSource(Protocol):
         (:class:`TickgateError`) leaves.
         """
         ...
-
-
-class WarnLimiter:
-    """Lets one warning through per ``every_s`` and counts those held back."""
-
-    def __init__(self, *, every_s: float = 10.0) -> None:
-        self._every_ns = int(every_s * 1e9)
-        self._next_ns: int | None = None
-        self._held = 0
-
-    def allows(self, now_ns: int) -> bool:
-        """May a warning go out now? *now_ns* is monotonic."""
-        if self._next_ns is not None and now_ns < self._next_ns:
-            self._held += 1
-            return False
-        self._next_ns = now_ns + self._every_ns
-        return True
-
-    def held(self) -> int:
-        """How many were held back since the last one; starts counting anew."""
-        held, self._held = self._held, 0
-        return held

@@ -58,6 +58,8 @@ def number_ns(value: int | float | str, unit_ns: int) -> int:
     Raises:
         ValueError: *value* is no finite number of at most 40 characters.
     """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1.7e+18 has no exponent then
     text = value if isinstance(value, str) else repr(value)
     match = re.fullmatch(r"(-?\d{1,19})(?:\.(\d{1,20}))?", text.strip())
     if match is None:

@@ -53,6 +53,7 @@ class _Frame(msgspec.Struct):
 class Binance:
     """The trades of some symbols over one connection, which the venue ends after 24 hours."""
 
+    name: str = "binance"
     url: str = "wss://stream.binance.com:9443/stream"
 
     def __init__(self, symbols: Sequence[str]) -> None:

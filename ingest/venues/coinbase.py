@@ -35,6 +35,7 @@ class _Message(msgspec.Struct, gc=False):
 class Coinbase:
     """The matches of some products over one connection."""
 
+    name: str = "coinbase"
     url: str = "wss://ws-feed.exchange.coinbase.com"
 
     def __init__(self, symbols: Sequence[str]) -> None:

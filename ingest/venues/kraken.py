@@ -38,6 +38,7 @@ class _Frame(msgspec.Struct):
 class Kraken:
     """The trades of some pairs over one connection."""
 
+    name: str = "kraken"
     url: str = "wss://ws.kraken.com/v2"
 
     def __init__(self, symbols: Sequence[str]) -> None:

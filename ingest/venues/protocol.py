@@ -44,6 +44,11 @@ class VenueProtocol(Protocol):
     """One venue's protocol for one connection's worth of symbols. Pure; frame in, trades out."""
 
     @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
     def url(self) -> str:
         """Where the venue is reached unless the spec says otherwise."""
         ...

@@ -1,0 +1,123 @@
+"""Replay: a file of trades put on the streams at its own pace, another one, or all it can."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from core.market.tick import Tick
+from core.runtime.ports import MonotonicClock
+from ingest.admission import Reason
+from ingest.blocks import MAX_BATCH
+from ingest.errors import ReplayFileError
+from ingest.feed import FeedJournal, TickOutlet
+from ingest.feed_clock import ClockKind
+from ingest.limits import IngestLimits
+from ingest.replay_file import ReplayFile, Row
+from ingest.spec import ReplayOptions
+
+log = logging.getLogger(__name__)
+
+_SLICE_ROWS: Final = 2_000  # per visit to the worker thread: a few ms of parsing
+_ASK_S: Final = 0.01  # between looks at the status board
+_PATIENCE_S: Final = 1.0  # of waiting before the feed says that it waits
+
+
+class Replay:
+    """One file. Its position is the number of rows read; it goes on there after a restart."""
+
+    clock_kind = ClockKind.REPLAY
+
+    def __init__(
+        self, options: ReplayOptions, *, limits: IngestLimits, monotonic_ns: MonotonicClock
+    ) -> None:
+        self._options, self._limits, self._monotonic_ns = options, limits, monotonic_ns
+        self._file = ReplayFile(options.path, options.venue)
+        self._credit = 0  # ticks that may go out before the readers are looked at again
+        self._origin: tuple[int, int] | None = None  # monotonic and event time of the first row
+        self._newest_ns = 0
+
+    async def prepare(self) -> str:
+        """Open the file; returns the short name of its content.
+
+        Raises:
+            ReplayFileError: it cannot be read, or has another header.
+        """
+        return await asyncio.to_thread(self._file.open)
+
+    async def run(self, outlet: TickOutlet, journal: FeedJournal) -> None:
+        """Put all rows after the published ones; returns at the end of the file."""
+        try:
+            await self._await_start(outlet, journal)
+            await asyncio.to_thread(self._file.skip, outlet.position)
+            journal.enter("live", f"from row {outlet.position + 1}" if outlet.position else "")
+            while rows := await asyncio.to_thread(self._file.read, _SLICE_ROWS):
+                await self._put_all(rows, outlet, journal)
+        except ReplayFileError as exc:  # what was read before stands
+            journal.enter("failed", str(exc))
+        finally:
+            self._file.close()
+
+    async def _await_start(self, outlet: TickOutlet, journal: FeedJournal) -> None:
+        if outlet.position:
+            return  # it had started before
+        if self._options.start == "subscribed":
+            journal.enter("waiting", "for a client to subscribe")
+            while True:  # there is nothing to be told by: another process's report is awaited
+                if await outlet.awaited():
+                    break
+                await asyncio.sleep(_ASK_S)
+        elif self._options.start:
+            journal.enter("waiting", f"for {self._options.start:g} s")
+            await asyncio.sleep(self._options.start)
+
+    async def _put_all(self, rows: Sequence[Row], outlet: TickOutlet, journal: FeedJournal) -> None:
+        at = 0
+        while at < len(rows):
+            one_by_one = outlet.position < outlet.catch_up_until
+            batch = rows[at : at + (1 if one_by_one else MAX_BATCH)]
+            if self._options.speed is None:
+                await self._flow(len(batch), outlet, journal)
+            else:
+                batch = await self._pace(batch, self._options.speed)
+            ticks: list[Tick] = []
+            for row in batch:
+                if row.tick is not None:
+                    ticks.append(row.tick)
+                elif row.number > outlet.catch_up_until:
+                    outlet.quarantine(self._file.placeholder(), Reason.ILL_FORMED, str(row.error))
+            await outlet.put(ticks, batch[-1].number)
+            at += len(batch)
+
+    async def _flow(self, ticks: int, outlet: TickOutlet, journal: FeedJournal) -> None:
+        """Wait while the slowest reader is too far behind."""
+        waiting_since_ns = self._monotonic_ns()
+        while self._credit <= 0:
+            lag = await outlet.lag()
+            self._credit = self._limits.in_flight_ticks - lag if lag is not None else 0
+            if self._credit > 0:
+                break
+            if self._monotonic_ns() - waiting_since_ns > _PATIENCE_S * 1e9:
+                reason = "for an aggregator" if lag is None else "for the readers to catch up"
+                journal.enter("waiting", reason)
+            await asyncio.sleep(_ASK_S)
+        if journal.state == "waiting":
+            journal.enter("live")
+        self._credit -= ticks
+
+    async def _pace(self, batch: Sequence[Row], speed: float) -> Sequence[Row]:
+        """Wait until the first row of *batch* is due; returns the rows that are due by then."""
+        await asyncio.sleep(self._due_in_s(batch[0], speed))
+        count = 1
+        while count < len(batch) and self._due_in_s(batch[count], speed) <= 0:
+            count += 1
+        return batch[:count]
+
+    def _due_in_s(self, row: Row, speed: float) -> float:
+        if row.tick is None:
+            return 0.0
+        now_ns, event_ns = self._monotonic_ns(), row.tick.event_ns
+        if self._origin is None:
+            self._origin = (now_ns, event_ns)
+        origin_ns, first_ns = self._origin
+        return max(0.0, (origin_ns + (event_ns - first_ns) / speed - now_ns) / 1e9)
