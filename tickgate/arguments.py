@@ -67,9 +67,10 @@ def parse(command: Command, argv: Sequence[str]) -> Arguments:
 
 def parser_of(command: Command) -> argparse.ArgumentParser:
     """The parser of *command*; its help is the reference of the command line."""
+    words = f"{command.positional}… " if command.positional else ""
     parser = _Parser(
         prog=f"tickgate {command.name}",
-        usage=f"tickgate {command.name} {command.positional and command.positional + '… '}[options]",
+        usage=f"tickgate {command.name} {words}[options]",
         description=command.description or command.summary,
         epilog="Every setting is also a variable (in brackets); a flag wins over it.",
         allow_abbrev=False,

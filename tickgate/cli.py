@@ -52,9 +52,9 @@ COMMANDS = (
 
 _RUNNERS = {
     settings.DEV: "tickgate.dev:run",
-    settings.INGEST: "tickgate.roles:run_ingest",
-    settings.AGGREGATE: "tickgate.roles:run_aggregate",
-    settings.GATEWAY: "tickgate.roles:run_gateway",
+    settings.INGEST: "tickgate.ingest_role:run",
+    settings.AGGREGATE: "tickgate.aggregate_role:run",
+    settings.GATEWAY: "tickgate.gateway_role:run",
     settings.MIGRATE: "tickgate.migrate:run",
     settings.CHECK: "tickgate.check:run",
     settings.CONFIG: "tickgate.show:run",

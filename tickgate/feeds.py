@@ -1,10 +1,11 @@
 """The feeds that the settings name, checked before anything starts."""
 
+import contextlib
 import os
 
 from core.runtime.config import ConfigError, Loaded, Problem, mask
 from ingest.errors import SpecError
-from ingest.spec import FeedSpec, ReplayOptions
+from ingest.spec import FeedSpec, ReplayOptions, name_feeds
 from tickgate.rules import problem
 from tickgate.settings import DEV, Settings
 
@@ -37,6 +38,26 @@ def feeds_of(loaded: Loaded[Settings], command: str) -> list[FeedSpec]:
     if problems:
         raise ConfigError(problems)
     return specs
+
+
+def names_with_end(loaded: Loaded[Settings], command: str) -> frozenset[str]:
+    """Stream names of the feeds whose end ends the program; empty without ``exit_at_end``.
+
+    Raises:
+        ConfigError: as :func:`feeds_of`.
+        ReplayFileError: a file is none of trades.
+    """
+    if not loaded.values.exit_at_end:
+        return frozenset()
+    from ingest.replay_file import ReplayFile
+
+    specs = feeds_of(loaded, command)
+    names = set()
+    for spec, name in zip(specs, name_feeds(specs), strict=True):
+        assert isinstance(spec.options, ReplayOptions)  # feeds_of refuses what has no end
+        with contextlib.closing(ReplayFile(spec.options.path, spec.options.venue)) as file:
+            names.add(f"{name}-{file.open()}")
+    return frozenset(names)
 
 
 def _unreadable(loaded: Loaded[Settings], spec: FeedSpec) -> list[Problem]:

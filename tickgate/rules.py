@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.runtime import config
 from core.runtime.config import ConfigError, Loaded, Problem
+from tickgate.disk_plan import MIN_DISK_BYTES
 from tickgate.settings import CHECK, DEV, GATEWAY, ROLES, SETTINGS, WATCH, Settings
 
 
@@ -35,7 +36,7 @@ def check(loaded: Loaded[Settings], command: str) -> None:
     Raises:
         ConfigError: names every setting that does not go with the others.
     """
-    rules = (_check_urls, _check_hosts, _check_pool, _check_watch)
+    rules = (_check_urls, _check_hosts, _check_keys, _check_pool, _check_disk, _check_watch)
     problems = [problem for rule in rules for problem in rule(loaded, command)]
     if problems:
         raise ConfigError(problems)
@@ -94,6 +95,24 @@ def _check_pool(loaded: Loaded[Settings], command: str) -> list[Problem]:
         return []
     accepted = f"at least db_pool_min, which is {loaded.values.db_pool_min}"
     return [problem(loaded, "db_pool_max", accepted)]
+
+
+def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if command not in (DEV, GATEWAY) or not loaded.values.api_keys:
+        return []
+    from gateway.keys import ApiKeys, ApiKeysError
+
+    try:
+        ApiKeys.parse(loaded.values.api_keys)
+    except ApiKeysError as exc:
+        return [Problem(loaded.sources["api_keys"], "", str(exc))]
+    return []
+
+
+def _check_disk(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if command != DEV or not 0 < loaded.values.disk_max_bytes < MIN_DISK_BYTES:
+        return []
+    return [problem(loaded, "disk_max_bytes", f"at least {MIN_DISK_BYTES}, or 0 for no cap")]
 
 
 def _check_watch(loaded: Loaded[Settings], command: str) -> list[Problem]:

@@ -47,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             description="a feed to read, VENUE:SYMBOLS[?option=value&…]; repeat the flag for more; "
-            "without any, dev runs the simulation",
-            extra={**_FEEDS, "secret": "url", "accepted": "feed specs"},
+            "without any, dev runs the simulation (aggregate: only with exit_at_end)",
+            extra={"commands": (DEV, INGEST, AGGREGATE), "secret": "url", "accepted": "feed specs"},
         ),
     ] = ()
     exit_at_end: Annotated[
@@ -195,6 +195,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_FEEDS,
         ),
     ] = GIB
+    minute_bars_days: Annotated[
+        int,
+        Meta(ge=0, description="days that 1-minute bars are kept; 0: for ever", extra=_BARS),
+    ] = 400
     bars_max_bytes: Annotated[
         int,
         Meta(
@@ -235,17 +239,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_WIRE,
         ),
     ] = 10.0
-    heartbeat_s: Annotated[
-        float, Meta(gt=0, description="interval of the heartbeat messages", extra=_WIRE)
-    ] = 15.0
-    stale_after_s: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="silence of a feed after which clients are told that it is stale",
-            extra=_WIRE,
-        ),
-    ] = 30.0
     max_inbound_bytes: Annotated[
         int, Meta(ge=1024, description="largest message a client may send", extra=_WIRE)
     ] = MIB
@@ -258,9 +251,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_ip: Annotated[
         int, Meta(ge=1, description="connections per client address; off without keys", extra=_WIRE)
     ] = 10
-    max_connections_per_key: Annotated[
-        int, Meta(ge=1, description="connections per key", extra=_WIRE)
-    ] = 5
     http_timeout_s: Annotated[
         float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
     ] = 30.0
@@ -269,9 +259,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, description="HTTP requests per key or address; off without keys", extra=_WIRE),
     ] = 100
 
-    redis_timeout_s: Annotated[
-        float, Meta(gt=0, description="time a Redis command may take", extra=_BUS)
-    ] = 1.0
     db_pool_min: Annotated[
         int, Meta(ge=1, le=1000, description="database connections kept open", extra=_POOL)
     ] = 2

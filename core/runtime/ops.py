@@ -2,31 +2,16 @@
 
 import asyncio
 import json
-import socket
 from datetime import UTC, datetime
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from core.market.errors import TickgateError
+from core.runtime.listen import listen
 from core.runtime.readiness import Readiness
 
 _SHUTDOWN_S = 1.0  # a scrape takes milliseconds; nobody waits longer for one at the end
-
-
-class PortInUse(TickgateError):
-    """A port that we are to listen on cannot be had."""
-
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        self.host, self.port, self.reason = host, port, reason
-        super().__init__(host, port, reason)
-
-    def __str__(self) -> str:
-        return (
-            f"cannot listen on {self.host} port {self.port}: {self.reason}; "
-            "stop what uses it, or choose another port"
-        )
 
 
 class OpsServer:
@@ -98,22 +83,3 @@ def describe(readiness: Readiness) -> dict[str, object]:
             for name, state in readiness.states().items()
         },
     }
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
-
-    Raises:
-        PortInUse: it cannot be had, with the system's reason.
-    """
-    address = "127.0.0.1" if host == "localhost" else host
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, port))
-        sock.listen(128)
-    except OSError as exc:
-        sock.close()
-        raise PortInUse(host, port, (exc.strerror or str(exc)).lower()) from exc
-    sock.setblocking(False)
-    return sock

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from core.market.errors import TickgateError
 from core.runtime.ports import Service
@@ -80,14 +80,21 @@ async def supervise(
 
     Each service has *drain_s* seconds to drain and is cancelled after. The first service to fail
     cancels the others and its error leaves as an ExceptionGroup: the process exits non-zero, and
-    recovery is the same code path as a start. Services named in *until* may return by themselves;
-    once all of them have, the others are drained. Should a service resist its cancellation, the
-    process ends with exit code 70 rather than hang.
+    recovery is the same code path as a start. Should a service resist its cancellation, the process
+    ends with exit code 70 rather than hang.
+
+    Args:
+        services: named uniquely.
+        drain_s: seconds for each service.
+        until: names of services that may return by themselves; once all of them have, the others
+            are drained.
+        stop: connected to the signals by the caller (:func:`stop_on_signals`); without one,
+            signals are taken here.
 
     Raises:
         ExceptionGroup: of the errors that services raised, :class:`ServiceExited` among them.
     """
-    stop = stop or StopRequest()
+    stop_given, stop = stop is not None, stop or StopRequest()
     last_resort = _LastResort(limit_s=drain_s * (len(services) + 1))
     unfinished = set(until)
 
@@ -104,7 +111,7 @@ async def supervise(
             if not unfinished:
                 stop.set()
 
-    with stop_on_signals(stop):
+    with nullcontext() if stop_given else stop_on_signals(stop):
         try:
             async with asyncio.TaskGroup() as group:
                 running = [(s, group.create_task(run(s), name=s.name)) for s in services]

@@ -1,0 +1,65 @@
+"""`tickgate aggregate`: the aggregator and the janitor of its bars, put together from settings."""
+
+import functools
+import time
+
+from aggregator.metrics import AggregatorMetrics
+from aggregator.service import AggregatorService
+from core.market.timeframe import Timeframe
+from core.runtime.config import Loaded
+from core.runtime.disk import Janitor
+from core.runtime.readiness import Readiness
+from storage.bars import BarStore
+from storage.errors import DatabaseUnavailable, SchemaError
+from storage.keys import StreamKeys
+from tickgate.arguments import Arguments
+from tickgate.feeds import names_with_end
+from tickgate.role import new_registry, ops_server, report, run_role, serve
+from tickgate.schema_gate import GatedDatabase
+from tickgate.settings import AGGREGATE, Settings
+
+_DAY_NS = 86_400 * 10**9
+
+
+def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
+    """Fold until stopped, or with ``exit_at_end`` until the bars of all feeds are stored."""
+    exit_after = names_with_end(loaded, AGGREGATE)
+    return run_role(functools.partial(_aggregate, loaded.values, exit_after))
+
+
+async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
+    registry = new_registry()
+    readiness = Readiness(time.time_ns, "redis", "database")
+    ops = ops_server(settings, readiness, registry)
+    database = GatedDatabase(settings)
+    store = BarStore(database)
+    service = AggregatorService(
+        redis_url=settings.redis_url,
+        store=store,
+        keys=StreamKeys(settings.namespace, settings.shards),
+        keep_ids_ns=settings.dedup_horizon_s * 10**9,
+        readiness=readiness,
+        metrics=AggregatorMetrics(registry),
+        now_ns=time.time_ns,
+        monotonic_ns=time.monotonic_ns,
+        report=report("aggregator", ops.url),
+        exit_after=exit_after,
+    )
+    janitor = Janitor(
+        functools.partial(_prune, store, settings), away=(DatabaseUnavailable, SchemaError)
+    )
+    await database.open()
+    try:
+        await serve(settings, ops, janitor, service)
+    finally:
+        await database.close()
+
+
+async def _prune(store: BarStore, settings: Settings) -> int:
+    removed = 0
+    if settings.minute_bars_days:
+        oldest_ns = time.time_ns() - settings.minute_bars_days * _DAY_NS
+        removed += await store.drop_older(Timeframe.MIN_1, oldest_ns)
+    if settings.bars_max_bytes:
+        removed += await store.prune(max_bytes=settings.bars_max_bytes)
+    return removed

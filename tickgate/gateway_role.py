@@ -1,0 +1,141 @@
+"""`tickgate gateway`: the HTTP API, the page and the stream on one port, put together."""
+
+import functools
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from core.runtime.config import Loaded
+from core.runtime.listen import available_port
+from core.runtime.readiness import Readiness
+from gateway.connection import Limits
+from gateway.http.app import build_app
+from gateway.keys import ApiKeys
+from gateway.market import MarketState
+from gateway.metrics import GatewayMetrics
+from gateway.reporter import Identity
+from gateway.service import GatewayService, GatewaySettings
+from storage.bars import BarStore
+from storage.keys import StreamKeys
+from storage.redis import connect
+from storage.registry import FeedRegistry
+from storage.roles import RoleBoard
+from storage.stream_reader import StreamReader
+from tickgate.arguments import Arguments
+from tickgate.banner import gateway_url
+from tickgate.role import new_registry, report, run_role, serve
+from tickgate.schema_gate import GatedDatabase
+from tickgate.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
+    """Serve until stopped."""
+    return run_role(functools.partial(_gateway, loaded.values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What the application and the service share."""
+
+    settings: Settings
+    market: MarketState
+    keys: ApiKeys
+    stream_keys: StreamKeys
+    store: BarStore
+    board: RoleBoard
+    readiness: Readiness
+    registry: CollectorRegistry
+
+
+async def _gateway(settings: Settings) -> None:
+    port = available_port(settings.host, settings.port)
+    settings = msgspec.structs.replace(settings, port=port)
+    stream_keys = StreamKeys(settings.namespace, settings.shards)
+    async with AsyncExitStack() as stack:
+        redis = connect(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        readers = StreamReader(settings.redis_url), StreamReader(settings.redis_url)
+        for reader in readers:
+            stack.push_async_callback(reader.close)
+        database = GatedDatabase(settings)
+        await database.open()
+        stack.push_async_callback(database.close)
+        parts = _Parts(
+            settings=settings,
+            market=MarketState(),
+            keys=ApiKeys.parse(settings.api_keys),
+            stream_keys=stream_keys,
+            store=BarStore(database),
+            board=RoleBoard(redis, stream_keys, now_ns=time.time_ns),
+            readiness=Readiness(time.time_ns, "redis", "database"),
+            registry=new_registry(),
+        )
+        if not parts.keys.required:
+            log.info("no API keys are configured: anybody on this machine may read, nobody else")
+        await serve(settings, _service(parts, readers, FeedRegistry(redis, stream_keys)))
+
+
+def _application(parts: _Parts) -> web.Application:
+    return build_app(
+        market=parts.market,
+        bars=parts.store,
+        board=parts.board,
+        readiness=parts.readiness,
+        registry=parts.registry,
+        keys=parts.keys,
+        now_ns=time.time_ns,
+        monotonic_ns=time.monotonic_ns,
+        version=report("gateway", "").version,
+        timeout_s=parts.settings.http_timeout_s,
+        requests_per_minute=parts.settings.http_requests_per_min,
+    )
+
+
+def _service(
+    parts: _Parts, readers: tuple[StreamReader, StreamReader], feeds: FeedRegistry
+) -> GatewayService:
+    own = report("gateway", gateway_url(parts.settings).rstrip("/"))
+    return GatewayService(
+        settings=gateway_settings(parts.settings),
+        identity=Identity(name=own.name, pid=own.pid, version=own.version, ops_url=own.ops_url),
+        app=_application(parts),
+        market=parts.market,
+        keys=parts.keys,
+        stream_keys=parts.stream_keys,
+        ticks=readers[0],
+        bars=readers[1],
+        feeds=feeds,
+        board=parts.board,
+        load_symbols=parts.store.symbols,
+        readiness=parts.readiness,
+        metrics=GatewayMetrics(parts.registry),
+        now_ns=time.time_ns,
+        monotonic_ns=time.monotonic_ns,
+    )
+
+
+def gateway_settings(settings: Settings) -> GatewaySettings:
+    """The gateway's own values; without keys, connections per address are not limited."""
+    return GatewaySettings(
+        host=settings.host,
+        port=settings.port,
+        batch_ms=settings.batch_ms,
+        max_message_bytes=settings.max_message_bytes,
+        max_symbols=settings.max_symbols,
+        auth_timeout_s=settings.auth_timeout_s,
+        drain_s=min(settings.drain_s / 2, 3.0),
+        limits=Limits(
+            max_inbound_bytes=settings.max_inbound_bytes,
+            messages_per_s=settings.messages_per_s,
+            slow_client_age_ns=int(settings.slow_client_age_s * 1e9),
+            slow_client_bytes=settings.slow_client_bytes,
+            max_connections_per_ip=settings.max_connections_per_ip if settings.api_keys else 0,
+        ),
+    )
