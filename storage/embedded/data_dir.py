@@ -131,6 +131,13 @@ def _is_ours(folder: Path) -> bool:
     return stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid()
 
 
+def write_private(path: Path, text: str) -> None:
+    """Replace the content of a file; a new one is for this user alone."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def disk_usage(path: Path) -> int:
     """Bytes that the files under *path* take on the disk; files that vanish meanwhile count 0."""
     total, folders = 0, [os.fspath(path)]

@@ -22,6 +22,7 @@ ORPHAN_STATUS = 115  # exit status: the parent was gone before the death signal 
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAP_DAC_OVERRIDE = 1
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -101,13 +102,15 @@ def _keep_reach(libc: ctypes.CDLL) -> None:
     """Keep root's reach into folders of others (a checkout under somebody's 0700 home).
 
     Counts for the ids mapped into the namespace only. Without it the server may still do: the
-    uid outside is root's own, so a refusal is no error.
+    uid outside is root's own, so a refusal is no error. The secure bit is for access(2), which
+    otherwise leaves out the capabilities of everybody but uid 0.
     """
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low words, then high
     if libc.capget(header, sets) == 0:
         sets[2] |= 1 << _CAP_DAC_OVERRIDE
         libc.capset(header, sets)
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
 
 

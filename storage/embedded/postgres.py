@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from storage.embedded import leftover
+from storage.embedded.data_dir import write_private
 from storage.embedded.errors import DataDirUnusable
 from storage.embedded.process import ServerProcess, alias_uid, binary
 from storage.embedded.waiting import until
@@ -108,11 +109,19 @@ class PostgresServer:
 
     async def stop(self) -> None:
         """Fast shutdown; bounded: a server that does not obey is killed in the end."""
+        self.resume()  # a helper process that is stopped would keep the server from ending
         await self._process.stop(_STOP_LADDER)
+        await self._end_helpers()
 
     async def kill(self) -> None:
         """As a crash would: SIGKILL. What was committed comes back at the next start."""
         await self._process.stop([(signal.SIGKILL, 5.0)])
+        await self._end_helpers()
+
+    async def _end_helpers(self) -> None:
+        """Processes of a killed server end by themselves once they notice; don't wait for it."""
+        if not self.running:
+            await leftover.stop(_PROGRAM, self._folder, first=signal.SIGKILL, patience_s=5.0)
 
     def pause(self) -> None:
         """Stop the clock of all its processes, as a machine that hangs would."""
@@ -162,8 +171,8 @@ class PostgresServer:
     def _prepare(self) -> None:
         """Write the settings; remove lock files, whose pids may be somebody else's by now."""
         sockets = str(self._sockets).replace("\\", "\\\\").replace("'", "''")
-        (self._folder / "postgresql.conf").write_text(_SETTINGS.format(sockets=sockets))
-        (self._folder / "pg_hba.conf").write_text(_ACCESS)
+        write_private(self._folder / "postgresql.conf", _SETTINGS.format(sockets=sockets))
+        write_private(self._folder / "pg_hba.conf", _ACCESS)
         for stale in (
             self._folder / "postmaster.pid",
             self._sockets / ".s.PGSQL.5432",

@@ -118,8 +118,8 @@ class EmbeddedServers:
                 for server in self._servers():
                     group.create_task(server.start(), name=f"start {server.name}")
         except BaseExceptionGroup as failures:
-            known = failures.subgroup(EmbeddedError)
-            if known is None or failures.subgroup(lambda e: not isinstance(e, EmbeddedError)):
+            known, unknown = failures.split(EmbeddedError)
+            if known is None or unknown is not None:
                 raise
             raise known.exceptions[0] from None
 

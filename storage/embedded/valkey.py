@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from storage.embedded import leftover
+from storage.embedded.data_dir import write_private
 from storage.embedded.process import ServerProcess, binary
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class ValkeyServer:
             max_memory=self._max_memory,
         )
         path = self._folder / "valkey.conf"
-        path.write_text(text)
+        write_private(path, text)
         self._socket.unlink(missing_ok=True)
         return path
 
