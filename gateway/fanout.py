@@ -11,6 +11,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.routes import Client
 
 _SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 2 ms
+_EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -57,6 +58,8 @@ class Fanout:
         now_ns = self._monotonic_ns()
         if self._timer is None:
             delay_ns = self._interval_ns - now_ns % self._interval_ns
+            if delay_ns < _EARLY_NS:
+                delay_ns += self._interval_ns
             self._window_end_ns = now_ns + delay_ns
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay_ns / _SECOND_NS, self._end_window)

@@ -22,6 +22,7 @@ _LOG: Final = logging.getLogger(__name__)
 _PRIME_MS: Final = 6_000  # how far back the first reads begin: running bars come each second
 _FEEDS_S: Final = 1.0  # period of looking for new feeds
 _PAUSE_S: Final = 0.002  # between reads, so that a busy stream is read in few of them
+_MANY: Final = 32  # entries from one read: there is a backlog, no pause
 _RETRY_S: Final = 0.5
 _YIELD_TICKS: Final = 4_000  # after so many the loop sees to its sockets; about 4 ms
 _MS_NS: Final = 1_000_000
@@ -124,7 +125,7 @@ class MarketReader:
                 continue
             if entries:
                 await take(entries)
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_PAUSE_S if len(entries) < _MANY else 0)
 
     async def _on_blocks(self, entries: Sequence[Entry]) -> None:
         ticks, oldest_ns = 0, None

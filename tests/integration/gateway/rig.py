@@ -176,7 +176,7 @@ async def gateway(
     """A gateway that runs until the block ends, then drains."""
     stream_keys = StreamKeys(namespace, SHARDS)
     redis = connect_redis(redis_url)
-    readers = [StreamReader(redis_url) for _ in range(2)]
+    readers = [StreamReader(redis_url, count=32) for _ in range(2)]
     registry = CollectorRegistry()
 
     async def load_symbols() -> Sequence[SymbolRow]:
