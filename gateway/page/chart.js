@@ -1,0 +1,178 @@
+/** The chart: candles above, volume below, drawn by Lightweight Charts. */
+
+import { formatPrice, formatUtc, formatVolume } from "./format.js";
+import { colour } from "./theme.js";
+
+/** @typedef {import("./bars.js").Bar} Bar */
+
+const HISTORY_MARGIN = 120; // bars left of the screen at which older ones are asked for
+const PATCH_LIMIT = 40; // more changed bars than this are cheaper to set anew
+const VOLUME_SHARE = 0.2; // of the chart's height
+const FONT =
+  '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
+
+/** @param {Bar} bar */
+function candleOf(bar) {
+  return { time: bar.time, open: bar.open, high: bar.high, low: bar.low, close: bar.close };
+}
+
+export class PriceChart {
+  /** @type {any} */
+  #chart;
+  /** @type {any} */
+  #candles;
+  /** @type {any} */
+  #volume;
+  #decimals = 2;
+  #up = "";
+  #down = "";
+  /** Last bar handed to the library: anything older is a historical update. */
+  #lastTime = -Infinity;
+
+  /**
+   * @param {HTMLElement} container
+   * @param {{onNeedHistory: () => void, onCrosshair: (time: number | null) => void,
+   *   onFollow: (atEnd: boolean) => void}} events
+   */
+  constructor(container, events) {
+    const library = /** @type {any} */ (window).LightweightCharts;
+    this.#chart = library.createChart(container, {
+      autoSize: true,
+      layout: { fontFamily: FONT, fontSize: 11, attributionLogo: false },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.06 } },
+      timeScale: {
+        borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 6,
+        barSpacing: 8, minBarSpacing: 0.6,
+      },
+      crosshair: { mode: library.CrosshairMode.Normal },
+      localization: { locale: "en-GB", timeFormatter: formatUtc },
+    });
+    this.#candles = this.#chart.addSeries(library.CandlestickSeries, {
+      priceLineStyle: library.LineStyle.Dotted,
+      priceFormat: this.#priceFormat(),
+    });
+    this.#volume = this.#chart.addSeries(
+      library.HistogramSeries,
+      {
+        priceFormat: { type: "custom", minMove: 1e-8, formatter: formatVolume },
+        priceLineVisible: false, lastValueVisible: false,
+      },
+      1,
+    );
+    const [pricePane, volumePane] = this.#chart.panes();
+    pricePane.setStretchFactor(1 - VOLUME_SHARE);
+    volumePane.setStretchFactor(VOLUME_SHARE);
+    this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 } });
+    this.applyTheme([]);
+    this.#listen(events);
+  }
+
+  /** @param {ConstructorParameters<typeof PriceChart>[1]} events */
+  #listen(events) {
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
+      if (!range) return;
+      if (range.from < HISTORY_MARGIN) events.onNeedHistory();
+      events.onFollow(this.#chart.timeScale().scrollPosition() > -1);
+    });
+    this.#chart.subscribeCrosshairMove((/** @type {any} */ at) => {
+      events.onCrosshair(at.point && at.time !== undefined ? Number(at.time) : null);
+    });
+  }
+
+  /** Take the colours of the current theme. @param {readonly Bar[]} bars drawn again in them */
+  applyTheme(bars) {
+    this.#up = colour("--up");
+    this.#down = colour("--down");
+    const grid = { color: colour("--chart-grid") };
+    const crosshair = { color: colour("--chart-cross"), labelBackgroundColor: colour("--chart-label") };
+    this.#chart.applyOptions({
+      layout: {
+        background: { color: colour("--surface") },
+        textColor: colour("--text-2"),
+        panes: { separatorColor: colour("--line"), separatorHoverColor: colour("--chart-grid") },
+      },
+      grid: { vertLines: grid, horzLines: grid },
+      crosshair: { vertLine: crosshair, horzLine: crosshair },
+    });
+    this.#candles.applyOptions({
+      upColor: this.#up, downColor: this.#down, wickUpColor: this.#up, wickDownColor: this.#down,
+      borderVisible: false,
+    });
+    if (bars.length) this.set(bars);
+  }
+
+  /** Draw these bars and nothing else; the view stays where it is. @param {readonly Bar[]} bars */
+  set(bars) {
+    this.#candles.setData(bars.map(candleOf));
+    this.#volume.setData(bars.map((bar) => this.#columnOf(bar)));
+    this.#lastTime = bars.at(-1)?.time ?? -Infinity;
+  }
+
+  /**
+   * Draw changed bars: a few one by one, many all anew.
+   * @param {Bar[]} changed oldest first, each known to the chart or newer than all it knows
+   * @param {readonly Bar[]} all
+   */
+  patch(changed, all) {
+    if (changed.length > PATCH_LIMIT) {
+      this.set(all);
+      return;
+    }
+    for (const bar of changed) {
+      const historical = bar.time < this.#lastTime;
+      this.#candles.update(candleOf(bar), historical);
+      this.#volume.update(this.#columnOf(bar), historical);
+      this.#lastTime = Math.max(this.#lastTime, bar.time);
+    }
+  }
+
+  /** Show the newest bars at the usual zoom. */
+  resetView() {
+    this.#chart.timeScale().resetTimeScale();
+    this.#chart.priceScale("right").applyOptions({ autoScale: true });
+  }
+
+  /** Scroll to the newest bar. @param {boolean} smooth */
+  follow(smooth) {
+    this.#chart.timeScale().scrollToPosition(6, smooth);
+  }
+
+  /** Number of digits of the price axis. @param {number} decimals */
+  setDecimals(decimals) {
+    if (decimals === this.#decimals) return;
+    this.#decimals = decimals;
+    this.#candles.applyOptions({ priceFormat: this.#priceFormat() });
+  }
+
+  /** What the library draws, read back from it. */
+  read() {
+    return { candles: this.#candles.data(), volume: this.#volume.data() };
+  }
+
+  /** Whether older bars would be on the screen soon. */
+  wantsHistory() {
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    return range !== null && range.from < HISTORY_MARGIN;
+  }
+
+  /** Move the visible range, as a drag does. @param {number} bars negative goes back in time */
+  scrollBy(bars) {
+    const scale = this.#chart.timeScale();
+    scale.scrollToPosition(scale.scrollPosition() + bars, false);
+  }
+
+  #priceFormat() {
+    const decimals = this.#decimals;
+    return {
+      type: "custom",
+      minMove: 10 ** -decimals,
+      formatter: (/** @type {number} */ price) => formatPrice(price, decimals),
+    };
+  }
+
+  /** @param {Bar} bar */
+  #columnOf(bar) {
+    const tone = bar.close >= bar.open ? this.#up : this.#down;
+    return { time: bar.time, value: bar.volume, color: `${tone}66` };
+  }
+}

@@ -1,0 +1,188 @@
+/** What flows between the gateway and the page's state: snapshots, trades, bars, status. */
+
+import { ApiError } from "./api.js";
+import { LatencyMeter, ServerClock } from "./clock.js";
+import { TradeFlow } from "./flow.js";
+import { Stream } from "./stream.js";
+import { barChannels } from "./timeframes.js";
+
+const SNAPSHOT_CHUNK = 100; // symbols of one request, so that its line stays short
+const SLOW_CLIENT = 407;
+const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
+
+/**
+ * @typedef {object} SessionEvents
+ * @property {(symbol: string) => void} onQuote a symbol is new or has new values
+ * @property {(state: import("./stream.js").StreamState) => void} onState
+ * @property {() => void} onSubscribed
+ * @property {(message: any) => void} onBar a bar of the chart that is watched
+ * @property {(message: any) => void} onTrade a trade of the symbol that is watched
+ * @property {() => void} onData something arrived: a frame should be drawn
+ * @property {(status: any) => void} onStatus
+ * @property {(error: Error) => void} onStatusError
+ * @property {(message: string) => void} onRefused the server refused a request of the stream
+ * @property {(message: string) => void} onKeyWanted
+ */
+
+export class Session {
+  #api;
+  #store;
+  #events;
+  #stream;
+  #flow = new TradeFlow();
+  /** @type {{symbol: string, timeframe: import("./timeframes.js").Timeframe} | null} */
+  #watched = null;
+  /** Prices of the list come once a second instead of trade by trade. */
+  isLight = false;
+  clock = new ServerClock();
+  meter = new LatencyMeter();
+
+  /**
+   * @param {{api: import("./api.js").Api, store: import("./store.js").Store, url: string,
+   *   credentials: () => {id: string, secret: string} | null, events: SessionEvents}} options
+   */
+  constructor({ api, store, url, credentials, events }) {
+    this.#api = api;
+    this.#store = store;
+    this.#events = events;
+    this.#stream = new Stream(
+      url,
+      {
+        onMessages: (messages) => this.#take(messages),
+        onState: (state) => events.onState(state),
+        onSubscribed: () => this.#subscribed(),
+        onError: (code, message) => this.#refused(code, message),
+      },
+      credentials,
+    );
+  }
+
+  get stream() {
+    return this.#stream;
+  }
+
+  start() {
+    this.#subscribe();
+    this.#stream.connect();
+  }
+
+  /** Let a chart's bars come. @param {string} symbol @param {import("./timeframes.js").Timeframe} timeframe */
+  watch(symbol, timeframe) {
+    this.#watched = { symbol, timeframe };
+    this.#subscribe();
+  }
+
+  /** Server time minus 0: our clock, put right. */
+  serverMs() {
+    return Date.now() + this.clock.offsetMs;
+  }
+
+  /** Load every symbol with its day. @returns {Promise<void>} */
+  async loadQuotes() {
+    const symbols = await this.#api.symbols();
+    for (const symbol of symbols) this.#store.add(symbol);
+    for (let from = 0; from < symbols.length; from += SNAPSHOT_CHUNK) {
+      await this.loadSnapshots(symbols.slice(from, from + SNAPSHOT_CHUNK));
+    }
+  }
+
+  /** @param {string[]} symbols */
+  async loadSnapshots(symbols) {
+    const snapshots = await this.#api.snapshots(symbols);
+    for (const symbol of symbols) {
+      this.#store.snapshot(symbol, snapshots[symbol]);
+      this.#events.onQuote(symbol);
+    }
+    this.#events.onData();
+  }
+
+  /** Ask for the system's state, and by the way for the server's clock. */
+  async loadStatus() {
+    const sentMs = Date.now();
+    try {
+      const status = await this.#api.status();
+      this.clock.probe(sentMs, Date.now(), status.time_ns / 1e6);
+      this.#events.onStatus(status);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401) this.#events.onKeyWanted(error.message);
+      this.#events.onStatusError(error);
+    }
+  }
+
+  /** Show the newest trades in the store; to be called once per frame. */
+  apply() {
+    const nowMs = performance.now();
+    for (const [symbol, trade] of this.#flow.take()) {
+      const timeMs = Date.parse(trade.t);
+      if (this.#store.add(symbol)) this.loadSnapshots([symbol]).catch(() => undefined);
+      if (!this.#store.trade(symbol, trade.p, timeMs)) continue;
+      if (trade.isLive) this.meter.add(nowMs, this.serverMs() - timeMs);
+      this.#events.onQuote(symbol);
+    }
+  }
+
+  /** To be called once a second. */
+  checkPace() {
+    if (this.#flow.isTooFast() && !this.isLight) this.#goLight();
+  }
+
+  #goLight() {
+    this.isLight = true;
+    this.#subscribe();
+  }
+
+  #subscribe() {
+    /** @type {Record<string, string[]>} */
+    const channels = {};
+    if (!this.isLight) channels.trades = ["*"];
+    else {
+      channels.runningBars = ["*"];
+      if (this.#watched) channels.trades = [this.#watched.symbol];
+    }
+    if (this.#watched) {
+      for (const channel of barChannels(this.#watched.timeframe)) {
+        channels[channel] = [...(channels[channel] ?? []), this.#watched.symbol];
+      }
+    }
+    this.#stream.subscribe({ channels });
+  }
+
+  #subscribed() {
+    this.#events.onSubscribed();
+  }
+
+  /** @param {any[]} messages */
+  #take(messages) {
+    const watched = this.#watched;
+    for (const message of messages) {
+      const isWatched = message.S === watched?.symbol;
+      if (message.T === "t") {
+        message.isLive = this.#stream.isSubscribed;
+        this.#flow.put(message);
+        if (isWatched) this.#events.onTrade(message);
+      } else if (message.T === "b" || message.T === "u" || message.T === "r") {
+        if (isWatched && (message.tf ?? "1Min") === watched?.timeframe) this.#events.onBar(message);
+        if (this.isLight && message.T === "r") this.#takePrice(message);
+      }
+    }
+    this.#events.onData();
+  }
+
+  /** A running bar stands for the trades that are not asked for. @param {any} bar */
+  #takePrice(bar) {
+    const known = this.#store.get(bar.S)?.timeMs ?? 0;
+    const timeMs = Math.max(known, Date.parse(bar.t));
+    this.#store.add(bar.S);
+    if (this.#store.trade(bar.S, bar.c, timeMs)) this.#events.onQuote(bar.S);
+  }
+
+  /** @param {number} code @param {string} message */
+  #refused(code, message) {
+    if (code === SLOW_CLIENT) this.#goLight();
+    else if (KEY_CODES.includes(code)) {
+      this.#stream.stop();
+      this.#events.onKeyWanted(message);
+    } else this.#events.onRefused(message);
+  }
+}
