@@ -8,7 +8,8 @@ from storage.entry_id import EntryId
 
 ENTRY_OVERHEAD_BYTES: Final = 96  # id, field name, length and a share of a node of the index
 _SLOT_MS: Final = 1_000  # entries of one second are accounted together
-_SLOTS_PER_BUDGET: Final = 256  # and no more bytes than this part of the budget
+_SLOTS_PER_BUDGET: Final = 256  # and no more bytes than this part of the budget, or than
+_SLOT_BYTES: Final = 256 * 1024  # so that a server with less memory than that can be relieved
 
 
 @dataclass(slots=True)
@@ -21,9 +22,10 @@ class _Slot:
 class Ledger:
     """Bytes held by the streams of one feed, by age.
 
-    Entries of a second are one item here, so memory is bounded by seconds of retention times
-    shards. The newest item of a stream is never given up: its last entry carries the block
-    number on which the next start goes on.
+    Entries of a second are one item here, unless they are large, so the number of items is
+    bounded by seconds of retention times shards, plus 4 per MiB of the budget. The newest item
+    of a stream is never given up: its last entry carries the block number on which the next
+    start goes on.
     """
 
     def __init__(self, shards: int, *, budget_bytes: int) -> None:
@@ -79,7 +81,7 @@ class Ledger:
         if (
             newest is not None
             and entry_id.ms - newest.first.ms < _SLOT_MS
-            and newest.size + size <= self.budget_bytes // _SLOTS_PER_BUDGET
+            and newest.size + size <= min(self.budget_bytes // _SLOTS_PER_BUDGET, _SLOT_BYTES)
         ):
             newest.last, newest.size = entry_id, newest.size + size
         else:
