@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
         self._transport = transport
         transport.set_write_buffer_limits(high=0)  # told of the first byte that is left over
         _bound_kernel_buffer(transport.get_extra_info("socket"))

@@ -35,8 +35,7 @@ class GatedDatabase(Database):
         *,
         timeout_s: float | None = None,
     ) -> list[tuple[Any, ...]]:
-        if name != "check_schema":  # the check itself comes through here
-            await self._check()
+        await self._check()
         return await super().fetch(name, sql, parameters, timeout_s=timeout_s)
 
     @asynccontextmanager
@@ -47,5 +46,11 @@ class GatedDatabase(Database):
 
     async def _check(self) -> None:
         if not self._checked:
-            await check_schema(self)
+            await check_schema(self._ungated())
             self._checked = True
+
+    def _ungated(self) -> Database:
+        """The same pool without the gate, for the check itself."""
+        plain = Database.__new__(Database)
+        plain.__dict__ = self.__dict__
+        return plain

@@ -16,7 +16,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 # Attributes that every record has; what is there beyond them came in by ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_NOISY = ("asyncio", "aiohttp", "websockets", "psycopg", "urllib3")  # their debug is not ours
+_NOISY = ("asyncio", "aiohttp", "websockets", "psycopg", "urllib3")  # their chatter is not ours
 
 
 class TextFormatter(logging.Formatter):
@@ -66,7 +66,7 @@ def set_up(
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in _NOISY:
-        logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
 
 
