@@ -23,6 +23,7 @@ from gateway.http.middlewares import (
 )
 from gateway.http.page import Page
 from gateway.http.ports import Board, History, Market
+from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.keys import ApiKeys
@@ -73,6 +74,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
             limited(limiter, monotonic_ns),
         ],
         client_max_size=_MAX_BODY,
+        handler_args=HANDLER_OPTIONS,
     )
     stored = StoredPresent(bars=bars, monotonic_ns=monotonic_ns, metrics=metrics)
     state = StateApi(

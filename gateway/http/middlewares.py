@@ -18,7 +18,8 @@ from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
 
-_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
+# The stream's clients may show their key in a message, so the stream itself asks for it.
+_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico", "/v1/stream"})
 _OPEN_FOLDER: Final = "/static/"
 _CALLER: Final = web.RequestKey("caller", str)
 SAFE_HEADERS: Final = {
@@ -118,7 +119,7 @@ def json_errors(timeout_s: float) -> Middleware:
 
 
 def key_required(keys: ApiKeys) -> Middleware:
-    """Let in only who shows a key, except to the page and the probes."""
+    """Let in only who shows a key, except to the page, the probes and the stream."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -14,9 +14,12 @@ from gateway.http.middlewares import SAFE_HEADERS, error_response
 
 log = logging.getLogger(__name__)
 
-_MAX_LINE: Final = 64 * 1024  # bytes of a request line: 1,000 symbols of 40 characters fit
-_MAX_FIELD: Final = 16 * 1024  # bytes of one header
-_KEEPALIVE_S: Final = 75.0
+HANDLER_OPTIONS: Final[Mapping[str, Any]] = {
+    "access_log": None,
+    "keepalive_timeout": 75.0,  # seconds
+    "max_line_size": 64 * 1024,  # bytes of a request line: 1,000 symbols of 40 characters fit
+    "max_field_size": 16 * 1024,  # bytes of one header
+}
 
 
 class JsonRequestHandler(web.RequestHandler):
@@ -54,13 +57,6 @@ def http_protocols(server: web.Server) -> Callable[[], web.RequestHandler]:
     loop = asyncio.get_running_loop()
 
     def make() -> web.RequestHandler:
-        return JsonRequestHandler(
-            server,
-            loop=loop,
-            keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_FIELD,
-        )
+        return JsonRequestHandler(server, loop=loop, **HANDLER_OPTIONS)
 
     return make

@@ -6,7 +6,7 @@ import pytest
 
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.timeframe import DAY_NS, Timeframe
-from gateway.http.errors import ApiError, shown
+from gateway.http.errors import ApiError, shown, unavailable
 from gateway.http.params import BarsQuery, Params, bars_query, matches
 from gateway.http.tokens import encode_token
 
@@ -171,3 +171,11 @@ def test_an_error_repeats_only_the_beginning_of_what_was_given() -> None:
     assert shown("a" * 80) == "'" + "a" * 80 + "'"
     assert shown("\n" + "é" * 200).endswith("…")
     assert shown("\n") == "'\\n'"
+
+
+def test_an_error_is_json_with_the_status_as_code() -> None:
+    error = unavailable("the database is away", retry_after_s=3)
+
+    assert error.body() == b'{"code":503,"message":"the database is away"}'
+    assert error.headers == {"Retry-After": "3"}
+    assert str(error) == "the database is away"
