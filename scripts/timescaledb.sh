@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Real TimescaleDB on a Debian machine without Docker: Debian's own packages in a folder outside
 # the repository. Run without arguments for help.
+# shellcheck disable=SC2016  # the programs of "sh -c" expand their own arguments
 set -euo pipefail
 
 DIR=${TIMESCALEDB_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tickgate/timescaledb}
@@ -195,7 +196,7 @@ remove_old_clusters() {
     for lock in "$DIR$CLUSTERS"/test-*.lock; do
         [ -e "$lock" ] || continue
         name=$(basename "$lock" .lock)
-        (flock -n 7 && rm -rf "$DIR$CLUSTERS/$name" "$DIR$CLUSTERS/$name".*) 7<"$lock" || true
+        (flock -n 7 && rm -rf "$DIR$CLUSTERS/${name:?}" "$DIR$CLUSTERS/${name:?}".*) 7<"$lock" || true
     done
 }
 

@@ -11,6 +11,7 @@ from storage.embedded.errors import (
     DataDirUnusable,
     EmbeddedError,
     NoServerUser,
+    PlatformUnsupported,
     ServerStartError,
 )
 from storage.embedded.postgres import PostgresServer
@@ -25,6 +26,7 @@ __all__ = [
     "EmbeddedError",
     "EmbeddedServers",
     "NoServerUser",
+    "PlatformUnsupported",
     "PostgresServer",
     "ServerStartError",
     "ValkeyServer",

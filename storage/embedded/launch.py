@@ -146,8 +146,7 @@ def main(argv: list[str]) -> int:
         except OSError as exc:
             sys.stderr.write(f"{exc}\n")
             return NO_NAMESPACE_STATUS
-    if sys.platform == "linux":
-        libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:
         return ORPHAN_STATUS
     try:

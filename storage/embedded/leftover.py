@@ -18,12 +18,9 @@ _DELETED = " (deleted)"  # the kernel's mark on a program whose file was replace
 
 
 def find(program: str, folder: Path) -> list[int]:
-    """Pids of this user's processes of *program* that work in *folder*; [] without /proc."""
-    try:
-        names = os.listdir("/proc")
-    except FileNotFoundError:
-        return []
-    return [int(n) for n in names if n.isdigit() and _works_in(int(n), program, folder)]
+    """Pids of this user's processes of *program* that work in *folder*."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if _works_in(pid, program, folder)]
 
 
 async def stop(

@@ -31,7 +31,7 @@ _SETTINGS = """\
 listen_addresses = ''
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
-max_connections = 60
+max_connections = 100
 shared_buffers = 64MB
 io_method = sync                  # no worker processes for a machine of two cores
 max_parallel_workers_per_gather = 0
@@ -169,7 +169,10 @@ class PostgresServer:
             raise DataDirUnusable(self._folder.parent, f"{reason} ({exc.strerror})") from exc
 
     def _prepare(self) -> None:
-        """Write the settings; remove lock files, whose pids may be somebody else's by now."""
+        """Write the settings; remove lock files, whose pids may be somebody else's by now.
+
+        That is safe: we hold the directory, and no process works in the folder any more.
+        """
         sockets = str(self._sockets).replace("\\", "\\\\").replace("'", "''")
         write_private(self._folder / "postgresql.conf", _SETTINGS.format(sockets=sockets))
         write_private(self._folder / "pg_hba.conf", _ACCESS)

@@ -6,13 +6,19 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from storage.embedded import launch
-from storage.embedded.errors import BinaryMissing, NoServerUser, ServerStartError
+from storage.embedded.errors import (
+    BinaryMissing,
+    NoServerUser,
+    PlatformUnsupported,
+    ServerStartError,
+)
 from storage.embedded.waiting import until
 
 log = logging.getLogger(__name__)
@@ -44,7 +50,15 @@ class ServerProcess:
         return self._child is not None and self._child.poll() is None
 
     def spawn(self, command: Sequence[str], *, cwd: Path, alias_uid: int = -1) -> None:
-        """Start *command*, under another uid if *alias_uid* is not -1; output goes to the log."""
+        """Start *command*, under another uid if *alias_uid* is not -1; output goes to the log.
+
+        Raises:
+            PlatformUnsupported: there is no death signal and no /proc here.
+        """
+        if sys.platform != "linux":
+            raise PlatformUnsupported(sys.platform)
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("servers must be started in the main thread: they end with it")
         bound_log(self.log_path)
         script = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
         with open(self.log_path, "ab", opener=_private) as output:

@@ -1,6 +1,7 @@
 """Starts, ends, crashes and left-overs of the embedded servers."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from storage.embedded import (
 from tests.conftest import Eventually
 from tests.integration.embedded.homes import here, owner, processes_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
@@ -30,14 +33,17 @@ async def servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
         yield servers
 
 
-@pytest.fixture
-def bystander(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of this user that is none of ours, at work in the folder of the data."""
-    folder = tmp_path / "data" / "postgres"
-    folder.mkdir(parents=True, mode=0o700)
+@contextlib.contextmanager
+def _bystander(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of this user that is none of ours, at work in *folder*."""
     with subprocess.Popen(["sleep", "60"], cwd=folder) as process:
         yield process
         process.kill()
+
+
+def _rename_in_pid_file(path: Path, pid: int) -> None:
+    _, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([f"{pid}\n", *rest]))
 
 
 def _write(database_url: str, redis_url: str) -> None:
@@ -111,20 +117,28 @@ async def test_hung_servers_of_a_killed_program_are_stopped_by_the_next_start(
 
 
 async def test_a_pid_file_that_names_somebody_else_harms_nobody(
-    tmp_path: Path, bystander: "subprocess.Popen[bytes]"
+    postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    data_dir = tmp_path / "data"
-    async with EmbeddedServers(data_dir, redis=False) as servers:
-        assert servers.postgres is not None
-        await servers.postgres.kill()
-        stale = data_dir / "postgres" / "postmaster.pid"
-        lines = stale.read_text().splitlines()
-        stale.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
-        await servers.postgres.start()
+    folder = tmp_path / "postgres" / "postgres"
+    await postgres.kill()
+    with _bystander(folder) as somebody:
+        _rename_in_pid_file(folder / "postmaster.pid", somebody.pid)
 
-        with psycopg.connect(servers.database_url) as database:
+        await postgres.start()
+
+        with psycopg.connect(postgres.url) as database:
             assert database.execute("SELECT 1").fetchone() == (1,)
-        assert bystander.poll() is None
+        await postgres.stop()
+        assert somebody.poll() is None
+
+
+async def test_servers_are_started_in_the_main_thread_alone(postgres: PostgresServer) -> None:
+    await postgres.stop()
+
+    with pytest.raises(RuntimeError, match="main thread"):
+        await asyncio.to_thread(asyncio.run, postgres.start())
+
+    assert not postgres.running
 
 
 async def test_a_second_program_on_the_directory_is_refused(servers: EmbeddedServers) -> None:

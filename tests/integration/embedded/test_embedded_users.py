@@ -24,6 +24,8 @@ from tests.integration.embedded.homes import (
     processes_in,
 )
 
+pytestmark = pytest.mark.slow
+
 _ROOT, _NOBODY, _STRANGER, _NAMELESS = 0, 65534, 1, 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as several users")
 _NO_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces; exec "
