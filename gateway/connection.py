@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
@@ -37,6 +37,7 @@ _LOG: Final = logging.getLogger(__name__)
 _WIRE_LOG: Final = logging.getLogger("gateway.wire")  # websockets' own lines: debug only
 _NOTSENT_LOWAT_BYTES: Final = 131_072  # what may wait in the kernel unseen, plus TCP's window
 _SNDBUF_BYTES: Final = 65_536  # where the option above does not exist; the kernel doubles it
+_PONG: Final = b"\x8a"  # first byte of a pong frame
 _FRAMES_PER_S: Final = 500  # fragments, pings and pongs, far above what clients need
 
 
@@ -137,10 +138,7 @@ class Connection(asyncio.Protocol):
         self._heard = True
         try:
             self._protocol.receive_data(data)
-            for event in self._protocol.events_received():
-                self._on_event(event)
-            self._on_violation()
-            self._send_control()
+            self._on_events(self._protocol.events_received(), deque(self._protocol.data_to_send()))
         except Exception:  # noqa: BLE001 - one client's trouble must not end the others
             _LOG.exception("internal error while serving a client; closing it")
             self.close(CloseCode.INTERNAL_ERROR, "internal", error=(messages.INTERNAL, _INTERNAL))
@@ -214,11 +212,20 @@ class Connection(asyncio.Protocol):
 
     # Inside.
 
-    def _on_event(self, event: Any) -> None:
-        if isinstance(event, Request):
-            self._handshake(event)
-        elif not self._closed:
-            self._on_frame(event)
+    def _on_events(self, events: Iterable[Any], pieces: deque[bytes]) -> None:
+        """Answer in the order of what came: each ping has its pong first in *pieces*."""
+        for event in events:
+            if isinstance(event, Request):
+                self._handshake(event)
+            elif not self._closed:
+                self._on_frame(event)
+                if event.opcode is Opcode.PING:
+                    self._write_control((pieces.popleft(),))
+        self._on_violation()
+        if self._closed:
+            pieces = deque(piece for piece in pieces if piece[:1] != _PONG)
+        self._write_control(pieces)
+        self._send_control()
 
     def _handshake(self, request: Request) -> None:
         codec = requested_codec(request)
@@ -289,8 +296,12 @@ class Connection(asyncio.Protocol):
         self._over("protocol")
 
     def _send_control(self) -> None:
-        """Write what the protocol core wants written; an empty piece is its end of stream."""
-        for piece in self._protocol.data_to_send():
+        """Write what the protocol core has made since."""
+        self._write_control(self._protocol.data_to_send())
+
+    def _write_control(self, pieces: Iterable[bytes]) -> None:
+        """Write pieces of the protocol core; an empty one is its end of stream."""
+        for piece in pieces:
             if piece:
                 self._write(piece)
             else:

@@ -1,6 +1,7 @@
 """A running gateway on a free port, with the streams of a real Valkey server behind it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from core.market.bar import Bar
 from core.market.block import BlockMeta, encode_block
@@ -157,9 +159,9 @@ class Client:
     async def ended(self, *, timeout_s: float = 5.0) -> tuple[list[dict[str, Any]], int]:
         """All that comes until the server closes, and its close code."""
         found: list[dict[str, Any]] = []
-        async with asyncio.timeout(timeout_s):
-            async for received in self.connection:
-                found += msgspec.json.decode(received)
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                found += await self.receive(timeout_s=timeout_s)
         close = self.connection.protocol.close_rcvd
         return found, 1006 if close is None else close.code
 
