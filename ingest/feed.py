@@ -139,7 +139,7 @@ class TickOutlet(Protocol):
         """
         ...
 
-    async def awaited(self) -> bool:
+    async def wanted(self) -> bool:
         """Is a client subscribed, at a gateway that follows this feed?"""
         ...
 

@@ -39,7 +39,7 @@ class FlowLedger:
             return None
         return max(self._behind(consumed) for consumed in (*readers, aggregator.consumed))
 
-    def awaited(self, reports: Sequence[RoleReport], *, fresh_since_ms: int) -> bool:
+    def wanted(self, reports: Sequence[RoleReport], *, fresh_since_ms: int) -> bool:
         """Is a client subscribed at a gateway that has read from all of the streams?"""
         return any(
             report.role == "gateway"

@@ -131,9 +131,9 @@ class Publisher:
         behind = self.flow.in_flight(reports, fresh_since_ms=fresh_since_ms)
         return None if behind is None else behind + self._blocks.waiting + self._sending
 
-    async def awaited(self) -> bool:
+    async def wanted(self) -> bool:
         fresh_since_ms = self.now_ns() // _MS_NS - FRESH_MS
-        return self.flow.awaited(await self._reports() or (), fresh_since_ms=fresh_since_ms)
+        return self.flow.wanted(await self._reports() or (), fresh_since_ms=fresh_since_ms)
 
     async def run(self) -> None:
         """Write until :meth:`close`; the last blocks are stored when this returns."""

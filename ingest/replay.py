@@ -64,7 +64,7 @@ class Replay:
         if self._options.start == "subscribed":
             journal.enter("waiting", "for a client to subscribe")
             while True:  # there is nothing to be told by: another process's report is awaited
-                if await outlet.awaited():
+                if await outlet.wanted():
                     break
                 await asyncio.sleep(_ASK_S)
         elif self._options.start:

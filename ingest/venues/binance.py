@@ -13,11 +13,12 @@ from core.market.tick import NO_ID, Side, Tick
 from ingest.errors import ParseError
 from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
 
-_MICROSECONDS: Final = 10**14
-"""Times from here on are µs (``timeUnit=MICROSECOND`` in the address), smaller ones ms."""
+_MICROSECONDS: Final = 9 * 10**12
+"""Times from here on are µs (``timeUnit=MICROSECOND`` in the address), smaller ones ms: as ms
+this is the year 2255, as µs the first April after the epoch."""
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-_Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID // 10**6)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID // 10**3)]
 
 
 class _Trade(msgspec.Struct, gc=False):

@@ -1,0 +1,147 @@
+import math
+
+import pytest
+
+from core.market.tick import NO_ID, Tick
+from ingest.admission import Admission, AdmissionLimits, Reason, Verdict
+from ingest.feed_clock import NEVER, ClockKind, FeedClock
+from tests.unit.ingest.ticks import START_NS, S, tick
+
+HOUR = 3_600
+LIMITS = AdmissionLimits()
+
+
+class Feed:
+    """An admission whose clocks the test turns; times in seconds after the start."""
+
+    def __init__(self, kind: ClockKind = ClockKind.LIVE, limits: AdmissionLimits = LIMITS) -> None:
+        self.clock = FeedClock(kind)
+        self.admission = Admission(self.clock, limits)
+
+    def judge(self, *ticks: Tick, at_s: float = 0.0, wall_s: float = 0.0) -> Verdict:
+        wall_ns = START_NS + round(wall_s * S)
+        return self.admission.judge(ticks, monotonic_ns=round(at_s * S), wall_ns=wall_ns)
+
+
+def reasons(verdict: Verdict) -> list[Reason]:
+    return [reason for _, reason in verdict.refused]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (tick(price=math.nan), Reason.NOT_FINITE),
+        (tick(size=math.inf), Reason.NOT_FINITE),
+        (tick(price=0.0), Reason.PRICE),
+        (tick(price=-1.0), Reason.PRICE),
+        (tick(size=0.0), Reason.SIZE),
+        (tick(size=-0.5), Reason.SIZE),
+        (Tick(tick().symbol, 1, 1.0, 1.0, 631_152_000 * 10**9 - 1), Reason.ANCIENT),
+    ],
+)
+def test_a_tick_with_impossible_numbers_is_refused_with_its_reason(
+    wrong: Tick, reason: Reason
+) -> None:
+    for kind in ClockKind:
+        feed = Feed(kind)
+
+        verdict = feed.judge(wrong, tick(1, trade_id=2), wall_s=1)
+
+        assert reasons(verdict) == [reason]
+        assert verdict.admitted == [tick(1, trade_id=2)]
+
+
+def test_a_refused_tick_moves_no_clock_and_spends_no_id() -> None:
+    feed = Feed()
+
+    feed.judge(tick(0, trade_id=7, price=-1.0))
+
+    assert feed.clock.newest_ns == NEVER
+    assert feed.judge(tick(0, trade_id=7)).admitted
+
+
+def test_a_first_live_tick_is_checked_against_the_wall_clock() -> None:
+    assert reasons(Feed().judge(tick(5.1), wall_s=0)) == [Reason.FUTURE]
+    assert Feed().judge(tick(5), wall_s=0).admitted
+    assert Feed().judge(tick(0), wall_s=10 * HOUR).admitted  # an old one is not suspicious
+
+
+def test_later_live_ticks_are_checked_against_feed_time_not_the_wall_clock() -> None:
+    feed = Feed()
+    feed.judge(tick(0), at_s=0, wall_s=0)
+
+    assert reasons(feed.judge(tick(5.1, trade_id=2), at_s=0, wall_s=100)) == [Reason.FUTURE]
+    assert feed.judge(tick(15, trade_id=3), at_s=10, wall_s=-100).admitted
+
+
+def test_the_first_tick_of_a_new_connection_may_be_far_ahead_of_feed_time() -> None:
+    feed = Feed()
+    feed.judge(tick(0), at_s=0, wall_s=0)
+    feed.clock.reconnected()
+
+    verdict = feed.judge(tick(HOUR, trade_id=2), tick(HOUR + 6, trade_id=3), wall_s=HOUR)
+
+    assert verdict.admitted == [tick(HOUR, trade_id=2)]
+    assert reasons(verdict) == [Reason.FUTURE]
+
+
+def test_every_pulled_tick_is_checked_against_the_wall_clock() -> None:
+    feed = Feed(ClockKind.PULLED)
+
+    verdict = feed.judge(tick(0), tick(1_000, trade_id=2), tick(1_006, trade_id=3), wall_s=1_000)
+
+    assert verdict.admitted == [tick(0), tick(1_000, trade_id=2)]
+    assert reasons(verdict) == [Reason.FUTURE]
+
+
+def test_a_replay_knows_no_future_and_its_time_does_not_run_between_ticks() -> None:
+    feed = Feed(ClockKind.REPLAY)
+
+    feed.judge(tick(0), tick(500_000, trade_id=2))
+
+    assert feed.clock.now_ns(10**15) == START_NS + 500_000 * S
+
+
+def test_late_and_unverifiable_are_judged_by_feed_time() -> None:
+    feed = Feed()
+    feed.judge(tick(48 * HOUR), wall_s=48 * HOUR)
+
+    assert feed.judge(tick(47 * HOUR, trade_id=2)).admitted
+    assert reasons(feed.judge(tick(46.9 * HOUR, trade_id=3))) == [Reason.UNVERIFIABLE]
+    assert feed.judge(tick(46.9 * HOUR, trade_id=NO_ID)).admitted
+    assert reasons(feed.judge(tick(23.9 * HOUR, trade_id=NO_ID))) == [Reason.LATE]
+
+
+def test_an_id_counts_once_per_symbol_and_ticks_without_one_always() -> None:
+    feed = Feed()
+
+    verdict = feed.judge(
+        tick(trade_id=5), tick(trade_id=5), tick(trade_id=5, symbol="X:B"),
+        tick(trade_id=NO_ID), tick(trade_id=NO_ID),
+    )  # fmt: skip
+
+    assert len(verdict.admitted) == 4
+    assert verdict.duplicates == 1
+
+
+def test_ids_that_memory_had_to_give_up_make_older_ticks_unverifiable() -> None:
+    feed = Feed(limits=AdmissionLimits(max_future_ns=S))
+    for batch in range(0, 110_000, 1_000):  # every other id: no two of them join to an interval
+        span = range(batch, batch + 1_000)
+        feed.judge(*(tick(n / 100, trade_id=2 * n) for n in span), at_s=batch / 100)
+
+    verdict = feed.judge(tick(1, trade_id=1), at_s=1_099)
+
+    assert reasons(verdict) == [Reason.UNVERIFIABLE]
+    assert feed.judge(tick(1_099, trade_id=1), at_s=1_099).admitted
+
+
+def test_feed_time_runs_on_between_live_events_and_never_before_the_first() -> None:
+    clock = FeedClock(ClockKind.LIVE)
+    assert clock.now_ns(5) == NEVER
+
+    clock.advance(100, monotonic_ns=10)
+    clock.advance(90, monotonic_ns=20)
+
+    assert clock.now_ns(30) == 120
+    assert clock.now_ns(5) == 100  # a monotonic time from before the event is no reason to go back
