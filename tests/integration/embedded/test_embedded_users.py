@@ -147,5 +147,5 @@ def _connect(path: str, uid: int) -> str:
         "except OSError as exc: print(type(exc).__name__)\n"
     )
     python = "/usr/bin/python3" if uid != os.geteuid() else sys.executable
-    told = subprocess.run([python, "-c", code, path], **as_user(uid), stdout=-1, text=True)
-    return told.stdout.strip()
+    told = subprocess.run([python, "-c", code, path], **as_user(uid), capture_output=True)
+    return str(told.stdout.decode().strip())
