@@ -90,7 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="address the gateway listens on; any other than loopback needs api_keys",
-            extra={**_WIRE, "accepted": "an IP address or localhost"},
+            extra={"commands": (DEV, GATEWAY, CHECK), "accepted": "an IP address or localhost"},
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -99,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
             le=65535,
             description="port of the page, HTTP and WebSocket; 0 picks a free one",
-            extra=_WIRE,
+            extra={"commands": (DEV, GATEWAY, CHECK)},
         ),
     ] = 8080
     workers: Annotated[
@@ -134,7 +134,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="directory of the embedded servers' data; empty: $XDG_DATA_HOME/tickgate, "
             "or ~/.local/share/tickgate",
-            extra={"commands": (DEV,), "accepted": "a writable directory"},
+            extra={"commands": (DEV, CHECK), "accepted": "a writable directory"},
         ),
     ] = ""
     disk_max_bytes: Annotated[

@@ -17,6 +17,7 @@ from core.runtime.ports import Service
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ECHO_S = 0.2  # nobody presses Ctrl-C twice within it
 STUCK_EXIT = 70  # EX_SOFTWARE: services neither drained nor could be cancelled
 
 
@@ -36,6 +37,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._signalled_s = 0.0
 
     def set(self) -> None:
         """Ask for an orderly end, as the first signal does."""
@@ -49,9 +51,15 @@ class StopRequest:
         await self._event.wait()
 
     def on_signal(self, signum: signal.Signals) -> None:
-        """First call: drain. Second: die of *signum*, as a program without a handler would."""
-        if not self._event.is_set():
-            self._event.set()
+        """First call: drain. Second: die of *signum*, as a program without a handler would.
+
+        One signal to a process and to its group arrives twice: what follows at once is an echo.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if not self._signalled_s:
+            self._signalled_s = now_s
+        self._event.set()
+        if now_s - self._signalled_s < _ECHO_S:
             return
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)
