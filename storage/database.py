@@ -20,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 _CONNECT_S: Final = 3
 _CLOSE_S: Final = 2.0
 _CHECK_S: Final = 1.0
+_ABANDON_S: Final = 2.0
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -150,7 +151,9 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 started_s = self._monotonic_s()
-                async with asyncio.timeout(limit_s):
+                # The first timeout has the statement cancelled on the server; when the server
+                # does not answer to that either, the second ends the connection.
+                async with asyncio.timeout(limit_s + _ABANDON_S), asyncio.timeout(limit_s):
                     yield connection
                 self._note_duration(name, self._monotonic_s() - started_s)
         except (PoolTimeout, PoolClosed, TooManyRequests) as exc:

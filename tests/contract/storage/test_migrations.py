@@ -1,0 +1,204 @@
+"""Migrations against real servers: once, all or nothing, side by side, never backwards."""
+
+import asyncio
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from storage.database import Database
+from storage.errors import DatabaseUnavailable, SchemaError
+from storage.migrations import Migration, bundled_migrations, check_schema, migrate, pending
+
+ONE = Migration(1, "0001_one", "CREATE TABLE one (a int); CREATE TABLE bars (time timestamptz)")
+TWO = Migration(2, "0002_two", "CREATE TABLE two (a int)")
+BROKEN = Migration(3, "0003_broken", "CREATE TABLE three (a int); SELECT no_such_function()")
+
+
+async def query(url: str, sql: LiteralString) -> list[tuple[object, ...]]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        return await (await connection.execute(sql)).fetchall()
+
+
+async def applied(url: str) -> list[object]:
+    rows = await query(url, "SELECT version FROM schema_migrations ORDER BY version")
+    return [version for (version,) in rows]
+
+
+async def tables(url: str) -> set[object]:
+    rows = await query(
+        url,
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+    )
+    return {name for (name,) in rows}
+
+
+async def test_a_new_database_gets_the_schema_and_a_second_run_changes_nothing(
+    database_url: str,
+) -> None:
+    first = await migrate(database_url)
+    second = await migrate(database_url)
+
+    assert first.applied == tuple(m.name for m in bundled_migrations())
+    assert second.applied == ()
+    assert first.version == second.version == bundled_migrations()[-1].version
+    assert {"bars", "symbols", "shard_checkpoints", "schema_migrations"} <= await tables(
+        database_url
+    )
+    assert "nothing to apply" in str(second)
+    assert "applied 0001_bars" in str(first)
+
+
+async def test_bars_have_one_unique_index_for_symbol_timeframe_and_time_descending(
+    migrated_url: str,
+) -> None:
+    rows = await query(migrated_url, "SELECT indexdef FROM pg_indexes WHERE tablename = 'bars'")
+
+    assert len(rows) == 1
+    assert "UNIQUE" in str(rows[0][0])
+    assert '(symbol, timeframe, "time" DESC)' in str(rows[0][0])
+
+
+async def test_with_timescaledb_bars_are_a_hypertable(timescaledb_url: str) -> None:
+    report = await migrate(timescaledb_url)
+
+    assert report.hypertable
+    rows = await query(
+        timescaledb_url, "SELECT hypertable_name FROM timescaledb_information.hypertables"
+    )
+    assert rows == [("bars",)]
+    assert "hypertable" in str(report)
+
+
+async def test_a_plain_table_becomes_a_hypertable_when_the_extension_arrives(
+    timescaledb_url: str,
+) -> None:
+    await migrate(timescaledb_url, migrations=[ONE])
+    await query_only(timescaledb_url, "DROP EXTENSION timescaledb CASCADE")
+    await query_only(
+        timescaledb_url,
+        "DROP TABLE IF EXISTS bars; CREATE TABLE bars (time timestamptz NOT NULL);"
+        "INSERT INTO bars SELECT '2024-01-01'::timestamptz + n * interval '1 day'"
+        " FROM generate_series(0, 2) n",
+    )
+
+    report = await migrate(timescaledb_url, migrations=[ONE])
+
+    assert report.hypertable
+    assert await query(timescaledb_url, "SELECT count(*) FROM bars") == [(3,)]
+    assert await query(timescaledb_url, "SELECT count(*) FROM timescaledb_information.chunks") == [
+        (3,)
+    ]
+
+
+async def test_without_the_extension_bars_are_a_plain_table(embedded_database_url: str) -> None:
+    report = await migrate(embedded_database_url)
+
+    assert not report.hypertable
+    assert "a plain table" in str(report)
+
+
+async def test_a_role_that_may_not_create_the_extension_gets_a_plain_table(
+    timescaledb_url: str,
+) -> None:
+    await query_only(
+        timescaledb_url,
+        "DROP EXTENSION IF EXISTS timescaledb; CREATE SCHEMA app;"
+        "DO $$ BEGIN CREATE ROLE tickgate_limited LOGIN PASSWORD 'x';"
+        " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        "GRANT ALL ON SCHEMA public, app TO tickgate_limited",
+    )
+    url = psycopg.conninfo.make_conninfo(timescaledb_url, user="tickgate_limited", password="x")
+
+    report = await migrate(url)
+
+    assert not report.hypertable
+    assert "bars" in await tables(url)
+
+
+async def test_any_number_of_processes_may_migrate_at_once(database_url: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        runs = [group.create_task(migrate(database_url)) for _ in range(6)]
+
+    assert sorted(len(run.result().applied) for run in runs) == [0] * 5 + [
+        len(bundled_migrations())
+    ]
+    assert len({run.result().hypertable for run in runs}) == 1
+
+
+async def test_missing_migrations_are_applied_in_order_and_the_others_left(
+    embedded_database_url: str,
+) -> None:
+    await migrate(embedded_database_url, migrations=[ONE])
+
+    report = await migrate(embedded_database_url, migrations=[ONE, TWO])
+
+    assert report.applied == ("0002_two",)
+    assert await applied(embedded_database_url) == [1, 2]
+
+
+async def test_when_one_fails_none_is_applied(embedded_database_url: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedFunction):
+        await migrate(embedded_database_url, migrations=[ONE, TWO, BROKEN])
+
+    assert await tables(embedded_database_url) == set()
+
+
+async def test_a_newer_database_is_refused_in_words(embedded_database_url: str) -> None:
+    await migrate(embedded_database_url, migrations=[ONE, TWO])
+
+    with pytest.raises(SchemaError, match="0002_two, newer than this program's 1; upgrade"):
+        await migrate(embedded_database_url, migrations=[ONE])
+
+
+async def test_a_migration_that_was_changed_afterwards_is_refused(
+    embedded_database_url: str,
+) -> None:
+    await migrate(embedded_database_url, migrations=[ONE])
+
+    with pytest.raises(SchemaError, match="0001_one was applied with other contents"):
+        await migrate(embedded_database_url, migrations=[Migration(1, "0001_one", "SELECT 1")])
+
+
+async def test_a_role_is_told_whether_the_schema_fits(embedded_database_url: str) -> None:
+    database = Database(embedded_database_url)
+    await database.open()
+    try:
+        with pytest.raises(SchemaError, match=r"migrations are missing \(0001_bars\); run"):
+            await check_schema(database)
+
+        await migrate(embedded_database_url)
+        await check_schema(database)
+
+        newer = Migration(9999, "9999_future", "SELECT 1")
+        await migrate(embedded_database_url, migrations=[*bundled_migrations(), newer])
+        with pytest.raises(SchemaError, match="9999_future, newer"):
+            await check_schema(database)
+    finally:
+        await database.close()
+
+
+async def test_a_server_that_is_away_is_named(free_port: int) -> None:
+    url = f"postgresql://user:secret@127.0.0.1:{free_port}/bars"
+
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await migrate(url)
+
+    assert f"127.0.0.1:{free_port}/bars" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_bundled_migrations_are_numbered_without_a_hole() -> None:
+    versions = [migration.version for migration in bundled_migrations()]
+
+    assert versions == list(range(1, len(versions) + 1))
+
+
+def test_pending_is_what_was_not_applied() -> None:
+    assert pending([ONE, TWO], {1: (ONE.name, ONE.checksum)}) == [TWO]
+    assert pending([ONE], {1: (ONE.name, ONE.checksum)}) == []
+
+
+async def query_only(url: str, sql: LiteralString) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(sql)

@@ -1,0 +1,102 @@
+"""Deleting old bars, on PostgreSQL and on TimescaleDB."""
+
+import pytest
+
+from core.market.symbol import Symbol
+from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
+from storage.bars import BarStore, FlushBatch
+from storage.database import Database
+from storage.retention import Retention
+from tests.contract.storage.market import DAY, make_row
+
+A = Symbol("SIM:A")
+
+
+async def starts(store: BarStore, timeframe: Timeframe) -> list[int]:
+    """Window starts of SIM:A, in minutes from DAY."""
+    bars = await store.page(
+        symbols=[A], timeframe=timeframe, start_ns=0, end_ns=2**63 - 1, limit=10**6
+    )
+    return [(bar.start_ns - DAY) // MINUTE_NS for bar in bars]
+
+
+async def fill(database: Database, days: int, *, every: int = 15) -> BarStore:
+    store = BarStore(database)
+    for day in range(days):
+        rows = [
+            make_row(symbol, day * 1440 + minute, timeframe)
+            for symbol in ("SIM:A", "SIM:B")
+            for timeframe in Timeframe
+            for minute in range(0, 1440, max(every, timeframe.minutes))
+        ]
+        await store.flush(FlushBatch(rows=rows))
+    return store
+
+
+async def test_bars_of_one_timeframe_before_a_moment_are_deleted(database: Database) -> None:
+    store = await fill(database, 3, every=120)
+
+    deleted = await store.drop_older(Timeframe.MIN_1, DAY + DAY_NS + 240 * MINUTE_NS)
+
+    assert deleted == 2 * (12 + 2)
+    assert (await starts(store, Timeframe.MIN_1))[0] == 1440 + 240
+    assert len(await starts(store, Timeframe.MIN_5)) == 36
+    assert await store.drop_older(Timeframe.MIN_1, DAY + DAY_NS) == 0
+    assert await store.drop_older(Timeframe.MIN_15, DAY + 10 * DAY_NS) == 72
+    assert await starts(store, Timeframe.MIN_15) == []
+
+
+async def test_a_database_under_its_cap_is_left_alone(database: Database) -> None:
+    store = await fill(database, 2, every=120)
+
+    assert await store.prune(max_bytes=1 << 40) == 0
+    assert len(await starts(store, Timeframe.MIN_1)) == 24
+
+
+async def test_over_its_cap_the_oldest_days_go_until_there_is_room(database: Database) -> None:
+    store = await fill(database, 8, every=2)
+    retention = Retention(database)
+    used = await retention.used_bytes()
+    cap = used - 1_000_000
+
+    deleted = await store.prune(max_bytes=cap)
+
+    left = await starts(store, Timeframe.MIN_1)
+    assert deleted > 0
+    assert await retention.used_bytes() <= cap
+    assert left[0] % 1440 == 0  # whole days
+    assert left[0] > 0
+    assert left[-1] == 8 * 1440 - 2
+    if not await retention.is_hypertable():
+        whole = len(await starts(store, Timeframe.MIN_5)) == 8 * 288
+        assert whole or left[0] == 7 * 1440  # 5-minute bars go only after the 1-minute bars
+
+
+async def test_what_was_freed_is_used_again_and_does_not_cost_more_bars(
+    embedded_migrated_url: str,
+) -> None:
+    db = Database(embedded_migrated_url)
+    await db.open()
+    try:
+        store = await fill(db, 6, every=2)
+        retention = Retention(db)
+        cap = await retention.used_bytes() - 1_000_000
+        await store.prune(max_bytes=cap)
+
+        assert await store.prune(max_bytes=cap) == 0
+        ((size,),) = await db.fetch("size", "SELECT pg_relation_size('bars')")
+        rows = [make_row(s, 6 * 1440 + m) for s in ("SIM:A", "SIM:B") for m in range(1440)]
+        await store.flush(FlushBatch(rows=rows))
+        ((again,),) = await db.fetch("size", "SELECT pg_relation_size('bars')")
+
+        assert again == size
+    finally:
+        await db.close()
+
+
+@pytest.mark.parametrize("days", [0, 1])
+async def test_the_newest_day_is_never_pruned(database: Database, days: int) -> None:
+    store = await fill(database, days, every=120)
+
+    assert await store.prune(max_bytes=1) == 0
+    assert len(await starts(store, Timeframe.MIN_1)) == 12 * days
