@@ -35,8 +35,8 @@ from gateway.session import handle_request, hello
 
 _LOG: Final = logging.getLogger(__name__)
 _WIRE_LOG: Final = logging.getLogger("gateway.wire")  # websockets' own lines: debug only
-_NOTSENT_LOWAT_BYTES: Final = 131_072  # what may wait in the kernel unseen, plus TCP's window
-_SNDBUF_BYTES: Final = 65_536  # where the option above does not exist; the kernel doubles it
+_NOTSENT_LOWAT_BYTES: Final = 65_536  # may wait in the kernel unseen, besides TCP's window
+_SNDBUF_BYTES: Final = 65_536  # for systems without that option; the kernel doubles it
 _PONG: Final = b"\x8a"  # first byte of a pong frame
 _FRAMES_PER_S: Final = 500  # fragments, pings and pongs, far above what clients need
 
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
                 self._handshake(event)
             elif not self._closed:
                 self._on_frame(event)
-                if event.opcode is Opcode.PING:
+                if event.opcode is Opcode.PING and not self._closed:
                     self._write_control((pieces.popleft(),))
         self._on_violation()
         if self._closed:
@@ -371,7 +371,8 @@ def _bound_kernel_buffer(sock: socket.socket | None) -> None:
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         option, size = socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT_BYTES
         sock.setsockopt(socket.IPPROTO_TCP, option, size)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_BYTES)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_BYTES)
 
 
 def _is_utf8(payload: bytes) -> bool:

@@ -27,7 +27,6 @@ from storage.streams import StreamKeys
 
 _LOG: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 1.0
-_REQUEST_TIMEOUT_S: Final = 10.0  # for the head of a connection's first request
 _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
@@ -57,6 +56,7 @@ class GatewaySettings:
     max_message_bytes: int = 16_384
     max_symbols: int = 1_000  # per connection
     auth_timeout_s: float = 10.0
+    request_timeout_s: float = 10.0  # for the head of a connection's first request
     drain_s: float = 3.0  # for clients to answer the close at the end
     limits: Limits = field(default_factory=Limits)
 
@@ -96,7 +96,7 @@ class GatewayService:
         self._roster = Roster(
             monotonic_ns=self.monotonic_ns,
             auth_timeout_s=self.settings.auth_timeout_s,
-            request_timeout_s=_REQUEST_TIMEOUT_S,
+            request_timeout_s=self.settings.request_timeout_s,
         )
         self._reader = self._make_reader()
         self._reporter = Reporter(
@@ -119,6 +119,11 @@ class GatewayService:
             on_change=self._reporter.on_change,
         )
         add_stream_routes(self.app, self._connect)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the client that is furthest behind has still to be sent."""
+        return self._roster.largest_unsent_bytes()
 
     def begin_drain(self) -> None:
         self._draining.set()

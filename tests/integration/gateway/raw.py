@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -102,9 +103,13 @@ class RawClient:
 
 
 @asynccontextmanager
-async def raw_client(port: int, **options: Any) -> AsyncIterator[RawClient]:
-    """A connected socket."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
+async def raw_client(port: int, *, receive_bytes: int = 0) -> AsyncIterator[RawClient]:
+    """A connected socket; with *receive_bytes* its kernel takes little when nobody reads."""
+    sock = socket.socket()
+    if receive_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    sock.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock)
     try:
         yield RawClient(reader, writer)
     finally:
