@@ -41,7 +41,7 @@ A flag wins over a variable, a variable over the default; an empty variable coun
 _METRICS = """# Metrics
 
 Prometheus text at `/metrics`: the gateway on its port, ingest and aggregate on their `ops_port`.
-Each process also tells its CPU time, memory, open files and Python version (`process_*`, `python_info`).
+Each process also tells its CPU time, memory and open files (`process_*`, `python_info`).
 Labels have few values; none is a symbol, a client or an address.
 """
 
