@@ -10,7 +10,11 @@ from storage.redis import command
 
 
 class FeedInfo(msgspec.Struct, frozen=True):
-    """A feed that writes, or once wrote, tick streams: ``feed`` names them."""
+    """A feed that writes, or once wrote, tick streams: ``feed`` names them.
+
+    A writer that appends registers again every few seconds, so ``registered_ms`` tells the feeds
+    that run from those that ran once.
+    """
 
     feed: str
     venue: str
@@ -45,10 +49,14 @@ class FeedRegistry:
         fields: list[bytes] = await command(self._redis, "HVALS", self._keys.feeds)
         return sorted((_DECODER.decode(value) for value in fields), key=lambda info: info.feed)
 
-    async def count(self) -> int:
-        """How many feeds are registered.
+    async def release(self, feed: FeedInfo) -> None:
+        """Cut a feed that nobody writes any more to the last entry of each of its streams.
+
+        The last entry stays, as it carries the position from which the feed would go on.
 
         Raises:
-            StreamUnavailable: Redis is away or refuses.
+            StreamUnavailable: Redis is away; release it again.
         """
-        return int(await command(self._redis, "HLEN", self._keys.feeds))
+        keys = StreamKeys(self._keys.namespace, feed.shards)
+        for shard in range(feed.shards):
+            await command(self._redis, "XTRIM", keys.ticks(feed.feed, shard), "MAXLEN", "=", 1)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -58,8 +59,9 @@ class TickWriter:
     explicit, so that a block can be sent again after any error and is stored once.
 
     What is held is bounded by ``retention_s`` (the server trims with every append) and by bytes:
-    the feed's budget is ``max_bytes`` divided by the number of registered feeds, and its oldest
-    entries go, whichever shard they are in, when a ledger of them exceeds it.
+    the feed's budget is ``max_bytes`` divided by the number of feeds that were written within
+    ``retention_s``, and its oldest entries go, whichever shard they are in, when a ledger of them
+    exceeds it. Feeds that nobody has written for longer are cut to their last entries.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class TickWriter:
         redis: Redis,
         *,
         keys: StreamKeys,
-        feed: str,
+        info: FeedInfo,
         retention_s: float,
         max_bytes: int,
         now_ns: Clock,
@@ -76,14 +78,15 @@ class TickWriter:
         self.refused = 0  # appends refused for want of memory
         self.repeated = 0  # appends that turned out to be stored already
         self.trimmed = 0  # cuts made because of bytes
-        self._redis, self._keys, self._feed = redis, keys, feed
+        self._redis, self._info = redis, info
         self._retention_ms, self._max_bytes = int(retention_s * 1000), max_bytes
         self._now_ns = now_ns
         self._resume: dict[int, BlockMeta] = {}
-        self._streams = [_Stream(keys.ticks(feed, shard)) for shard in range(keys.shards)]
+        self._streams = [_Stream(keys.ticks(info.feed, shard)) for shard in range(keys.shards)]
         self._ledger = Ledger(keys.shards, budget_bytes=max_bytes)
         self._registry = FeedRegistry(redis, keys)
         self._budget_checked_ms = 0
+        self._released: set[str] = set()  # feeds that ran once, cut to their last entries
         self._on_down: Report = _quiet
         self._on_up: Callable[[], None] = _quiet
 
@@ -124,15 +127,13 @@ class TickWriter:
         self = cls(
             redis,
             keys=keys,
-            feed=feed,
+            info=FeedInfo(feed, venue or feed, shards, now_ns() // _MS_NS),
             retention_s=retention_s,
             max_bytes=max_bytes,
             now_ns=now_ns,
         )
         self._on_down, self._on_up = on_down, on_up
-        now_ms = now_ns() // _MS_NS
-        await self._registry.register(FeedInfo(feed, venue or feed, shards, now_ms))
-        await self._check_budget(now_ms)
+        await self._check_budget(now_ns() // _MS_NS)
         for shard in range(shards):
             await self._find_end(shard)
         return self
@@ -251,8 +252,18 @@ class TickWriter:
             await self._trim(self._ledger.shrink_to(limit))
 
     async def _check_budget(self, now_ms: int) -> None:
+        """Say that this feed is alive, and share the bytes with the others that are."""
         self._budget_checked_ms = now_ms
-        self._ledger.budget_bytes = self._max_bytes // max(1, await self._registry.count())
+        await self._registry.register(msgspec.structs.replace(self._info, registered_ms=now_ms))
+        alive = 0
+        for feed in await self._registry.feeds():
+            if now_ms - feed.registered_ms <= self._retention_ms:
+                alive += 1
+                self._released.discard(feed.feed)
+            elif feed.feed not in self._released:
+                await self._registry.release(feed)
+                self._released.add(feed.feed)
+        self._ledger.budget_bytes = self._max_bytes // max(1, alive)
 
     async def _trim(self, cuts: Mapping[int, EntryId]) -> None:
         """Cut exactly: a stretch given up in the ledger must be gone on the server too."""

@@ -117,7 +117,6 @@ async def test_registered_feeds_are_found_by_name(redis: Redis, keys: StreamKeys
         await registry.register(feed)
 
     assert await registry.feeds() == [coinbase, sim]
-    assert await registry.count() == 2
 
 
 def report(role: str, name: str, reported_ms: int) -> RoleReport:

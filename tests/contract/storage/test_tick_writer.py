@@ -309,6 +309,26 @@ async def test_the_budget_is_shared_with_feeds_that_come_later(
     assert await memory(redis, namespace, 0) <= 500_000 * 1.05
 
 
+async def test_a_feed_that_nobody_writes_any_more_gives_its_bytes_back(
+    redis: Redis, namespace: str, open_writer: Open, clock: HandClock, block: MakeBlock
+) -> None:
+    ended = await open_writer(redis)
+    await ended.append([(0, block(n, position=n, ticks=1000)) for n in range(1, 11)])
+    limits: dict[str, Any] = {"shards": SHARDS, "retention_s": 60, "now_ns": clock}
+    running = await TickWriter.open(
+        redis, namespace=namespace, feed="other", max_bytes=1_000_000, **limits
+    )
+
+    for number in range(1, 31):
+        clock.now_ms += 10_000
+        await running.append([(1, block(number, ticks=1000))])
+
+    assert await numbers(redis, namespace) == [10]
+    again = await open_writer(redis)
+    assert again.resume[0].position == 10
+    assert await numbers(redis, namespace) == [10]
+
+
 async def test_a_second_writer_of_a_stream_is_noticed(
     redis: Redis, open_writer: Open, clock: HandClock, block: MakeBlock
 ) -> None:
