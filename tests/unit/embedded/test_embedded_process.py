@@ -20,12 +20,13 @@ from storage.embedded import (
 )
 from storage.embedded.process import ServerProcess, alias_uid, binary, bound_log, truncate_log
 
+_CHECKOUT = Path(__file__).parents[3]
 _ABSENT = "/no/such/program"
 
 
 def _launch(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, launch.__file__, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-W", "ignore", "-m", launch.__name__, *map(str, arguments)]
+    return subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("alias", [-1, 65534] if os.geteuid() == 0 else [-1])
