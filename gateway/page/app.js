@@ -45,7 +45,7 @@ class App {
     credentials: storedKey,
     events: {
       onQuote: (symbol) => this.#list.touch(symbol),
-      onState: (state) => this.#chip.show(state),
+      onState: (state) => this.#connection(state),
       onSubscribed: () => this.#heal(),
       onBar: (message) => this.#history?.takeBar(message),
       onTrade: (trade) => this.#history?.takeTrade(Date.parse(trade.t), trade.p, trade.s),
@@ -165,9 +165,20 @@ class App {
     this.#draw();
   }
 
+  /** @param {import("./stream.js").StreamState} state */
+  #connection(state) {
+    this.#chip.show(state);
+    if (state.phase === "lost" && !this.#store.size) this.#loadQuotes(); // HTTP may still work
+    this.#draw();
+  }
+
   /** The stream stands (again): fetch what was missed. */
   #heal() {
     this.#history?.refresh();
+    this.#loadQuotes();
+  }
+
+  #loadQuotes() {
     this.#session.loadQuotes().catch((error) => {
       if (!(error instanceof ApiError)) throw error;
       setText(byId("list-note"), error.message);
@@ -256,7 +267,9 @@ class App {
     setText(byId("history-note"), isEmpty ? "" : this.#problem);
     if (!isEmpty) this.#overlay.hide();
     else if (this.#problem) this.#overlay.problem("This chart cannot be shown", this.#problem);
-    else if (!this.#symbol) {
+    else if (!this.#symbol && this.#session.stream.state.phase === "lost") {
+      this.#overlay.wait("Not connected", "The page goes on by itself once the gateway is there.");
+    } else if (!this.#symbol) {
       this.#overlay.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
     } else if (!this.#history?.isLoaded) this.#overlay.wait("Loading", this.#symbol);
     else {

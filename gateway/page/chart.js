@@ -7,6 +7,7 @@ import { colour } from "./theme.js";
 
 const HISTORY_MARGIN = 120; // bars left of the screen at which older ones are asked for
 const PATCH_LIMIT = 40; // more changed bars than this are cheaper to set anew
+const NARROW_PX = 600; // below it the legend takes two lines or three
 const VOLUME_SHARE = 0.2; // of the chart's height
 const FONT =
   '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
@@ -24,6 +25,7 @@ export class PriceChart {
   /** @type {any} */
   #volume;
   #decimals = 2;
+  #tone = "";
   #up = "";
   #down = "";
   /** Last bar handed to the library: anything older is a historical update. */
@@ -39,7 +41,10 @@ export class PriceChart {
     this.#chart = library.createChart(container, {
       autoSize: true,
       layout: { fontFamily: FONT, fontSize: 11, attributionLogo: false },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.06 } },
+      rightPriceScale: {
+        borderVisible: false,
+        scaleMargins: { top: container.clientWidth < NARROW_PX ? 0.24 : 0.1, bottom: 0.06 },
+      },
       timeScale: {
         borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 6,
         barSpacing: 8, minBarSpacing: 0.6,
@@ -98,6 +103,7 @@ export class PriceChart {
       upColor: this.#up, downColor: this.#down, wickUpColor: this.#up, wickDownColor: this.#down,
       borderVisible: false,
     });
+    this.#tone = "";
     if (bars.length) this.set(bars);
   }
 
@@ -106,6 +112,7 @@ export class PriceChart {
     this.#candles.setData(bars.map(candleOf));
     this.#volume.setData(bars.map((bar) => this.#columnOf(bar)));
     this.#lastTime = bars.at(-1)?.time ?? -Infinity;
+    this.#paintPriceLine(bars.at(-1));
   }
 
   /**
@@ -124,6 +131,16 @@ export class PriceChart {
       this.#volume.update(this.#columnOf(bar), historical);
       this.#lastTime = Math.max(this.#lastTime, bar.time);
     }
+    this.#paintPriceLine(all.at(-1));
+  }
+
+  /** The label of the last price: darker than the candles, so that its text can be read. @param {Bar | undefined} last */
+  #paintPriceLine(last) {
+    if (!last) return;
+    const tone = last.close >= last.open ? "--up-strong" : "--down-strong";
+    if (tone === this.#tone) return;
+    this.#tone = tone;
+    this.#candles.applyOptions({ priceLineColor: colour(tone) });
   }
 
   /** Show the newest bars at the usual zoom. */

@@ -7,6 +7,7 @@ import { Stream } from "./stream.js";
 import { barChannels } from "./timeframes.js";
 
 const SNAPSHOT_CHUNK = 100; // symbols of one request, so that its line stays short
+const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may be old: no latency
 const SLOW_CLIENT = 407;
 const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
 
@@ -32,6 +33,7 @@ export class Session {
   #flow = new TradeFlow();
   /** @type {{symbol: string, timeframe: import("./timeframes.js").Timeframe} | null} */
   #watched = null;
+  #liveFromMs = Infinity;
   /** Prices of the list come once a second instead of trade by trade. */
   isLight = false;
   clock = new ServerClock();
@@ -72,7 +74,7 @@ export class Session {
     this.#subscribe();
   }
 
-  /** Server time minus 0: our clock, put right. */
+  /** The server's time now, as well as we know it. */
   serverMs() {
     return Date.now() + this.clock.offsetMs;
   }
@@ -149,6 +151,7 @@ export class Session {
   }
 
   #subscribed() {
+    this.#liveFromMs = performance.now() + SNAPSHOT_MS;
     this.#events.onSubscribed();
   }
 
@@ -158,7 +161,7 @@ export class Session {
     for (const message of messages) {
       const isWatched = message.S === watched?.symbol;
       if (message.T === "t") {
-        message.isLive = this.#stream.isSubscribed;
+        message.isLive = performance.now() > this.#liveFromMs;
         this.#flow.put(message);
         if (isWatched) this.#events.onTrade(message);
       } else if (message.T === "b" || message.T === "u" || message.T === "r") {

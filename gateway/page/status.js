@@ -147,7 +147,7 @@ export class FeedPanel {
     const detail = document.createElement("small");
     const facts = [
       feed.state === "stale" ? `no trade for ${formatAge(feed.quietMs / 1000)}` : feed.detail,
-      `${feed.symbols} symbols`, `${feed.ticks.toLocaleString("en-US")} trades`,
+      feed.symbols ? `${feed.symbols} symbols` : "", `${feed.ticks.toLocaleString("en-US")} trades`,
       feed.reconnects ? `${feed.reconnects} reconnects` : "",
     ];
     detail.textContent = facts.filter(Boolean).join(" · ");

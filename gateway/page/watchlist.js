@@ -146,7 +146,7 @@ export class Watchlist {
       else this.#list.insertBefore(row?.element ?? this.#makeRow(symbol).element, next);
     }
     this.#filter();
-    if (this.#selected) this.select(this.#selected);
+    this.#mark(this.#selected, true);
   }
 
   /** @param {string} symbol @returns {Row} */

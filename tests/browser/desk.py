@@ -1,0 +1,139 @@
+"""One open page, and what the tests ask it."""
+
+import asyncio
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from playwright.async_api import Browser, ConsoleMessage, Error, Page
+
+CHROMIUM = "/usr/bin/chromium"
+_POLL_S = 0.03
+_NAMES = {
+    "o": "open",
+    "h": "high",
+    "l": "low",
+    "c": "close",
+    "v": "volume",
+    "n": "trades",
+    "vw": "vwap",
+    "rev": "rev",
+    "final": "final",
+}
+
+Bars = list[dict[str, Any]]
+
+
+@dataclass
+class Desk:
+    """A page, its address and everything it complained about."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def visit(self, symbol: str | None = None, timeframe: str = "1Min") -> None:
+        """Open the page and wait until its chart stands."""
+        fragment = f"#{symbol}/{timeframe}" if symbol else ""
+        await self.page.goto(f"{self.url}/{fragment}")
+        await self.until(lambda s: s["subscribed"] and s["loaded"])
+
+    async def state(self) -> dict[str, Any]:
+        """What the page says it shows; empty before its script runs."""
+        state: dict[str, Any] = await self.page.evaluate("() => window.tickgate?.state() ?? {}")
+        return state
+
+    async def bars(self) -> Bars:
+        """The bars as the chart library draws them, read back from it."""
+        bars: Bars = await self.page.evaluate("() => tickgate.series().bars")
+        return bars
+
+    async def until(
+        self, condition: Callable[[dict[str, Any]], object], *, timeout_s: float = 15.0
+    ) -> None:
+        """Wait for a state of the page."""
+
+        async def holds() -> object:
+            state = await self.state()
+            return state and condition(state)
+
+        await self.eventually(holds, timeout_s=timeout_s)
+
+    async def eventually(
+        self, condition: Callable[[], Awaitable[object]], *, timeout_s: float = 15.0
+    ) -> None:
+        """Wait until *condition* holds; fails with the page's state."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await condition():
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as exc:
+            state = await self.state()
+            state.pop("shown", None)
+            raise AssertionError(f"not so within {timeout_s:g} s: {state}") from exc
+
+    async def text(self, element_id: str) -> str:
+        """Text of an element."""
+        return (await self.page.locator(f"#{element_id}").text_content() or "").strip()
+
+
+@asynccontextmanager
+async def open_desk(
+    browser: Browser, url: str, *, width: int = 1440, height: int = 900, theme: str = "dark"
+) -> AsyncIterator[Desk]:
+    """A page in a context of its own. Errors on its console or in its scripts fail the test."""
+    scheme = "dark" if theme == "dark" else "light"
+    context = await browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    page = await context.new_page()
+    desk = Desk(page, url)
+    page.on("console", lambda message: _note(desk, message))
+    page.on("pageerror", lambda error: desk.complaints.append(_words(error)))
+    yield desk
+    await context.close()
+    assert desk.complaints == []
+
+
+def _note(desk: Desk, message: ConsoleMessage) -> None:
+    if message.type in {"error", "warning"}:  # violations of the content policy are errors
+        desk.complaints.append(message.text)
+
+
+def _words(error: Error) -> str:
+    return f"{error.name}: {error.message}"
+
+
+async def stored_bars(url: str, symbol: str, timeframe: str) -> Bars:
+    """All of a symbol's closed bars as `/v1/bars` gives them, oldest first, in the page's names."""
+    bars: Bars = []
+    token = None
+    while True:
+        query = {
+            "symbols": symbol,
+            "timeframe": timeframe,
+            "start": "1990-01-01",
+            "limit": "10000",
+        }
+        if token:
+            query["page_token"] = token
+        answer = await asyncio.to_thread(_get, f"{url}/v1/bars?{urllib.parse.urlencode(query)}")
+        bars += answer["bars"].get(symbol, [])
+        token = answer["next_page_token"]
+        if token is None:
+            return [_renamed(bar) for bar in bars]
+
+
+def _renamed(bar: dict[str, Any]) -> dict[str, Any]:
+    time = int(datetime.fromisoformat(bar["t"]).timestamp())
+    return {"time": time} | {name: bar[short] for short, name in _NAMES.items()}
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)

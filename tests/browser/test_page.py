@@ -1,0 +1,284 @@
+"""The page at work in a real browser, on the real system."""
+
+import re
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.conftest import proxy_before
+from tests.browser.desk import Desk, open_desk, stored_bars
+from tests.browser.market import FAST, OLD, OLD_MINUTES
+
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
+
+LIVE = "SIM:S001"
+
+
+async def test_a_candle_appears_and_moves_with_the_market(desk: Desk) -> None:
+    await desk.visit(LIVE)
+    await desk.eventually(desk.bars)
+    first = (await desk.bars())[-1]
+
+    async def has_moved() -> bool:
+        return (await desk.bars())[-1] != first
+
+    await desk.eventually(has_moved)
+    last = (await desk.bars())[-1]
+    assert last["low"] <= min(last["open"], last["close"])
+    assert last["high"] >= max(last["open"], last["close"])
+    assert await desk.text("symbol") == "S001"
+    assert re.fullmatch(r"[\d,]+\.\d+", await desk.text("price"))
+
+
+@pytest.mark.parametrize("timeframe", ["1Min", "5Min", "15Min"])
+async def test_bars_that_close_and_are_revised_under_the_eyes_equal_the_stored_ones(
+    desk: Desk, timeframe: str
+) -> None:
+    await desk.visit(FAST.symbol, timeframe)
+    at_first = {bar["time"] for bar in await desk.bars() if bar["final"]}
+
+    async def has_seen_enough() -> bool:
+        bars = [bar for bar in await desk.bars() if bar["final"]]
+        new = [bar for bar in bars if bar["time"] not in at_first]
+        return bool(new) and any(bar["rev"] for bar in bars)
+
+    await desk.eventually(has_seen_enough, timeout_s=60)
+    await desk.eventually(lambda: _equals_stored(desk, FAST.symbol, timeframe))
+
+
+async def test_scrolling_back_loads_all_of_history(desk: Desk) -> None:
+    await desk.visit(OLD.symbol)
+    assert len(await desk.bars()) < OLD_MINUTES
+
+    for bars in (900, 1_800, 2_600):
+        await desk.page.evaluate("(bars) => tickgate.scrollBy(-bars)", bars)
+        await desk.until(lambda state: not state["loading"])
+
+    await desk.until(lambda state: not state["hasMore"])
+    bars = await desk.bars()
+    assert len(bars) == OLD_MINUTES
+    assert bars == await stored_bars(desk.url, OLD.symbol, "1Min")
+    await expect(desk.page.locator("#follow")).to_be_visible()
+
+
+async def test_dragging_the_chart_back_loads_history(desk: Desk) -> None:
+    await desk.visit(OLD.symbol)
+    before = len(await desk.bars())
+    box = await desk.page.locator("#chart").bounding_box()
+    assert box is not None
+    left, right, middle = box["x"] + 20, box["x"] + box["width"] - 120, box["y"] + 200
+
+    async def has_more() -> bool:
+        await desk.page.mouse.move(left, middle)
+        await desk.page.mouse.down()
+        await desk.page.mouse.move(right, middle, steps=4)
+        await desk.page.mouse.up()
+        return len(await desk.bars()) > before
+
+    await desk.eventually(has_more)
+
+
+async def test_a_timeframe_switch_shows_the_bars_of_that_length(desk: Desk) -> None:
+    await desk.visit(OLD.symbol)
+
+    for label, timeframe, seconds in (("5 min", "5Min", 300), ("15 min", "15Min", 900)):
+        await desk.page.get_by_label(label, exact=True).check()
+        await desk.until(lambda s, t=timeframe: s["timeframe"] == t and s["loaded"])
+        bars = await desk.bars()
+        assert all(bar["time"] % seconds == 0 for bar in bars)
+        assert bars == await stored_bars(desk.url, OLD.symbol, timeframe)
+        assert desk.page.url.endswith(f"#{OLD.symbol}/{timeframe}")
+
+
+async def test_a_lost_connection_shows_and_heals_without_a_hole(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url) as desk:
+        await desk.visit(FAST.symbol)
+        await desk.eventually(desk.bars)
+
+        await proxy.refuse()
+        await desk.until(lambda state: state["connection"] == "lost")
+        await expect(desk.page.locator("#connection-label")).to_have_text(
+            re.compile(r"Lost: reconnecting in \d+ s|Reconnecting")
+        )
+        await expect(desk.page.locator("#connection-live")).to_contain_text("Connection lost")
+        known = (await desk.bars())[-1]["time"]
+
+        async def has_gone_on() -> bool:
+            stored = await stored_bars(gateway_url, FAST.symbol, "1Min")
+            return bool(stored[-1]["time"] > known + 60)
+
+        await desk.eventually(has_gone_on)
+        await proxy.heal()
+        await desk.until(lambda state: state["subscribed"], timeout_s=40)
+        await expect(desk.page.locator("#connection-label")).to_have_text("Live")
+        await desk.eventually(lambda: _equals_stored(desk, FAST.symbol, "1Min"))
+        _forgive_lost_requests(desk)
+
+
+async def test_a_way_that_went_silent_is_noticed(browser: Browser, gateway_url: str) -> None:
+    async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url) as desk:
+        await desk.page.clock.install()
+        await desk.visit(LIVE)
+
+        proxy.black_hole()
+        await desk.page.clock.run_for(16_000)  # ms: 10 s of quiet, then a probe unanswered for 5 s
+        await desk.until(lambda state: state["connection"] == "lost")
+        assert await desk.page.locator("#connection").get_attribute("title") == (
+            "the gateway went silent"
+        )
+        await proxy.heal()
+        _forgive_lost_requests(desk)
+
+
+async def test_search_filters_and_enter_selects(desk: Desk) -> None:
+    await desk.visit(LIVE)
+    await desk.until(lambda state: state["symbols"] >= 12)
+
+    await desk.page.keyboard.press("/")
+    await desk.page.keyboard.type("sim:s00")
+    await desk.until(lambda state: state["shown"] == [f"SIM:S00{n}" for n in range(1, 10)])
+    assert await desk.text("list-note") == "9 of 14 symbols"
+    await desk.page.keyboard.press("ArrowDown")
+    await desk.page.keyboard.press("ArrowDown")
+    await desk.page.keyboard.press("Enter")
+    await desk.until(lambda state: state["symbol"] == "SIM:S003" and state["loaded"])
+
+    await desk.page.keyboard.press("Escape")
+    await desk.until(lambda state: len(state["shown"]) == state["symbols"])
+    chosen = desk.page.locator("[role=option][aria-selected=true]")
+    assert await chosen.get_attribute("data-symbol") == "SIM:S003"
+
+
+async def test_the_list_shows_prices_changes_and_the_latency_of_live_trades(desk: Desk) -> None:
+    await desk.visit(LIVE)
+    row = desk.page.locator(f"[data-symbol='{LIVE}']")
+
+    await expect(row.locator(".row-price")).to_have_text(re.compile(r"^[\d,]+\.\d+$"))
+    await expect(row.locator(".row-change")).to_have_text(re.compile(r"^[+−]?\d+\.\d\d%$"))
+    first = await row.locator(".row-price").text_content()
+    await expect(row.locator(".row-price")).not_to_have_text(first or "", timeout=15_000)
+    await expect(desk.page.locator("#latency")).to_have_text(re.compile(r"^\d+ ms$"))
+    await expect(desk.page.locator("#feeds-label")).to_have_text(re.compile("feed"))
+
+
+async def test_a_bare_name_in_the_address_finds_its_symbol(desk: Desk) -> None:
+    await desk.visit("btc/usd", "5Min")
+
+    await desk.until(lambda state: state["symbol"] == OLD.symbol and state["loaded"])
+    assert desk.page.url.endswith(f"#{OLD.symbol}/5Min")
+
+
+async def test_a_symbol_nobody_carries_yet_is_waited_for(desk: Desk) -> None:
+    await desk.visit("SIM:NOBODY")
+
+    await expect(desk.page.locator("#overlay-title")).to_have_text("Waiting for the first trade")
+    await expect(desk.page.locator("#overlay-text")).to_contain_text("SIM:NOBODY")
+
+
+async def test_what_the_server_refuses_is_said_in_its_words(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with open_desk(browser, gateway_url) as desk:
+        await desk.page.goto(f"{gateway_url}/#NO GOOD!/1Min")
+        await expect(desk.page.locator("#overlay-title")).to_have_text(
+            "This chart cannot be shown", timeout=15_000
+        )
+        await expect(desk.page.locator("#overlay-text")).to_contain_text("NO GOOD!")
+        _forgive_lost_requests(desk)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_both_themes_fit_a_phone_and_a_desk(
+    browser: Browser, gateway_url: str, width: int, theme: str
+) -> None:
+    async with open_desk(browser, gateway_url, width=width, height=844, theme=theme) as desk:
+        await desk.visit(LIVE)
+        sizes = await desk.page.evaluate(
+            "() => [document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
+        )
+        ground = await desk.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+
+        assert sizes == [width, width, width]
+        assert (await desk.state())["theme"] == theme
+        assert (sum(map(int, re.findall(r"\d+", ground))) < 200) == (theme == "dark")
+        for element in ("#chart", "#search", "#list", "#timeframes", "#connection", "#theme"):
+            await expect(desk.page.locator(element)).to_be_in_viewport()
+        cut = await desk.page.evaluate(_CUT_OFF)
+        assert cut == []
+
+
+async def test_the_theme_chosen_outlives_a_visit(desk: Desk) -> None:
+    await desk.visit(LIVE)
+
+    await desk.page.get_by_role("button", name="Switch to the light theme").click()
+    await desk.until(lambda state: state["theme"] == "light")
+    await desk.page.reload()
+    await desk.until(lambda state: state["theme"] == "light")
+
+
+async def test_the_text_has_contrast_in_both_themes(browser: Browser, gateway_url: str) -> None:
+    for theme in ("dark", "light"):
+        async with open_desk(browser, gateway_url, theme=theme) as desk:
+            await desk.visit(LIVE)
+            weak = await desk.page.evaluate(_WEAK_CONTRAST)
+            assert weak == [], f"{theme}: below 4.5 to 1"
+
+
+async def test_the_charts_name_their_maker(desk: Desk) -> None:
+    await desk.visit(LIVE)
+
+    link = desk.page.get_by_role("link", name="Charts by TradingView")
+    await expect(link).to_be_visible()
+    assert await link.get_attribute("href") == "https://www.tradingview.com/"
+
+
+async def _equals_stored(desk: Desk, symbol: str, timeframe: str) -> bool:
+    """Are the closed bars drawn those of `/v1/bars`, up to what was stored since they were read?"""
+    drawn = [bar for bar in await desk.bars() if bar["final"]]
+    stored = await stored_bars(desk.url, symbol, timeframe)
+    return bool(drawn) and drawn == [bar for bar in stored if bar["time"] <= drawn[-1]["time"]]
+
+
+def _forgive_lost_requests(desk: Desk) -> None:
+    """Chromium logs each failed request; what else was said is kept."""
+    expected = re.compile(r"WebSocket connection|Failed to load resource|net::ERR")
+    desk.complaints = [text for text in desk.complaints if not expected.search(text)]
+
+
+_CUT_OFF = """() => [...document.querySelectorAll(".top *, .head *, .foot *")]
+  .filter((element) => {
+    const box = element.getBoundingClientRect();
+    return box.width > 1 && (box.left < 0 || box.right > innerWidth + 0.5);
+  })
+  .map((element) => element.id || element.className)"""
+
+# WCAG 2: relative luminance and contrast, of text against the nearest opaque background.
+_WEAK_CONTRAST = """() => {
+  const channels = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = channels(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const weak = new Set();
+  for (const element of document.querySelectorAll("body *")) {
+    const hasText = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!hasText || !element.checkVisibility() || element.closest("svg, #chart")) continue;
+    const [a, b] = [luminance(channels(getComputedStyle(element).color)), luminance(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) weak.add(`${element.id || element.className}: ${ratio.toFixed(2)}`);
+  }
+  return [...weak];
+}"""
