@@ -47,6 +47,10 @@ class Positions:
             if self._feeds[key].startswith(_REPLAY)
         )
 
+    def read(self) -> dict[str, int]:
+        """Newest block numbers read, by stream key, a copy."""
+        return dict(self._read)
+
     def delivered(self) -> dict[str, int]:
         """Block numbers by stream key, a copy."""
         return dict(self._delivered)

@@ -125,6 +125,10 @@ class GatewayService:
         """What the client that is furthest behind has still to be sent."""
         return self._roster.largest_unsent_bytes()
 
+    def read_positions(self) -> dict[str, int]:
+        """By stream key, the newest block number that was read, delivered or not."""
+        return self._reader.positions.read()
+
     def begin_drain(self) -> None:
         self._draining.set()
 

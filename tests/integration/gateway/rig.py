@@ -52,6 +52,7 @@ class Rig:
         self.registry = CollectorRegistry()
         self._writers: dict[str, TickWriter] = {}
         self._next_id = 0
+        self.written: dict[str, int] = {}  # stream key → newest block number
         self._flush = 0
 
     @property
@@ -83,7 +84,7 @@ class Rig:
 
     async def publish(self, ticks: Sequence[Tick], *, feed: str = "sim") -> None:
         """Write *ticks* as the ingest role does."""
-        writer = self._writers.get(feed) or await self.open(feed)
+        writer = await self.open(feed)
         by_shard: dict[int, list[Tick]] = {}
         for tick in ticks:
             by_shard.setdefault(shard_of(tick.symbol, SHARDS), []).append(tick)
@@ -97,7 +98,16 @@ class Rig:
                 sealed_ns=now_ns,
             )
             blocks.append((shard, encode_block(meta, some)))
+            self.written[self.keys.ticks(feed, shard)] = meta.number
         await writer.append(blocks)
+
+    async def skip_blocks(self, symbol: str, missing: int) -> None:
+        """Append a block behind the writer's back whose number leaves out *missing* ones."""
+        shard = shard_of(symbol, SHARDS)
+        number = self._writers["sim"].next_number(shard) + missing
+        now_ns = wall_ns()
+        meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns)
+        await self.redis.xadd(self.keys.ticks("sim", shard), {"b": encode_block(meta, [])})
 
     async def publish_bar(self, bar: Bar) -> None:
         """Write one bar as the aggregator does."""
@@ -110,7 +120,9 @@ class Rig:
             await writer.publish_running(shard, [bar])
 
     async def open(self, feed: str) -> TickWriter:
-        """Register *feed*."""
+        """Register *feed*, unless it is."""
+        if feed in self._writers:
+            return self._writers[feed]
         writer = await TickWriter.open(
             self.redis,
             namespace=self.keys.namespace,
@@ -174,8 +186,9 @@ async def gateway(
     settings: GatewaySettings | None = None,
     keys: ApiKeys | None = None,
     symbols: Sequence[SymbolRow] = (),
+    await_streams: bool = True,
 ) -> AsyncIterator[Rig]:
-    """A gateway that runs until the block ends, then drains."""
+    """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there."""
     stream_keys = StreamKeys(namespace, SHARDS)
     redis = connect_redis(redis_url)
     readers = [StreamReader(redis_url, count=32) for _ in range(2)]
@@ -208,11 +221,12 @@ async def gateway(
     )
     rig = Rig(service, redis, stream_keys)
     rig.registry = registry
-    await rig.open("sim")  # before the gateway looks for feeds, which it does each second
+    if await_streams:
+        await rig.open("sim")  # before the gateway looks for feeds, which it does each second
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(service.run(), name="gateway under test")
-            while not (service.port and _at_live_end(readers[1])):
+            while not (service.port and (_at_live_end(readers[1]) or not await_streams)):
                 assert not running.done(), running
                 await asyncio.sleep(0.001)
             try:

@@ -1,0 +1,181 @@
+"""The gateway and its streams: where it begins to read, what it reports, Redis away."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from core.market.symbol import Symbol
+from storage.embedded import ValkeyServer
+from storage.roles import RoleReport
+from storage.streams import shard_of
+from tests.clocks import wall_ns
+from tests.conftest import Eventually
+from tests.integration.gateway.raw import raw_client
+from tests.integration.gateway.rig import SHARDS, Rig, gateway
+
+SYMBOL = "SIM:S001"
+
+
+async def report(rig: Rig) -> RoleReport:
+    (found,) = [report for report in await rig.board.read() if report.role == "gateway"]
+    return found
+
+
+async def test_a_start_in_the_middle_knows_the_last_trades_but_sends_none_again(
+    redis_url: str, namespace: str, rig: Rig, eventually: Eventually
+) -> None:
+    (before,) = await rig.trade(SYMBOL)
+    async with gateway(redis_url, namespace) as late:
+        await eventually(lambda: late.service.market.last_trade(Symbol(SYMBOL)) == before)
+        async with late.client() as client:
+            await client.ask(action="subscribe", trades=["*"])
+            (after,) = await rig.trade(SYMBOL)
+            (received,) = await client.receive()
+
+    assert received["i"] == after.trade_id
+
+
+async def test_a_feed_that_comes_later_is_read_from_its_start(rig: Rig) -> None:
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        for _ in range(5):
+            await rig.trade("NEW:AAA", feed="new")
+
+        received = await client.data(5)
+
+    assert [message["i"] for message in received] == [1, 2, 3, 4, 5]
+
+
+async def test_a_report_tells_clients_subscribers_and_positions(
+    rig: Rig, eventually: Eventually
+) -> None:
+    async with rig.client() as client, rig.client():
+        await client.ask(action="subscribe", trades=[SYMBOL])
+        for _ in range(3):
+            await rig.trade(SYMBOL)
+        key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
+
+        async def told() -> bool:
+            seen = await report(rig)
+            return (seen.clients, seen.subscribers, seen.consumed.get(key)) == (2, 1, 3)
+
+        await eventually(told, timeout_s=3)
+
+
+async def test_a_subscription_and_a_replays_positions_are_reported_at_once(rig: Rig) -> None:
+    async with rig.client() as client:
+        await report_with(rig, lambda seen: not seen.subscribers)
+        await client.ask(action="subscribe", trades=["*"])
+        assert await took_s(report_with(rig, lambda seen: seen.subscribers == 1)) < 0.3
+
+        await rig.trade("REPLAY:A", feed="replay-x")  # found within a second
+        await client.data(1)
+        key = rig.keys.ticks("replay-x", shard_of("REPLAY:A", SHARDS))
+        for number in range(2, 5):
+            await rig.trade("REPLAY:A", feed="replay-x")
+            waited = report_with(rig, lambda seen, n=number: seen.consumed.get(key) == n)
+            assert await took_s(waited) < 0.3
+
+
+async def test_positions_wait_for_clients_that_are_behind(rig: Rig, eventually: Eventually) -> None:
+    symbols = [f"REPLAY:S{n:03d}" for n in range(500)]
+    async with raw_client(rig.service.port, receive_bytes=4_096) as client:
+        await client.upgrade()
+        await client.say(action="subscribe", trades=["*"])
+        await client.message()
+        while rig.service.unsent_bytes < 300_000:
+            await rig.trade(*symbols, feed="replay-x")
+            await eventually(lambda: settled(rig))
+        await report_with(rig, partial(since, wall_ns() // 1_000_000))
+
+        assert (await report(rig)).consumed != rig.written
+
+    # The client is gone: nobody is behind any more.
+    await report_with(rig, lambda seen: seen.consumed == rig.written)
+
+
+async def test_missing_blocks_are_counted(rig: Rig, eventually: Eventually) -> None:
+    await rig.trade(SYMBOL)
+    await eventually(lambda: rig.service.market.last_trade(Symbol(SYMBOL)))
+    await rig.skip_blocks(SYMBOL, 3)
+
+    await eventually(lambda: rig.metric("gateway_missing_blocks_total") == 3)
+
+
+async def test_an_entry_that_cannot_be_read_is_skipped_and_counted(rig: Rig) -> None:
+    key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
+    bars = rig.keys.bars(0)
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        await rig.redis.xadd(key, {"b": b"garbage"}, id="1-1")
+        await rig.redis.xadd(bars, {"b": b"\xc1"})
+        await rig.trade("SIM:A", "SIM:B", "SIM:C", "SIM:D")
+        await client.data(4)
+
+    assert rig.metric("gateway_unreadable_entries_total") >= 1
+
+
+async def test_clients_stay_while_redis_is_away_and_then_get_all_that_was_written(
+    valkey: ValkeyServer, namespace: str, eventually: Eventually
+) -> None:
+    async with gateway(valkey.url, namespace) as rig, rig.client() as client:
+        await client.ask(action="subscribe", trades=[SYMBOL])
+        await rig.trade(SYMBOL)
+        await client.data(1)
+
+        await valkey.stop()
+        await eventually(lambda: not rig.service.readiness.ready)
+        assert "Redis" in rig.service.readiness.states()["redis"].reason
+        reply: dict[str, Any] = await client.ask(action="subscribe", bars=[SYMBOL])
+        await valkey.start()
+        for _ in range(3):
+            await rig.trade(SYMBOL)
+        received = await client.data(3)
+        await eventually(lambda: rig.service.readiness.ready)
+
+    assert reply["T"] == "subscription"
+    assert [message["i"] for message in received] == [2, 3, 4]
+
+
+async def test_redis_may_come_after_the_gateway(
+    valkey: ValkeyServer, namespace: str, eventually: Eventually
+) -> None:
+    await valkey.stop()
+    async with (
+        gateway(valkey.url, namespace, await_streams=False) as rig,
+        rig.client() as client,
+    ):
+        await client.ask(action="subscribe", trades=["*"])
+        assert not rig.service.readiness.ready
+        await valkey.start()
+        await eventually(lambda: rig.service.readiness.ready)
+        await rig.trade(SYMBOL)
+        (trade,) = await client.receive()
+
+    assert trade["S"] == SYMBOL
+
+
+def since(moment_ms: int, seen: RoleReport) -> bool:
+    return seen.reported_ms >= moment_ms
+
+
+def settled(rig: Rig) -> bool:
+    """Everything that was written to the streams was read by the gateway."""
+    return rig.service.read_positions() == rig.written
+
+
+async def report_with(rig: Rig, matches: Callable[[RoleReport], bool]) -> None:
+    """Wait for a report like that."""
+    async with asyncio.timeout(5):
+        while True:
+            found = [r for r in await rig.board.read() if r.role == "gateway"]
+            if found and matches(found[0]):
+                return
+            await asyncio.sleep(0.005)
+
+
+async def took_s(work: Coroutine[Any, Any, None]) -> float:
+    began = asyncio.get_running_loop().time()
+    await work
+    return asyncio.get_running_loop().time() - began
