@@ -120,8 +120,7 @@ class Admission:
         return self._earliness(event_ns, feed_ns, wall_ns)
 
     def _lateness(self, tick: Tick, behind_ns: int) -> Reason | None:
-        if behind_ns <= self._limits.dedup_horizon_ns and behind_ns <= self._limits.max_lateness_ns:
-            return None
+        """For a tick that is older than the plain ones, hence than one of the two limits."""
         if behind_ns > self._limits.max_lateness_ns:
             return Reason.LATE
         return None if tick.trade_id == NO_ID else Reason.UNVERIFIABLE

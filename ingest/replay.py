@@ -45,6 +45,10 @@ class Replay:
         """
         return await asyncio.to_thread(self._file.open)
 
+    def close(self) -> None:
+        """Let go of the file; for a replay that is prepared and not run."""
+        self._file.close()
+
     async def run(self, outlet: TickOutlet, journal: FeedJournal) -> None:
         """Put all rows after the published ones; returns at the end of the file."""
         try:

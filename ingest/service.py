@@ -103,6 +103,9 @@ class IngestService:
             with suppress(StreamUnavailable):
                 await self._board(redis).withdraw("ingest", _process_name())
         finally:
+            for feed in self._feeds:
+                if isinstance(feed.source, Replay):
+                    feed.source.close()
             await redis.aclose()
 
     async def _prepare(self) -> None:
