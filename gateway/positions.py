@@ -36,7 +36,7 @@ class Positions:
         """What was read up to now is with the clients."""
         self._delivered = dict(self._read)
 
-    def awaited(self, reported: Mapping[str, int]) -> bool:
+    def replay_waits(self, reported: Mapping[str, int]) -> bool:
         """Does a feed wait for what was delivered since *reported*? Replays do, when at full speed.
 
         A replay's feed is named ``replay-…``; others go their own pace.

@@ -62,7 +62,7 @@ class Reporter:
         """All that was published is written."""
         if self.fanout.idle and self.roster.largest_unsent_bytes() < _UNSENT_BYTES:
             self.positions.deliver()
-            if self.positions.awaited(self._reported):
+            if self.positions.replay_waits(self._reported):
                 self._news.set()
 
     def on_change(self) -> None:

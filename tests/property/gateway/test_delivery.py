@@ -1,0 +1,76 @@
+"""Each client gets each message of what it is subscribed to once and in order, whatever comes."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.channels import Codec
+from tests.unit.gateway.listeners import Desk, Listener
+
+SYMBOLS = ("X:A", "X:B", "X:C")
+NAMES = ("X:A", "A", "X:B", "b", "X:C", "*")
+steps = st.one_of(
+    st.tuples(st.just("trade"), st.sampled_from(SYMBOLS), st.just("")),
+    st.tuples(
+        st.sampled_from(["subscribe", "unsubscribe"]), st.integers(0, 2), st.sampled_from(NAMES)
+    ),
+    st.tuples(st.sampled_from(["lead", "flush", "wait", "carry"]), st.just(0), st.just("")),
+)
+
+
+class Play:
+    """A hub with three clients, and what each of them must have been sent by now."""
+
+    def __init__(self, *known: str) -> None:
+        self.desk = Desk(*known)
+        self.clients = [Listener(), Listener(Codec.MSGPACK), Listener()]
+        self.names: list[set[str]] = [set() for _ in self.clients]
+        self.due: list[dict[str, list[int]]] = [{} for _ in self.clients]
+
+    def trade(self, symbol: str, _: str) -> None:
+        self.desk.carry(symbol)
+        self.desk.trade(symbol)
+        for subscribed, due in zip(self.names, self.due, strict=True):
+            for spelling in spellings(subscribed, symbol):
+                due.setdefault(spelling, []).append(self.desk.next_id)
+
+    def subscribe(self, client: int, name: str) -> None:
+        self.desk.subscribe(self.clients[client], name)
+        self.names[client].add(name)
+
+    def unsubscribe(self, client: int, name: str) -> None:
+        self.desk.unsubscribe(self.clients[client], name)
+        self.names[client].discard(name)
+
+    def lead(self, *_: object) -> None:
+        self.desk.lead()
+
+    def flush(self, *_: object) -> None:
+        self.desk.flush(after_ms=30)
+
+    def wait(self, *_: object) -> None:
+        self.desk.now_ns += 100_000_000
+
+    def carry(self, *_: object) -> None:
+        self.desk.carry("X:C")
+
+
+@settings(max_examples=400)
+@given(st.lists(steps, max_size=40), st.booleans())
+def test_delivery(script: list[tuple[str, object, str]], known: bool) -> None:
+    play = Play(*(SYMBOLS if known else SYMBOLS[:2]))
+
+    for action, what, name in script:
+        getattr(play, action)(what, name)
+    play.flush()
+
+    for client, due in zip(play.clients, play.due, strict=True):
+        got: dict[str, list[int]] = {}
+        for spelling, ident in client.seen:
+            got.setdefault(spelling, []).append(ident)
+        assert got == due
+
+
+def spellings(names: set[str], symbol: str) -> set[str]:
+    """Under which names a client gets *symbol*."""
+    own = {name for name in names if name.upper().removeprefix("X:") == symbol[2:]}
+    return own or ({symbol} if "*" in names else set())

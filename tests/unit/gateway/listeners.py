@@ -1,0 +1,90 @@
+"""A client of the hub that keeps what it is sent; a hub, and a market to publish from."""
+
+from typing import Any
+
+import msgspec
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+from gateway.channels import Channel, Codec
+from gateway.hub import Hub, Send
+from gateway.market import MarketState
+from gateway.routes import Group
+
+MS_NS = 1_000_000
+START_NS = 1_700_000_000_000_000_000
+
+
+class Listener:
+    """Decodes batches that are short enough for one frame with a header of 2 or 4 bytes."""
+
+    def __init__(self, codec: Codec = Codec.JSON) -> None:
+        self.codec = codec
+        self.group: Group | None = None
+        self.batches: list[list[dict[str, Any]]] = []
+
+    def deliver(self, framed: bytes) -> None:
+        payload = framed[4:] if framed[1] == 126 else framed[2:]
+        decoder = msgspec.json if self.codec is Codec.JSON else msgspec.msgpack
+        self.batches.append(decoder.decode(payload))
+
+    @property
+    def ids(self) -> list[int]:
+        return [message["i"] for batch in self.batches for message in batch]
+
+    @property
+    def seen(self) -> list[tuple[str, Any]]:
+        """Spelling, and id of a trade or open of a bar."""
+        return [(m["S"], m.get("i", m.get("o"))) for batch in self.batches for m in batch]
+
+
+class Desk:
+    """A hub with its market; the time stands still unless told."""
+
+    def __init__(self, *symbols: str, max_symbols: int = 10) -> None:
+        self.market = MarketState()
+        self.hub = Hub(
+            market=self.market,
+            interval_ns=100 * MS_NS,
+            max_message_bytes=60_000,
+            max_symbols=max_symbols,
+        )
+        self.now_ns = 1_000 * MS_NS
+        self.next_id = 0
+        self.carry(*symbols)
+
+    def carry(self, *symbols: str) -> None:
+        self.hub.carry(self.market.add_symbols(Symbol(symbol) for symbol in symbols))
+
+    def trade(self, *symbols: str) -> None:
+        rows = []
+        for index in range(len(symbols)):
+            self.next_id += 1
+            rows.append((index, START_NS, 0, self.next_id, 1.0, 1.0, 1))
+        self.hub.publish_trades([Symbol(symbol) for symbol in symbols], rows)
+
+    def bar(self, symbol: str, open_: float, *, final: bool = False) -> None:
+        values = (open_, open_, open_, open_, 1.0, 1, 1.0)
+        bar = Bar(Symbol(symbol), Timeframe.MIN_1, START_NS, *values, final=final)
+        self.market.apply_bar(bar)
+        self.hub.publish_bar(bar)
+
+    def subscribe(self, client: Listener, *names: str, channel: Channel = Channel.TRADES) -> None:
+        self.send(self.hub.subscribe(client, [(channel, n) for n in names], self.now_ns))
+
+    def unsubscribe(self, client: Listener, *names: str) -> None:
+        wanted = [(Channel.TRADES, name) for name in names]
+        self.send(self.hub.unsubscribe(client, wanted, self.now_ns))
+
+    def lead(self) -> None:
+        self.send(self.hub.lead(self.now_ns))
+
+    def flush(self, *, after_ms: int = 0) -> None:
+        self.now_ns += after_ms * MS_NS
+        self.send(self.hub.flush(self.now_ns))
+
+    def send(self, sends: list[Send]) -> None:
+        for send in sends:
+            for client in send.clients:
+                client.deliver(send.framed)

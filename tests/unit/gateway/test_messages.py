@@ -1,0 +1,124 @@
+import msgspec
+import pytest
+
+from gateway.channels import Channel
+from gateway.messages import Auth, RequestError, Subscribe, Unsubscribe, decode_request
+
+
+def decode(**fields: object) -> Auth | Subscribe | Unsubscribe:
+    return decode_request(msgspec.json.encode(fields), binary=False)
+
+
+def refusal(**fields: object) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        decode(**fields)
+    return caught.value
+
+
+def test_json_and_msgpack_mean_the_same() -> None:
+    fields = {"action": "subscribe", "trades": ["BTC/USD"], "bars": None}
+    expected = Subscribe(((Channel.TRADES, "BTC/USD"),))
+
+    assert decode(**fields) == expected
+    assert decode_request(msgspec.msgpack.encode(fields), binary=True) == expected
+    assert decode_request(msgspec.json.encode(fields), binary=True) == expected
+
+
+def test_what_sdks_send_as_empty_is_legal() -> None:
+    asked = decode(action="subscribe", news=None, pricing=[], orderbooks={}, custom="", lulds=None)
+
+    assert asked == Subscribe(())
+
+
+def test_symbols_stand_for_trades_and_minute_bars() -> None:
+    asked = decode(action="subscribe", symbols=["A", "B"], trades=["A"])
+
+    assert asked == Subscribe(
+        (
+            (Channel.TRADES, "A"),
+            (Channel.BARS, "A"),
+            (Channel.TRADES, "B"),
+            (Channel.BARS, "B"),
+        )
+    )
+
+
+def test_default_options_are_legal() -> None:
+    asked = decode(
+        action="subscribe", mode="all", interval_ms=100, cursor=False, resume="", snapshot=True
+    )
+
+    assert asked == Subscribe((), snapshot=True)
+
+
+def test_unsubscribe_names_channels_likewise() -> None:
+    assert decode(action="unsubscribe", bars5Min=["*"]) == Unsubscribe(((Channel.BARS_5, "*"),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"key": "K", "secret": "S"}, Auth("K", "S")),
+        ({"key": "K", "secret": None}, Auth("K", "")),
+        ({}, Auth("", "")),
+    ],
+)
+def test_auth(fields: dict[str, object], expected: Auth) -> None:
+    assert decode(action="auth", **fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"action": "auth", "key": ["k"]}, "key: expected text, was a list"),
+        ({"action": "auth", "secret": 1}, "secret: expected text, was int"),
+        ({"action": 1}, "one of auth, subscribe, unsubscribe, was 1"),
+        ({"action": "subscribe", "trades": {}}, "trades: expected a list of symbols"),
+        ({"action": "subscribe", "symbols": [None]}, "symbols: expected symbols as text"),
+        ({"action": "subscribe", "x" * 99: ["A"]}, "unknown channel"),
+        ({"action": "subscribe", "snapshot": 1}, "snapshot: expected true or false, was 1"),
+        ({"action": "subscribe", "mode": "latest"}, "not offered yet"),
+        ({"action": "subscribe", "mode": "other"}, 'mode: expected "all", was'),
+        ({"action": "subscribe", "interval_ms": 250}, "not offered yet"),
+        ({"action": "subscribe", "interval_ms": 9_999}, "interval_ms: expected 100"),
+        ({"action": "subscribe", "interval_ms": "100"}, "interval_ms: expected 100"),
+        ({"action": "subscribe", "interval_ms": True}, "interval_ms: expected 100"),
+        ({"action": "subscribe", "cursor": True}, "not offered yet"),
+        ({"action": "subscribe", "cursor": "yes"}, "cursor: expected false"),
+        ({"action": "subscribe", "resume": "abc"}, "not offered yet"),
+    ],
+)
+def test_a_bad_field_is_named_with_what_is_accepted(fields: dict[str, object], hint: str) -> None:
+    error = refusal(**fields)
+
+    assert error.code == 400
+    assert hint in str(error)
+    assert len(str(error)) < 400
+
+
+def test_channels_of_other_endpoints_are_410() -> None:
+    error = refusal(action="subscribe", dailyBars=["A"])
+
+    assert error.code == 410
+    assert "updatedBars5Min" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("payload", "binary"),
+    [
+        (b"{", False),
+        (b"[1]", False),
+        (b"[" * 100_000, False),
+        (b"\xff", False),
+        (b"", True),
+        (b"\x91\x01", True),
+        (b"\x91" * 100_000, True),
+        (b"\x81\x01\x02", True),
+        (b"\x81\xa1a\xd4\xff\x00", True),
+    ],
+)
+def test_what_is_no_object_is_400(payload: bytes, binary: bool) -> None:
+    with pytest.raises(RequestError) as caught:
+        decode_request(payload, binary=binary)
+
+    assert caught.value.code == 400

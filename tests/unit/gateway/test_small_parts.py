@@ -1,0 +1,112 @@
+"""Deadlines, budget, positions, and the look at a first request."""
+
+import pytest
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
+from gateway.budget import Budget
+from gateway.channels import TIMEFRAMES_OF, TYPES, Channel, channel_of, running_channel
+from gateway.deadlines import Deadlines, Wheel
+from gateway.positions import Positions
+from gateway.sniff import MAX_HEAD_BYTES, First, sniff
+
+S_NS = 1_000_000_000
+
+
+def test_deadlines_come_due_once_in_order() -> None:
+    deadlines: Deadlines[str] = Deadlines(10)
+    for at, name in enumerate("abcd"):
+        deadlines.start(name, at)
+    deadlines.stop("b")
+    deadlines.stop("unknown")
+    deadlines.start("a", 5)
+
+    assert len(deadlines) == 3
+    assert deadlines.due(11) == []
+    assert deadlines.due(12) == ["c"]
+    assert deadlines.due(100) == ["d", "a"]
+    assert deadlines.due(100) == []
+
+
+def test_a_wheel_gives_each_its_turn_once_a_round() -> None:
+    wheel: Wheel[str] = Wheel(4)
+    wheel.add("a")
+    wheel.step()
+    wheel.add("b")
+    wheel.add("gone")
+    wheel.discard("gone")
+    wheel.discard("unknown")
+
+    turns = [wheel.step() for _ in range(8)]
+
+    assert len(wheel) == 2
+    assert turns == [[], [], ["a"], ["b"], [], [], ["a"], ["b"]]
+
+
+def test_a_budget_is_a_rate_with_one_second_saved() -> None:
+    budget = Budget(2, now_ns=0)
+
+    assert [budget.take(0) for _ in range(3)] == [True, True, False]
+    assert [budget.take(S_NS // 2) for _ in range(2)] == [True, False]
+    assert [budget.take(100 * S_NS) for _ in range(3)] == [True, True, False]
+
+
+def test_positions_count_what_is_missing() -> None:
+    positions = Positions()
+    positions.follow("s", "replay-x")
+
+    assert [positions.advance("s", number) for number in (5, 6, 9, 1, 2)] == [0, 0, 2, 0, 0]
+    assert positions.feed_of("s") == "replay-x"
+    assert positions.read() == {"s": 2}
+
+
+def test_only_replays_wait_for_deliveries() -> None:
+    positions = Positions()
+    for key, feed in (("r", "replay-x"), ("s", "sim")):
+        positions.follow(key, feed)
+
+    positions.advance("s", 1)
+    positions.deliver()
+    assert not positions.replay_waits({})
+    positions.advance("r", 1)
+    assert not positions.replay_waits({})
+    positions.deliver()
+    assert positions.replay_waits({})
+    assert not positions.replay_waits(positions.delivered())
+
+
+def test_an_unreadable_stream_is_news_once() -> None:
+    positions = Positions()
+
+    assert [positions.first_unreadable(key) for key in "aab"] == [True, False, True]
+
+
+GET = b"GET /v1/stream?x=1 HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "first"),
+    [
+        (GET, First.INCOMPLETE),
+        (GET + b"\r\n", First.HTTP),
+        (GET + b"UPGRADE : h2c, WebSocket\r\n\r\n", First.STREAM),
+        (GET.replace(b"stream", b"other") + b"Upgrade: websocket\r\n\r\n", First.HTTP),
+        (b"nonsense\r\n\r\n", First.HTTP),
+        (b"x" * (MAX_HEAD_BYTES + 1), First.HTTP),
+        (b"", First.INCOMPLETE),
+    ],
+)
+def test_the_first_request_decides(head: bytes, first: First) -> None:
+    assert sniff(head, {"/v1/stream"}) is first
+
+
+@pytest.mark.parametrize("timeframe", list(Timeframe))
+def test_each_bar_has_its_channel_and_type(timeframe: Timeframe) -> None:
+    for fields, kind in (({}, "b"), ({"rev": 1}, "u"), ({"final": False, "rev": 1}, "r")):
+        bar = Bar(Symbol("A:B"), timeframe, 0, 1, 1, 1, 1, 1, 1, 1, **fields)  # type: ignore[arg-type]
+        channel = channel_of(bar)
+        assert TYPES[channel] == kind
+        assert TIMEFRAMES_OF[channel] is timeframe
+    assert channel is running_channel(timeframe)
+    assert TYPES[Channel.TRADES] == "t"
