@@ -43,8 +43,16 @@ class DevServer:
         Raises:
             OSError: no answer, or not status 200.
         """
+        return msgspec.json.decode(self.text(path))
+
+    def text(self, path: str) -> str:
+        """The answer to a GET.
+
+        Raises:
+            OSError: no answer, or not status 200.
+        """
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return msgspec.json.decode(answer.read())
+            return str(answer.read(), "utf-8")
 
     def wait_until_ticking(self, symbols: int) -> None:
         """Return once the gateway is ready and has heard of *symbols* symbols.
