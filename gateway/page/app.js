@@ -17,7 +17,7 @@ import { Watchlist } from "./watchlist.js";
 
 const TICK_MS = 250; // clocks and count-downs
 const STATUS_MS = 5000;
-const DAY_MS = 15_000; // the day's volume of the symbol on the chart
+const DAY_MS = 5000; // the day's volume of the symbol on the chart
 const DECIMALS_FROM_BARS = 300; // newest bars that tell with how many digits prices come
 
 class App {
@@ -168,14 +168,14 @@ class App {
   /** @param {import("./stream.js").StreamState} state */
   #connection(state) {
     this.#chip.show(state);
-    if (state.phase === "lost" && !this.#store.size) this.#loadQuotes(); // HTTP may still work
+    // What happened meanwhile; and while there is no stream, HTTP may still work.
+    if (state.phase === "live" || !this.#store.size) this.#loadQuotes();
     this.#draw();
   }
 
   /** The stream stands (again): fetch what was missed. */
   #heal() {
     this.#history?.refresh();
-    this.#loadQuotes();
   }
 
   #loadQuotes() {

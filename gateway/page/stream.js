@@ -25,12 +25,28 @@ const PROBE_MS = 5000; // a probe that is not answered within this means the way
  * @property {(code: number, message: string) => void} onError an error message of the server
  */
 
-/** @param {any} confirmed @param {Record<string, string[]>} wanted */
-function covers(confirmed, wanted) {
-  return Object.entries(wanted).every(([channel, symbols]) => {
-    const carried = confirmed[channel] ?? [];
-    return symbols.every((symbol) => carried.includes(symbol));
-  });
+/**
+ * The names of one set that another has not.
+ * @param {Record<string, string[]>} set
+ * @param {Record<string, string[]>} other
+ */
+function difference(set, other) {
+  /** @type {Record<string, string[]>} */
+  const result = {};
+  for (const [channel, symbols] of Object.entries(set)) {
+    const rest = symbols.filter((symbol) => !other[channel]?.includes(symbol));
+    if (rest.length) result[channel] = rest;
+  }
+  return result;
+}
+
+/** The channels with or without the name of every symbol. @param {Record<string, string[]>} set @param {boolean} wild */
+function pick(set, wild) {
+  const entries = Object.entries(set).map(([channel, symbols]) => [
+    channel,
+    symbols.filter((symbol) => (symbol === "*") === wild),
+  ]);
+  return Object.fromEntries(entries.filter(([, symbols]) => symbols.length));
 }
 
 export class Stream {
@@ -41,8 +57,8 @@ export class Stream {
   #socket = null;
   /** @type {Subscription} */
   #wanted = { channels: {} };
-  /** @type {Record<string, string[]>} what was last asked for on this socket */
-  #asked = {};
+  /** What the server says that this socket carries. @type {Record<string, string[]>} */
+  #carried = {};
   #subscribed = true;
   #attempt = 0;
   #isStopped = false;
@@ -69,7 +85,7 @@ export class Stream {
     this.#setState({ phase: this.#attempt ? "lost" : "connecting", retryAt: 0 });
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    this.#asked = {};
+    this.#carried = {};
     this.#watch(CONNECT_TIMEOUT_MS, () => this.#abandon("no answer"));
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#receive(String(event.data));
@@ -103,23 +119,23 @@ export class Stream {
     return this.state.phase === "live" && this.#subscribed;
   }
 
+  /**
+   * Ask for what is missing. What every symbol is wanted of goes first and by itself: a symbol
+   * that the server refuses then costs nothing else.
+   */
   #sendSubscription() {
-    /** @type {Record<string, string[]>} */
-    const dropped = {};
-    for (const [channel, symbols] of Object.entries(this.#asked)) {
-      const gone = symbols.filter((symbol) => !this.#wanted.channels[channel]?.includes(symbol));
-      if (gone.length) dropped[channel] = gone;
-    }
-    if (Object.keys(dropped).length) this.#send({ action: "unsubscribe", ...dropped });
-    /** @type {Record<string, string[]>} */
-    const added = {};
-    for (const [channel, symbols] of Object.entries(this.#wanted.channels)) {
-      const fresh = symbols.filter((symbol) => !this.#asked[channel]?.includes(symbol));
-      if (fresh.length) added[channel] = fresh;
-    }
-    this.#asked = this.#wanted.channels;
+    const added = difference(this.#wanted.channels, this.#carried);
+    const [wild, named] = [pick(added, true), pick(added, false)];
+    this.#drop();
+    if (Object.keys(wild).length) this.#send({ action: "subscribe", ...wild, snapshot: true });
     // Also with nothing new: the answer is what confirms the set.
-    this.#send({ action: "subscribe", ...added, snapshot: true });
+    this.#send({ action: "subscribe", ...named, snapshot: true });
+  }
+
+  /** Give back what is carried and not wanted (any more). */
+  #drop() {
+    const dropped = difference(this.#carried, this.#wanted.channels);
+    if (Object.keys(dropped).length) this.#send({ action: "unsubscribe", ...dropped });
   }
 
   /** @param {object} message */
@@ -156,7 +172,11 @@ export class Stream {
 
   /** @param {any} message */
   #confirm(message) {
-    if (this.#subscribed || !covers(message, this.#wanted.channels)) return;
+    const { T: _, ...carried } = message; // always the entire set
+    this.#carried = carried;
+    if (this.#subscribed) return;
+    this.#drop(); // what was asked for and given up before the answer came
+    if (Object.keys(difference(this.#wanted.channels, carried)).length) return;
     this.#subscribed = true;
     this.#attempt = 0; // only a session that carries something counts as a success
     this.#events.onSubscribed();

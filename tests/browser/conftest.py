@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 _STOP_S = 30.0
 _POLL_S = 0.05
-_FLAGS = [
+FLAGS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -113,7 +113,7 @@ def _answers(url: str) -> bool:
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """One Chromium for all browser tests; each test gets a context of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         await browser.close()
 

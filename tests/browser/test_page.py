@@ -93,7 +93,7 @@ async def test_a_timeframe_switch_shows_the_bars_of_that_length(desk: Desk) -> N
 async def test_a_lost_connection_shows_and_heals_without_a_hole(
     browser: Browser, gateway_url: str
 ) -> None:
-    async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url) as desk:
+    async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url, width=390) as desk:
         await desk.visit(FAST.symbol)
         await desk.eventually(desk.bars)
 
@@ -103,6 +103,7 @@ async def test_a_lost_connection_shows_and_heals_without_a_hole(
             re.compile(r"Lost: reconnecting in \d+ s|Reconnecting")
         )
         await expect(desk.page.locator("#connection-live")).to_contain_text("Connection lost")
+        assert await desk.page.evaluate(_CUT_OFF) == []
         known = (await desk.bars())[-1]["time"]
 
         async def has_gone_on() -> bool:
@@ -186,6 +187,10 @@ async def test_what_the_server_refuses_is_said_in_its_words(
             "This chart cannot be shown", timeout=15_000
         )
         await expect(desk.page.locator("#overlay-text")).to_contain_text("NO GOOD!")
+
+        await desk.page.locator(f"[data-symbol='{LIVE}']").click()
+        await desk.until(lambda state: state["symbol"] == LIVE and state["loaded"])
+        await expect(desk.page.locator("#overlay")).to_be_hidden()
         _forgive_lost_requests(desk)
 
 
