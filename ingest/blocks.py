@@ -86,9 +86,8 @@ class ShardBlocks:
 
         A shard that holds everything before *position* from an earlier run drops its ticks.
         """
-        for shard, state in enumerate(self._shards):
-            if len(state.ticks) + len(ticks) > self._max_ticks:
-                self._seal(shard, now._replace(feed_ns=self._feed_time_ns))
+        if self.waiting + len(ticks) > self._max_ticks:  # else none can be full
+            self._seal_full(len(ticks), now._replace(feed_ns=self._feed_time_ns))
         catching_up = self.position < self.catch_up_until
         routes, shards = self._routes, self._shards
         for tick in ticks:
@@ -117,6 +116,11 @@ class ShardBlocks:
         for shard, state in enumerate(self._shards):
             if not state.ended:
                 state.ended = True
+                self._seal(shard, now)
+
+    def _seal_full(self, room: int, now: Moment) -> None:
+        for shard, state in enumerate(self._shards):
+            if len(state.ticks) + room > self._max_ticks:
                 self._seal(shard, now)
 
     def _route(self, symbol: Symbol) -> int:

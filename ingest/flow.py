@@ -2,11 +2,22 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-from storage.roles import RoleReport
+from typing import Final, Protocol
 
 _KEPT_BLOCKS: Final = 10_000  # per shard: more than can be in flight, one tick in each
+
+
+class ReaderReport(Protocol):
+    """What is needed of :class:`storage.roles.RoleReport`."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def reported_ms(self) -> int: ...
+    @property
+    def consumed(self) -> Mapping[str, int]: ...
+    @property
+    def subscribers(self) -> int: ...
 
 
 class FlowLedger:
@@ -24,7 +35,7 @@ class FlowLedger:
             self._written[shard] += ticks
             self._blocks[shard].append((number, self._written[shard]))
 
-    def in_flight(self, reports: Sequence[RoleReport], *, fresh_since_ms: int) -> int | None:
+    def in_flight(self, reports: Sequence[ReaderReport], *, fresh_since_ms: int) -> int | None:
         """Ticks that the slowest reader has not consumed; None while no aggregator is known.
 
         Readers are the newest aggregator, however old its report (it continues there after a
@@ -39,7 +50,7 @@ class FlowLedger:
             return None
         return max(self._behind(consumed) for consumed in (*readers, aggregator.consumed))
 
-    def wanted(self, reports: Sequence[RoleReport], *, fresh_since_ms: int) -> bool:
+    def wanted(self, reports: Sequence[ReaderReport], *, fresh_since_ms: int) -> bool:
         """Is a client subscribed at a gateway that has read from all of the streams?"""
         return any(
             report.role == "gateway"
@@ -61,7 +72,7 @@ class FlowLedger:
         return behind
 
 
-def newest_aggregator(reports: Sequence[RoleReport]) -> RoleReport | None:
+def newest_aggregator(reports: Sequence[ReaderReport]) -> ReaderReport | None:
     """The aggregator that reported last; an older one's report may still be on the board."""
     aggregators = [report for report in reports if report.role == "aggregator"]
     return max(aggregators, key=lambda report: report.reported_ms, default=None)

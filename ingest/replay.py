@@ -35,7 +35,6 @@ class Replay:
         self._file = ReplayFile(options.path, options.venue)
         self._credit = 0  # ticks that may go out before the readers are looked at again
         self._origin: tuple[int, int] | None = None  # monotonic and event time of the first row
-        self._newest_ns = 0
 
     async def prepare(self) -> str:
         """Open the file; returns the short name of its content.

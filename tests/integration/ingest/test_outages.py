@@ -1,10 +1,12 @@
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ingest.limits import IngestLimits
 from storage.embedded import ValkeyServer
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
-from tests.fakes.venue import fake_venue
+from tests.fakes.venue import fake_venue, trade_frame
 from tests.integration.ingest.rig import Stored, running
 
 
@@ -89,3 +91,52 @@ async def test_a_redis_that_goes_black_is_noticed_and_survived(
         ids = await stored.ids(f"SIM:S00{n}")
         assert ids == list(range(1, len(ids) + 1))
     await stored.redis.aclose()
+
+
+async def test_a_feed_waits_for_a_full_hand_over_and_loses_nothing(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    limits = IngestLimits(hand_over_ticks=1)
+
+    async with running(["sim:?symbols=2&rate=50000"], redis_url, namespace, limits=limits):
+
+        async def enough() -> bool:
+            return len(await stored.ticks()) > 5_000
+
+        await eventually(enough)
+
+    for n in (1, 2):
+        ids = await stored.ids(f"SIM:S00{n}")
+        assert ids == list(range(1, len(ids) + 1))
+
+
+async def test_a_feed_without_ticks_still_moves_every_shard(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    async with running(["sim:?rate=0", "sim:?rate=0&seed=2"], redis_url, namespace):
+
+        async def beating() -> bool:
+            found = await stored.blocks()
+            return len(found) == 8 and all(len(blocks) >= 3 for blocks in found.values())
+
+        await eventually(beating)
+        assert sorted(f.feed for f in await stored.statuses()) == ["sim", "sim-2"]
+
+
+async def test_a_frame_of_many_trades_is_taken_in_whole(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    async with fake_venue("kraken") as venue:
+        spec = f"kraken:BTC/USD?url={venue.url}"
+        async with running([spec], redis_url, namespace):
+            await eventually(lambda: venue.subscribed)
+            trades = [
+                json.loads(trade_frame("kraken", "BTC/USD", n, at_ns=wall_ns()))["data"][0]
+                for n in range(1, 1_201)
+            ]
+            venue.push(json.dumps({"channel": "trade", "type": "update", "data": trades}))
+
+            async def all_there() -> bool:
+                return await stored.ids("KRAKEN:BTC-USD") == list(range(1, 1_201))
+
+            await eventually(all_there)
