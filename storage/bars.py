@@ -231,13 +231,15 @@ class BarStore:
         )
         return [symbol_row_of(record) for record in records]
 
-    async def drop_older(self, timeframe: Timeframe, before_ns: int) -> int:
-        """Delete bars of *timeframe* that start before *before_ns*; returns how many.
+    async def drop_older(self, timeframe: Timeframe, keep_ns: int) -> int:
+        """Delete each symbol's bars that start more than *keep_ns* before its newest bar.
+
+        Returns how many. The clock plays no part: an old file's replay is kept like live trading.
 
         Raises:
             DatabaseUnavailable: it is away; what was deleted until then stays deleted.
         """
-        return await Retention(self._db).drop_older(timeframe, before_ns)
+        return await Retention(self._db).drop_older(timeframe, keep_ns)
 
     async def prune(self, *, max_bytes: int) -> int:
         """Bring the database under *max_bytes* by deleting whole days, oldest first.

@@ -3,13 +3,14 @@
 import logging
 from typing import Final
 
-from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
+from core.market.timeframe import DAY_NS, SECOND_NS, TIMEFRAMES, Timeframe
 from storage.database import Database
 from storage.rows import to_datetime
 
 _LOG = logging.getLogger(__name__)
 _VACUUM_S: Final = 600.0  # a table of some GB on a slow disk
 _TARGET: Final = 0.9  # of the cap: pruning makes room for a while, not for a minute
+_SYMBOLS_PER_STATEMENT: Final = 50  # so that no statement runs long
 _ROUNDS: Final = 3  # each deletes by an estimate, then measures
 
 _TIMESCALE: Final = """
@@ -49,6 +50,19 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 """
+_DELETE_OLDER: Final = """
+WITH kept AS (
+    SELECT symbol, (SELECT time FROM bars WHERE bars.symbol = symbols.symbol AND timeframe = %s
+        ORDER BY time DESC LIMIT 1) AS newest
+    FROM symbols WHERE symbol = ANY(%s::text[])
+), gone AS (
+    DELETE FROM bars USING kept
+    WHERE bars.symbol = kept.symbol AND bars.timeframe = %s
+        AND bars.time < kept.newest - make_interval(secs => %s)
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+"""
 
 
 class Retention:
@@ -58,16 +72,21 @@ class Retention:
         """*db* stays the caller's."""
         self._db = db
 
-    async def drop_older(self, timeframe: Timeframe, before_ns: int) -> int:
-        """Delete bars of *timeframe* that start before *before_ns*; returns how many.
+    async def drop_older(self, timeframe: Timeframe, keep_ns: int) -> int:
+        """Delete each symbol's bars that start more than *keep_ns* before its newest bar.
+
+        By the newest bar, not by the clock: the replay of an old file is kept like live trading.
 
         Raises:
             DatabaseUnavailable: it is away; what was deleted until then stays deleted.
         """
+        names = [name for (name,) in await self._db.fetch("symbols", "SELECT symbol FROM symbols")]
         deleted = 0
-        while (ends := await self._ends(timeframe)) is not None and ends[0] < before_ns:
-            next_day_ns = ends[0] - ends[0] % DAY_NS + DAY_NS
-            deleted += await self._delete(timeframe, min(next_day_ns, before_ns))
+        for start in range(0, len(names), _SYMBOLS_PER_STATEMENT):
+            some = names[start : start + _SYMBOLS_PER_STATEMENT]
+            parameters = [timeframe.value, some, timeframe.value, keep_ns / SECOND_NS]
+            ((count,),) = await self._db.fetch("delete old bars", _DELETE_OLDER, parameters)
+            deleted += int(count)
         return deleted
 
     async def prune(self, max_bytes: int) -> int:

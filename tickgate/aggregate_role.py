@@ -5,7 +5,8 @@ import time
 
 from aggregator.metrics import AggregatorMetrics
 from aggregator.service import AggregatorService
-from core.market.timeframe import Timeframe
+from aggregator.shards import keep_ids_ns
+from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.config import Loaded
 from core.runtime.disk import Janitor
 from core.runtime.readiness import Readiness
@@ -17,8 +18,6 @@ from tickgate.feeds import names_with_end
 from tickgate.role import new_registry, ops_server, report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import AGGREGATE, Settings
-
-_DAY_NS = 86_400 * 10**9
 
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
@@ -37,7 +36,9 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         redis_url=settings.redis_url,
         store=store,
         keys=StreamKeys(settings.namespace, settings.shards),
-        keep_ids_ns=settings.dedup_horizon_s * 10**9,
+        keep_ids_ns=keep_ids_ns(
+            dedup_horizon_s=settings.dedup_horizon_s, max_future_s=settings.max_future_ms / 1000
+        ),
         readiness=readiness,
         metrics=AggregatorMetrics(registry),
         now_ns=time.time_ns,
@@ -58,8 +59,8 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
 async def _prune(store: BarStore, settings: Settings) -> int:
     removed = 0
     if settings.minute_bars_days:
-        oldest_ns = time.time_ns() - settings.minute_bars_days * _DAY_NS
-        removed += await store.drop_older(Timeframe.MIN_1, oldest_ns)
+        keep_ns = settings.minute_bars_days * DAY_NS
+        removed += await store.drop_older(Timeframe.MIN_1, keep_ns)
     if settings.bars_max_bytes:
         removed += await store.prune(max_bytes=settings.bars_max_bytes)
     return removed

@@ -157,7 +157,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 2_000
     max_future_ms: Annotated[
         int,
-        Meta(ge=0, description="a tick further ahead of feed time is quarantined", extra=_FEEDS),
+        Meta(
+            ge=0,
+            description="a tick further ahead of feed time is quarantined",
+            extra={"commands": (DEV, INGEST, AGGREGATE)},
+        ),
     ] = 5_000
     max_lateness_s: Annotated[
         int,
@@ -176,7 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 3_600
     block_ticks: Annotated[
-        int, Meta(ge=1, le=10_000, description="ticks of a full block", extra=_FEEDS)
+        int, Meta(ge=1, le=1_000, description="ticks of a full block", extra=_FEEDS)
     ] = 1_000
     block_ms: Annotated[
         int,
@@ -197,7 +201,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = GIB
     minute_bars_days: Annotated[
         int,
-        Meta(ge=0, description="days that 1-minute bars are kept; 0: for ever", extra=_BARS),
+        Meta(
+            ge=0,
+            description="days before a symbol's newest bar that 1-minute bars are kept; 0: for ever",
+            extra=_BARS,
+        ),
     ] = 400
     bars_max_bytes: Annotated[
         int,

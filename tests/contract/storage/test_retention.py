@@ -33,17 +33,20 @@ async def fill(database: Database, days: int, *, every: int = 15) -> BarStore:
     return store
 
 
-async def test_bars_of_one_timeframe_before_a_moment_are_deleted(database: Database) -> None:
+async def test_bars_older_than_their_symbols_newest_by_more_than_is_kept_go(
+    database: Database,
+) -> None:
     store = await fill(database, 3, every=120)
+    old = [make_row("SIM:OLD", -1_000_000 - minute) for minute in (0, 60, 2_000)]
+    await store.flush(FlushBatch(rows=old))
 
-    deleted = await store.drop_older(Timeframe.MIN_1, DAY + DAY_NS + 240 * MINUTE_NS)
+    deleted = await store.drop_older(Timeframe.MIN_1, DAY_NS)
 
-    assert deleted == 2 * (12 + 2)
-    assert (await starts(store, Timeframe.MIN_1))[0] == 1440 + 240
+    assert deleted == 2 * 23 + 1
+    assert (await starts(store, Timeframe.MIN_1))[0] == 1440 + 22 * 60
     assert len(await starts(store, Timeframe.MIN_5)) == 36
-    assert await store.drop_older(Timeframe.MIN_1, DAY + DAY_NS) == 0
-    assert await store.drop_older(Timeframe.MIN_15, DAY + 10 * DAY_NS) == 72
-    assert await starts(store, Timeframe.MIN_15) == []
+    assert await store.drop_older(Timeframe.MIN_1, DAY_NS) == 0
+    assert await store.latest([Symbol("SIM:OLD")], Timeframe.MIN_1)
 
 
 async def test_a_database_under_its_cap_is_left_alone(database: Database) -> None:
