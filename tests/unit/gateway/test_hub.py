@@ -131,6 +131,18 @@ def test_a_client_that_left_gets_nothing_and_leaves_nothing_behind() -> None:
     assert desk.hub.snapshot(client, [(Channel.TRADES, A)]) == []
 
 
+def test_the_others_of_a_group_stay_when_one_leaves() -> None:
+    desk, leaving, staying, different = Desk(A), Listener(), Listener(), Listener()
+    for client in (leaving, staying, different):
+        desk.subscribe(client, A)
+    desk.subscribe(different, B)
+    desk.hub.leave(leaving)
+    desk.trade(A)
+    desk.flush()
+
+    assert (leaving.ids, staying.ids, different.ids) == ([], [1], [1])
+
+
 def test_a_solo_client_may_leave_before_the_window_ends() -> None:
     desk, early, late = Desk(A), Listener(), Listener()
     desk.subscribe(early, A)
@@ -166,7 +178,7 @@ def test_one_symbol_under_two_spellings_comes_twice() -> None:
     desk.trade(A)
     desk.flush()
 
-    assert client.seen == [("A/USD", 1), ("a-usd", 1)]
+    assert sorted(client.seen) == [("A/USD", 1), ("a-usd", 1)]
 
 
 def test_a_star_carries_what_is_not_named() -> None:
