@@ -203,7 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
-            description="days before a symbol's newest bar that 1-minute bars are kept; 0: for ever",
+            description="days of 1-minute bars kept, back from a symbol's newest; 0: all",
             extra=_BARS,
         ),
     ] = 400
