@@ -9,7 +9,7 @@ from typing import Final
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 from core.market.trade_ids import TradeIds
-from ingest.feed_clock import NEVER, ClockKind, FeedClock
+from ingest.feed_clock import ClockKind, FeedClock
 
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
@@ -57,6 +57,13 @@ class Admission:
 
     def __init__(self, clock: FeedClock, limits: AdmissionLimits) -> None:
         self._clock, self._limits = clock, limits
+        # How far before and behind feed time an event surely passes, once the clock is anchored.
+        self._behind_ns = min(limits.dedup_horizon_ns, limits.max_lateness_ns)
+        self._ahead_ns = {
+            ClockKind.LIVE: limits.max_future_ns,
+            ClockKind.PULLED: 0,
+            ClockKind.REPLAY: MAX_INT64,
+        }[clock.kind]
         self._ids: dict[Symbol, TradeIds] = {}
 
     def judge(self, ticks: Sequence[Tick], *, monotonic_ns: int, wall_ns: int) -> Verdict:
@@ -69,7 +76,7 @@ class Admission:
         """
         verdict = Verdict([])
         admit, clock = verdict.admitted.append, self._clock
-        ahead_ns, behind_ns = self._plain_span()
+        ahead_ns, behind_ns = 0 if clock.unanchored else self._ahead_ns, self._behind_ns
         feed_ns = clock.now_ns(monotonic_ns)
         for tick in ticks:
             event_ns, price, size = tick.event_ns, tick.price, tick.size
@@ -88,14 +95,6 @@ class Admission:
             else:
                 self._judge_id(tick, verdict)
         return verdict
-
-    def _plain_span(self) -> tuple[int, int]:
-        """How far before and behind feed time an event surely passes, in ns."""
-        limits, clock = self._limits, self._clock
-        behind_ns = min(limits.dedup_horizon_ns, limits.max_lateness_ns)
-        if clock.newest_ns == NEVER or clock.kind is ClockKind.PULLED or clock.unanchored:
-            return 0, behind_ns
-        return (MAX_INT64 if clock.kind is ClockKind.REPLAY else limits.max_future_ns), behind_ns
 
     def _judge_id(self, tick: Tick, verdict: Verdict) -> None:
         ids = self._ids.get(tick.symbol)
