@@ -123,7 +123,7 @@ def _trades_json(rows: Iterable[Row]) -> list[Tail]:
         second, fraction_ns = divmod(event_ns, SECOND_NS)
         if second != last_second:  # trades come in bursts: most share their second
             last_second, text = second, _second(second)
-        fraction = _fraction(fraction_ns)
+        fraction = f".{fraction_ns:09d}Z" if fraction_ns % 1_000 else _fraction(fraction_ns)
         ident = "" if trade_id == NO_ID else f',"i":{trade_id}'
         body = (
             f'"p":{price!r},"s":{size!r},"t":"{text}{fraction}"{ident}{_SIDE_JSON.get(side, "}")}'

@@ -5,24 +5,50 @@ Source: RFC 6455, section 5.2.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from gateway.channels import Codec
 
 _FIN: Final = 0x80
 _SHORT, _MEDIUM = 126, 65_536  # payload lengths from which the header is 4 and 10 bytes long
+_SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
 _ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
 
 
 class Fragment:
     """The items of one symbol and spelling in one window: joined once, shared by all clients."""
 
-    __slots__ = ("body", "items")
+    __slots__ = ("_items", "_units", "body", "codec", "count")
 
     def __init__(self, items: Sequence[bytes], codec: Codec) -> None:
-        self.items = items
-        self.body = _joined(items, codec)
+        self.body = _SEPARATORS[codec].join(items)
+        self.codec, self.count = codec, len(items)
+        self._items = items
+        self._units: list[tuple[bytes, int]] = []
+
+    def units(self, max_body_bytes: int) -> list[tuple[bytes, int]]:
+        """Bodies of at most *max_body_bytes* with their numbers of items; made once.
+
+        A body that is too long falls into quarters of the bound, which fill messages well.
+        """
+        if not self._units:
+            if len(self.body) <= max_body_bytes:
+                self._units = [(self.body, self.count)]
+            else:
+                self._units = list(self._cut(max_body_bytes // 4))
+        return self._units
+
+    def _cut(self, aim_bytes: int) -> Iterator[tuple[bytes, int]]:
+        separator = _SEPARATORS[self.codec]
+        first = size = 0
+        for index, item in enumerate(self._items):
+            if index > first and size + len(item) > aim_bytes:
+                yield separator.join(self._items[first:index]), index - first
+                first, size = index, 0
+            size += len(item) + len(separator)
+        yield separator.join(self._items[first:]), self.count - first
 
 
 def frame(payload: bytes, codec: Codec) -> bytes:
@@ -33,45 +59,38 @@ def frame(payload: bytes, codec: Codec) -> bytes:
 def frame_batch(fragments: Sequence[Fragment], codec: Codec, max_message_bytes: int) -> bytes:
     """All *fragments* in order, as few messages of at most *max_message_bytes* as it takes.
 
-    An item that is larger alone goes out alone.
+    An item that is larger alone goes out alone. The bytes are copied once.
     """
-    body = _joined([fragment.body for fragment in fragments], codec)
-    if len(body) + _ARRAY_OVERHEAD <= max_message_bytes:
-        return _message(body, sum(len(f.items) for f in fragments), codec)
-    return b"".join(_messages(fragments, codec, max_message_bytes - _ARRAY_OVERHEAD))
-
-
-def _messages(fragments: Iterable[Fragment], codec: Codec, max_body_bytes: int) -> Iterator[bytes]:
-    separator = len(_joined([b"", b""], codec))
+    max_body_bytes = max_message_bytes - _ARRAY_OVERHEAD
+    separator = len(_SEPARATORS[codec])
+    pieces: list[bytes] = []
     bodies: list[bytes] = []
     size = count = 0
-    for body, items in _units(fragments, max_body_bytes):
-        if bodies and size + separator + len(body) > max_body_bytes:
-            yield _message(_joined(bodies, codec), count, codec)
+    units = chain.from_iterable(fragment.units(max_body_bytes) for fragment in fragments)
+    for body, items in units:
+        if bodies and size + len(body) > max_body_bytes:
+            _add_message(pieces, bodies, size - separator, count, codec)
             bodies, size, count = [], 0, 0
-        size += len(body) + (separator if bodies else 0)
+        size += len(body) + separator
         bodies.append(body)
         count += items
-    yield _message(_joined(bodies, codec), count, codec)
+    _add_message(pieces, bodies, size - separator, count, codec)
+    return b"".join(pieces)
 
 
-def _units(fragments: Iterable[Fragment], max_body_bytes: int) -> Iterator[tuple[bytes, int]]:
-    for fragment in fragments:
-        if len(fragment.body) <= max_body_bytes:
-            yield fragment.body, len(fragment.items)
-        else:
-            yield from ((item, 1) for item in fragment.items)
-
-
-def _joined(bodies: Sequence[bytes], codec: Codec) -> bytes:
-    return (b"," if codec is Codec.JSON else b"").join(bodies)
-
-
-def _message(body: bytes, count: int, codec: Codec) -> bytes:
-    if codec is Codec.JSON:
-        return b"".join((_header(len(body) + 2, codec), b"[", body, b"]"))
-    array = _array_header(count)
-    return b"".join((_header(len(body) + len(array), codec), array, body))
+def _add_message(
+    pieces: list[bytes], bodies: Sequence[bytes], size: int, count: int, codec: Codec
+) -> None:
+    """Add header and content of one message; *size* is that of *bodies* once joined."""
+    if codec is Codec.MSGPACK:
+        array = _array_header(count)
+        pieces += (_header(size + len(array), codec), array)
+        pieces += bodies
+        return
+    pieces += (_header(size + 2, codec), b"[", bodies[0])
+    for body in bodies[1:]:
+        pieces += (b",", body)
+    pieces.append(b"]")
 
 
 def _array_header(count: int) -> bytes:

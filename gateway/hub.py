@@ -218,7 +218,7 @@ class Hub:
 
     def _send(self, clients: tuple[Client, ...], fragments: Sequence[Fragment]) -> Send:
         framed = frame_batch(fragments, clients[0].codec, self._max_message_bytes)
-        return Send(clients, framed, sum(len(fragment.items) for fragment in fragments))
+        return Send(clients, framed, sum(fragment.count for fragment in fragments))
 
     def _mark(self, groups: Iterable[Group], topic: Topic) -> None:
         for group in groups:
