@@ -205,11 +205,10 @@ class ShardCore:
         """
         rows = []
         for window in sorted(self._dirty.values(), key=lambda w: (w.end_ns, w.start_ns, w.symbol)):
-            if window.dirty and window.trades:
-                window.rev += 1
-                window.dirty = False
-                window.flush = flush
-                rows.append(window.row())
+            window.rev += 1
+            window.dirty = False
+            window.flush = flush
+            rows.append(window.row())
         self._dirty.clear()
         return rows
 

@@ -29,8 +29,18 @@ class TradeIds:
     ticks from before :attr:`floor_ns` can no longer be told from repeats.
     """
 
-    __slots__ = ("_ends", "_keep_ns", "_max", "_old_ends", "_old_starts", "_seen_ns", "_since_ns",
-                 "_starts", "floor_ns")  # fmt: skip
+    __slots__ = (
+        "_began_ns",
+        "_ends",
+        "_keep_ns",
+        "_max",
+        "_old_ends",
+        "_old_starts",
+        "_seen_ns",
+        "_since_ns",
+        "_starts",
+        "floor_ns",
+    )
 
     def __init__(self, keep_ns: int, *, max_intervals: int = MAX_INTERVALS) -> None:
         """Nothing known. *keep_ns*: the horizon plus how far ahead an event time may lie."""
@@ -40,6 +50,7 @@ class TradeIds:
         self._old_starts: list[int] = []
         self._old_ends: list[int] = []
         self._since_ns = self._seen_ns = -(2**63)
+        self._began_ns: int | None = None  # no id of the older generation has a later event time
         self.floor_ns = -(2**63)
 
     def add(self, trade_id: int) -> bool:
@@ -69,6 +80,8 @@ class TradeIds:
     def advance(self, feed_time_ns: int) -> None:
         """Every id added from now on is seen at *feed_time_ns* or later; forgets what is due."""
         self._seen_ns = max(self._seen_ns, feed_time_ns)
+        if self._began_ns is None:
+            self._began_ns = self._seen_ns
         if self._since_ns == -(2**63):
             self._since_ns = self._seen_ns
         elif self._seen_ns - self._since_ns >= self._keep_ns:
@@ -101,8 +114,9 @@ class TradeIds:
 
     def _rotate(self, *, early: bool) -> None:
         if early and self._old_starts:
-            # What is forgotten now was seen before this generation began.
-            self.floor_ns = max(self.floor_ns, self._since_ns)
+            began_ns = self._seen_ns if self._began_ns is None else self._began_ns
+            self.floor_ns = max(self.floor_ns, began_ns + 1)
+        self._began_ns = None
         self._old_starts, self._old_ends = self._starts, self._ends
         self._starts, self._ends = [], []
         self._since_ns = self._seen_ns

@@ -105,6 +105,9 @@ def test_the_first_feed_whose_watermark_passes_closes_a_window_that_two_feeds_sh
     assert closed(harness) == [("1Min", 0, 1.0, 3, 0)]
     assert harness.core.duplicates == 1
 
+    harness.close(START_NS + MINUTE_NS, feed="slow")
+    assert closed(harness) == []
+
 
 def test_the_newest_trade_is_by_event_time_not_by_arrival() -> None:
     harness = Harness()
