@@ -165,3 +165,14 @@ def test_a_late_new_minute_finds_its_evicted_parents() -> None:
         ("5Min", 0, 7.0, 2, 1),
         ("15Min", -300, 7.0, 2, 1),
     ]
+
+
+def test_a_busy_minute_is_summed_exactly_in_parts() -> None:
+    harness = Harness()
+    harness.fold([tick(n / 20, 3.0, size=0.1) for n in range(600)])
+    harness.fold([tick(n / 20, 3.0, size=0.1) for n in range(600)])
+    harness.close(START_NS + MINUTE_NS)
+
+    (bar,) = harness.flush()
+
+    assert (bar.trades, bar.volume, bar.vwap) == (1200, 120.0, 3.0)
