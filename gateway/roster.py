@@ -10,7 +10,6 @@ from gateway.deadlines import Deadlines, Wheel
 
 SWEEP_S: Final = 0.25  # period of sweep(): a slow client is found within it
 _SECOND_NS: Final = 1_000_000_000
-_PING_S: Final = 25  # below the 30 s after which proxies commonly cut idle connections
 _CLOSE_S: Final = 5  # for the client's half of a closing handshake
 _LINGER_S: Final = 1  # for a slow client to read its error, then the connection is aborted
 
@@ -58,6 +57,7 @@ class Roster:
     monotonic_ns: MonotonicClock
     auth_timeout_s: float
     request_timeout_s: float
+    ping_s: float
     guests: dict[Guest, str] = field(default_factory=dict)  # with the address of each
     blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
     per_address: Counter[str] = field(default_factory=Counter)
@@ -67,7 +67,7 @@ class Roster:
         self.closing: Deadlines[Guest] = Deadlines(_CLOSE_S * _SECOND_NS)
         self.lingering: Deadlines[Guest] = Deadlines(_LINGER_S * _SECOND_NS)
         self.requests: Deadlines[Pending] = Deadlines(int(self.request_timeout_s * _SECOND_NS))
-        self._pings: Wheel[Guest] = Wheel(int(_PING_S / SWEEP_S))
+        self._pings: Wheel[Guest] = Wheel(max(1, int(self.ping_s / SWEEP_S)))
         self._left = asyncio.Event()
 
     def add(self, guest: Guest, address: str) -> None:

@@ -26,7 +26,7 @@ from gateway.roster import SWEEP_S, Roster
 from storage.streams import StreamKeys
 
 _LOG: Final = logging.getLogger(__name__)
-_RETRY_S: Final = 1.0
+_PING_S: Final = 1.0  # between two looks at whether the database is there
 _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
@@ -57,6 +57,7 @@ class GatewaySettings:
     max_symbols: int = 1_000  # per connection
     auth_timeout_s: float = 10.0
     request_timeout_s: float = 10.0  # for the head of a connection's first request
+    ping_s: float = 25.0  # below the 30 s after which proxies commonly cut idle connections
     drain_s: float = 3.0  # for clients to answer the close at the end
     limits: Limits = field(default_factory=Limits)
 
@@ -68,7 +69,8 @@ class GatewayService:
     The caller opens and closes what is passed in. ``app`` is the HTTP API and the page; the
     stream's paths are added to it. ``ticks`` and ``bars`` are two stream readers.
     ``load_symbols`` gives the symbols of the database; it raises a TickgateError while that is
-    away or has no schema yet, and is asked again.
+    away or has no schema yet, and is asked again. ``ping_database`` likewise raises one while the
+    database is away: it is called each second, for `/readyz`.
     """
 
     name: ClassVar[str] = "gateway"
@@ -88,6 +90,7 @@ class GatewayService:
     metrics: GatewayMetrics
     now_ns: Clock
     monotonic_ns: MonotonicClock
+    ping_database: Callable[[], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
@@ -97,6 +100,7 @@ class GatewayService:
             monotonic_ns=self.monotonic_ns,
             auth_timeout_s=self.settings.auth_timeout_s,
             request_timeout_s=self.settings.request_timeout_s,
+            ping_s=self.settings.ping_s,
         )
         self._reader = self._make_reader()
         self._reporter = Reporter(
@@ -170,17 +174,26 @@ class GatewayService:
         }
 
     async def _load(self) -> None:
-        """Take in what the database knows; the gateway serves meanwhile."""
-        while True:
-            try:
-                found = await self.load_symbols()
-            except TickgateError as exc:
-                if self.readiness.down(DATABASE, str(exc)):
-                    _LOG.warning("waiting for the database: %s", exc)
-                await asyncio.sleep(_RETRY_S)
-                continue
-            break
-        self.readiness.up(DATABASE)
+        """Take in what the database knows, while the gateway serves; then watch that it stays."""
+        work: Callable[[], Awaitable[None]] | None = self._load_once
+        while work is not None:
+            if await self._reached(work):
+                work = self.ping_database
+            await asyncio.sleep(_PING_S)
+
+    async def _reached(self, work: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await work()
+        except TickgateError as exc:
+            if self.readiness.down(DATABASE, str(exc)):
+                _LOG.warning("waiting for the database: %s", exc)
+            return False
+        if self.readiness.up(DATABASE):
+            _LOG.info("the database is there")
+        return True
+
+    async def _load_once(self) -> None:
+        found = await self.load_symbols()
         new = self.market.add_symbols(row.symbol for row in found)
         for row in found:
             if row.last_trade is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -187,6 +187,8 @@ async def gateway(
     keys: ApiKeys | None = None,
     symbols: Sequence[SymbolRow] = (),
     await_streams: bool = True,
+    load_symbols: Callable[[], Awaitable[Sequence[SymbolRow]]] | None = None,
+    ping_database: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there."""
     stream_keys = StreamKeys(namespace, SHARDS)
@@ -194,7 +196,7 @@ async def gateway(
     readers = [StreamReader(redis_url, count=32) for _ in range(2)]
     registry = CollectorRegistry()
 
-    async def load_symbols() -> Sequence[SymbolRow]:
+    async def given_symbols() -> Sequence[SymbolRow]:
         return symbols
 
     async def hello(_: web.Request) -> web.Response:
@@ -213,7 +215,8 @@ async def gateway(
         bars=readers[1],
         feeds=FeedRegistry(redis, stream_keys),
         board=RoleBoard(redis, stream_keys, now_ns=wall_ns),
-        load_symbols=load_symbols,
+        load_symbols=load_symbols or given_symbols,
+        ping_database=ping_database,
         readiness=Readiness(wall_ns, "redis", "database"),
         metrics=GatewayMetrics(registry),
         now_ns=wall_ns,
