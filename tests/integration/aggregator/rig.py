@@ -114,7 +114,7 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def store(self) -> AsyncIterator[BarStore]:
-        database = Database(self.database_url)
+        database = Database(self.database_url, acquire_timeout_s=1.0)
         await database.open()
         try:
             yield BarStore(database)

@@ -1,0 +1,219 @@
+"""A server that goes away and comes back: the aggregator waits, says so, and nothing is lost."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aggregator.service import AggregatorService
+from core.market.block import BlockMeta, encode_block
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Tick
+from core.market.timeframe import MINUTE_NS
+from storage.embedded import PostgresServer, ValkeyServer
+from storage.migrations import migrate
+from storage.redis import command
+from tests.conftest import Eventually
+from tests.integration.aggregator.rig import SHARDS, Rig, minutes
+from tests.property.aggregator.harness import oracle, plain
+
+START_NS = 1_700_000_000 * 10**9 // MINUTE_NS * MINUTE_NS
+
+
+def trades(first: int, count: int) -> list[Tick]:
+    """One trade a second over four symbols, from second *first*."""
+    return [
+        Tick(Symbol(f"X:S{n % 4}"), n + 1, 1.0 + n % 7, 0.5, START_NS + n * 10**9, seq=n + 1)
+        for n in range(first, first + count)
+    ]
+
+
+@pytest.fixture
+async def rig(redis_url: str, embedded_migrated_url: str, namespace: str) -> AsyncIterator[Rig]:
+    """On one kind of database: these tests are about coming and going."""
+    rig = Rig(redis_url=redis_url, database_url=embedded_migrated_url, namespace=namespace)
+    yield rig
+    await rig.close()
+
+
+@contextlib.asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[AggregatorService]:
+    async with rig.store() as store:
+        service = rig.make_service(store)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(service.run())
+            yield service
+            service.begin_drain()
+
+
+@pytest.mark.timeout(60)
+async def test_a_database_that_is_away_at_the_start_and_in_the_middle(
+    redis_url: str, postgres: PostgresServer, namespace: str, eventually: Eventually
+) -> None:
+    await migrate(postgres.url)
+    await postgres.stop()
+    rig = Rig(redis_url=redis_url, database_url=postgres.url, namespace=namespace)
+    await rig.write(trades(0, 200))
+    async with running(rig) as service:
+        await eventually(lambda: "PostgreSQL" in service.readiness.states()["database"].reason)
+
+        await postgres.start()
+        await eventually(lambda: rig.counted("ticks") == 200)
+        await eventually(lambda: service.readiness.ready)
+        await postgres.kill()
+        await rig.write(trades(200, 400))
+        await eventually(lambda: not service.readiness.ready)
+        assert service.readiness.states()["database"].reason
+
+        await postgres.start()
+        await eventually(lambda: service.readiness.ready)
+        await eventually(lambda: rig.counted("ticks") == 600)
+    await rig.write([], end=True)
+    await rig.run_to_end()
+    bars = await rig.stored()
+    await rig.close()
+
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 600))
+
+
+@pytest.mark.timeout(60)
+async def test_a_redis_that_is_away_at_the_start_and_in_the_middle(
+    valkey: ValkeyServer, embedded_migrated_url: str, namespace: str, eventually: Eventually
+) -> None:
+    rig = Rig(redis_url=valkey.url, database_url=embedded_migrated_url, namespace=namespace)
+    await valkey.stop()
+    async with running(rig) as service:
+        await eventually(lambda: "Redis" in service.readiness.states()["redis"].reason)
+
+        await valkey.start()
+        await rig.write(trades(0, 200))
+        await eventually(lambda: rig.counted("ticks") == 200)
+        await valkey.kill()
+        await eventually(lambda: not service.readiness.ready)
+        await valkey.start()
+        await rig.write(trades(200, 400), end=True)
+        await eventually(lambda: rig.counted("ticks") == 600)
+        await eventually(lambda: service.readiness.ready)
+    await rig.run_to_end()
+    bars = await rig.stored()
+    published = {(b.symbol, b.timeframe, b.start_ns): b for b in await rig.published()}
+    await rig.close()
+
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 600))
+    assert sorted(published) == sorted((b.symbol, b.timeframe, b.start_ns) for b in bars)
+
+
+async def test_draining_before_the_database_ever_came_returns(
+    redis_url: str, postgres: PostgresServer, namespace: str, eventually: Eventually
+) -> None:
+    await postgres.stop()
+    rig = Rig(redis_url=redis_url, database_url=postgres.url, namespace=namespace)
+    async with asyncio.timeout(15), running(rig) as service:
+        await eventually(lambda: "PostgreSQL" in service.readiness.states()["database"].reason)
+    await rig.close()
+
+
+async def test_draining_while_the_database_is_away_returns_and_the_next_start_makes_it_good(
+    redis_url: str, postgres: PostgresServer, namespace: str, eventually: Eventually
+) -> None:
+    await migrate(postgres.url)
+    rig = Rig(redis_url=redis_url, database_url=postgres.url, namespace=namespace)
+    await rig.write(trades(0, 100))
+    async with asyncio.timeout(30), running(rig) as service:
+        await eventually(lambda: rig.counted("ticks") == 100)
+        await postgres.stop()
+        await rig.write(trades(100, 500))
+        await eventually(lambda: not service.readiness.ready)
+    await postgres.start()
+    await rig.write([], end=True)
+
+    await rig.run_to_end()
+
+    bars = await rig.stored()
+    await rig.close()
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 600))
+
+
+async def test_entries_that_are_no_blocks_are_counted_and_passed_over(
+    rig: Rig, eventually: Eventually
+) -> None:
+    await rig.write(trades(0, 100))
+    for shard in range(SHARDS):
+        key = rig.keys.ticks(rig.feed, shard)
+        await command(rig.redis, "XADD", key, "*", "b", b"garbage")
+
+    async with running(rig):
+        await eventually(lambda: rig.counted("bad_blocks") == SHARDS)
+        assert rig.counted("ticks") == 100
+
+
+async def test_blocks_that_were_trimmed_before_they_were_read_are_counted(
+    rig: Rig, eventually: Eventually
+) -> None:
+    key = rig.keys.ticks(rig.feed, 0)
+    await rig.open_writer()
+    async with running(rig):
+        for number in (1, 2, 5):
+            meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
+            payload = encode_block(meta, [Tick(Symbol("X:A"), NO_ID, 1.0, 1.0, START_NS)])
+            await command(rig.redis, "XADD", key, "*", "b", payload)
+
+        await eventually(lambda: rig.counted("ticks") == 3)
+        assert rig.counted("lost_blocks") == 2
+
+
+async def test_a_feed_with_another_number_of_shards_is_left_out(
+    rig: Rig, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
+    from storage.registry import FeedInfo, FeedRegistry
+
+    await FeedRegistry(rig.redis, rig.keys).register(FeedInfo("other", "X", SHARDS * 2, 0))
+
+    async with running(rig):
+        await eventually(lambda: any("other" in r.getMessage() for r in caplog.records))
+
+
+async def test_running_bars_are_published_while_their_window_is_open(
+    rig: Rig, eventually: Eventually
+) -> None:
+    from core.market.bar import decode_bars
+    from storage.stream_reader import StreamReader
+
+    reader = StreamReader(rig.redis_url, block_ms=50)
+    for shard in range(SHARDS):
+        reader.follow(rig.keys.running(shard), "0-0")
+    await rig.write(trades(0, 30))
+    seen = []
+
+    async def all_seen() -> bool:
+        for entry in await reader.read():
+            seen.extend(decode_bars(entry.payload))
+        return len({(bar.symbol, bar.timeframe) for bar in seen}) == 12
+
+    async with running(rig):
+        await eventually(all_seen)
+    await reader.close()
+
+    assert not any(bar.final for bar in seen)
+    newest = {(b.symbol, b.timeframe, b.start_ns): b for b in seen}
+    assert {key: plain(bar) for key, bar in newest.items()} == oracle(trades(0, 30))
+    assert len(minutes(list(newest.values()))) == 4
+
+
+async def test_ticks_that_the_bounded_ids_cannot_tell_are_quarantined(
+    rig: Rig, eventually: Eventually
+) -> None:
+    from storage.quarantine import QuarantineWriter
+
+    await rig.write(trades(0, 10))
+    async with running(rig) as service:
+        await eventually(lambda: rig.counted("ticks") == 10)
+        for state in service._shards:
+            for symbol in state.core.symbols.values():
+                symbol.ids.floor_ns = START_NS + 100 * 10**9
+        await rig.write(trades(20, 4))
+        await eventually(lambda: rig.counted("unverifiable") == 4)
+
+    records = await QuarantineWriter(rig.redis, rig.keys).newest(10)
+    assert {record.reason for record in records} == {"unverifiable"}
