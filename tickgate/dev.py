@@ -29,7 +29,8 @@ from tickgate.settings import AGGREGATE, DEV, GATEWAY, INGEST, MIGRATE, PREFIX, 
 
 _POLL_S = 0.05  # how often the gateway is asked whether it is there
 _ANSWER_S = 1.0
-_WRONG_SETTINGS = 2
+_READY_S = 10.0  # of waiting until the gateway has read what is stored
+_INTERRUPTED, _WRONG_SETTINGS = 1, 2  # exit codes
 
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
@@ -92,8 +93,11 @@ class _Dev:
             for failure in refused.exceptions:
                 complain(f"tickgate dev: {failure}")
             return _WRONG_SETTINGS
-        say("tickgate has stopped" if stop.is_set and not ends else "every bar is stored")
-        return 0
+        if not stop.by_signal:
+            say("every bar is stored")
+            return 0
+        say("tickgate has stopped")
+        return _INTERRUPTED if ends else 0
 
     def _environ(self) -> dict[str, str]:
         """Of every child: ours, and the effective settings as variables."""
@@ -142,12 +146,18 @@ class _Start:
 
     async def run(self) -> None:
         await self._migration.run()
-        while not self._drain.is_set():
-            if await _answers(self._url):
-                say(self._text)
-                break
-            await asyncio.sleep(_POLL_S)
+        await self._answered("livez", patience_s=None)
+        await self._answered("readyz", patience_s=_READY_S)  # a server away is no reason to hide
+        if not self._drain.is_set():
+            say(self._text)
         await self._drain.wait()
+
+    async def _answered(self, path: str, *, patience_s: float | None) -> None:
+        """Wait until the gateway says 200 at *path*, the patience is over or a drain begins."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while not (self._drain.is_set() or await _answers(self._url, path)):
+                    await _rest()
 
 
 def _child(
@@ -186,10 +196,10 @@ async def _unless_stopped(stop: StopRequest, servers: EmbeddedServers) -> bool:
     return not starting.cancelled()
 
 
-async def _answers(url: str) -> bool:
-    """Does the gateway say that it is alive?"""
+async def _answers(url: str, path: str) -> bool:
+    """Does the gateway answer 200 at *path*?"""
     host, _, port = url.removeprefix("http://").strip("/").rpartition(":")
-    request = f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    request = f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_ANSWER_S):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
@@ -199,6 +209,10 @@ async def _answers(url: str) -> bool:
             finally:
                 writer.close()
     return False
+
+
+async def _rest() -> None:
+    await asyncio.sleep(_POLL_S)
 
 
 def _with_port(settings: Settings) -> Settings:

@@ -1,6 +1,7 @@
 """`tickgate gateway`: the HTTP API, the page and the stream on one port, put together."""
 
 import functools
+import gc
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -34,6 +35,8 @@ from tickgate.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_BLOCKS_PER_READ = 32  # per stream: a reader that fell behind catches up in few round trips
+
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Serve until stopped."""
@@ -61,7 +64,8 @@ async def _gateway(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        readers = StreamReader(settings.redis_url), StreamReader(settings.redis_url)
+        ticks = StreamReader(settings.redis_url, count=_BLOCKS_PER_READ)
+        readers = ticks, StreamReader(settings.redis_url)
         for reader in readers:
             stack.push_async_callback(reader.close)
         database = GatedDatabase(settings)
@@ -79,7 +83,11 @@ async def _gateway(settings: Settings) -> None:
         )
         if not parts.keys.required:
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
-        await serve(settings, _service(parts, readers, FeedRegistry(redis, stream_keys)))
+        service = _service(parts, readers, FeedRegistry(redis, stream_keys))
+        service.ping_database = database.ping
+        gc.collect()
+        gc.freeze()  # what lives as long as the role is never looked at again
+        await serve(settings, service)
 
 
 def _application(parts: _Parts) -> web.Application:

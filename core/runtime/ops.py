@@ -42,8 +42,8 @@ class OpsServer:
     async def run(self) -> None:
         """Answer until drained."""
         app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/livez", self._alive)
+        app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -54,10 +54,10 @@ class OpsServer:
             await runner.cleanup()
             self._socket.close()
 
-    async def _livez(self, request: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+    async def _alive(self, request: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
 
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _ready(self, request: web.Request) -> web.Response:
         status = 200 if self._readiness.ready else 503
         return web.json_response(
             describe(self._readiness),

@@ -47,6 +47,11 @@ class StopRequest:
     def is_set(self) -> bool:
         return self._event.is_set()
 
+    @property
+    def by_signal(self) -> bool:
+        """Did a signal ask for it?"""
+        return bool(self._signalled_s)
+
     async def wait(self) -> None:
         await self._event.wait()
 

@@ -1,0 +1,159 @@
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tickgate import cli, docs, rules
+from tickgate.settings import SETTINGS, Settings
+
+URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith("TICKGATE_")]:
+        monkeypatch.delenv(name)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["dve"], "no command 'dve' (did you mean dev?)"),
+        (["dev", "--prot", "1"], "--prot: no such option (did you mean --port?)"),
+        (["dev", "--por", "1"], "--por: no such option (did you mean --port?)"),
+        (["dev", "--port"], "--port: expected one argument"),
+        (
+            ["dev", "--port", "70000"],
+            "--port: expected a whole number from 0 to 65535, was ",
+        ),
+        (["dev", "extra"], "'extra': takes no such word"),
+        (["ingest", "--port", "1"], "--port: no setting of this command, but of dev, gateway"),
+        (["watch"], "the following arguments are required: SYMBOL"),
+        (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
+        (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),
+        (["dev", "--feed", "nope:X"], "--feed: "),
+        (["dev", "--feed", "replay:/no/such.csv"], "--feed: expected the path of a file to replay"),
+        (["dev", "--host", "0.0.0.0"], "--host: expected a loopback address"),
+        (["gateway", *URLS, "--host", "::"], "--host: expected a loopback address"),
+        (["gateway", *URLS, "--host", "here"], "--host: expected an IP address or localhost"),
+        (["gateway", *URLS, "--api-keys", "a:b"], "--api-keys: "),
+        (["dev", "--disk-max-bytes", "5"], "--disk-max-bytes: expected at least 1073741824"),
+        (["dev", "--db-pool-max", "1"], "--db-pool-max: expected at least db_pool_min, which is 2"),
+        (["dev", "--redis-url", "http://x"], "--redis-url: expected a redis://"),
+        (["gateway"], "--redis-url (or TICKGATE_REDIS_URL): expected a redis://"),
+        (["gateway"], "--database-url (or TICKGATE_DATABASE_URL): expected a postgresql://"),
+        (
+            ["ingest", "--redis-url", "redis://h"],
+            "--feed (or TICKGATE_FEED): expected at least",
+        ),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(argv)
+
+    assert code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TICKGATE_PROT", "1")
+    monkeypatch.setenv("TICKGATE_SHARDS", "0")
+
+    assert cli.main(["config"]) == 2
+    err = capsys.readouterr().err
+    assert "TICKGATE_PROT: no such setting (did you mean TICKGATE_PORT?)" in err
+    assert "TICKGATE_SHARDS: expected a whole number from 1 to 1024, was '0'" in err
+
+
+def test_no_command_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    codes = [cli.main([]), cli.main(["--help"]), cli.main(["--version"])]
+
+    out = capsys.readouterr().out
+    assert codes == [2, 0, 0]
+    assert all(f"  {command.name} " in out for command in cli.COMMANDS)
+    assert "tickgate " in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [command.name for command in cli.COMMANDS])
+def test_help_lists_each_setting_that_concerns_the_command(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    shown = {setting.flag for setting in SETTINGS if f"  {setting.flag} " in out}
+    concerned = {s.flag for s in SETTINGS if command == "config" or s.concerns(command)}
+    assert shown == concerned
+
+
+def test_config_shows_sources_and_masks_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TICKGATE_REDIS_URL", "redis://:secret@host")
+    keys = "id:" + "0" * 64
+
+    assert cli.main(["config", "--json", "--api-keys", keys, "--feed", "a", "--feed", "b"]) == 0
+    found = msgspec.json.decode(capsys.readouterr().out)
+    assert found["redis_url"] == {"value": "redis://:***@host", "source": "TICKGATE_REDIS_URL"}
+    assert found["api_keys"] == {"value": "***", "source": "--api-keys"}
+    assert found["feed"]["value"] == ["a", "b"]
+    assert found["port"] == {"value": 8080, "source": "default"}
+
+    assert cli.main(["config"]) == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == len(SETTINGS)
+    assert "secret" not in out
+
+
+def test_data_goes_where_the_xdg_convention_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert rules.data_dir(Settings(), {}) == tmp_path / ".local/share/tickgate"
+    assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "/x"}) == Path("/x/tickgate")
+    assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "relative"}) != Path("relative/tickgate")
+    assert rules.data_dir(Settings(data_dir="~/own"), {}) == tmp_path / "own"
+
+
+def test_check_without_urls_looks_at_what_dev_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = tmp_path / "data"
+
+    assert cli.main(["check", "--data-dir", str(data_dir), "--port", "0"]) == 0
+    assert "will be created" in capsys.readouterr().out
+    assert not data_dir.exists()
+
+
+def test_check_names_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--redis-url", "redis://127.0.0.1:1"]) == 1
+
+    out = capsys.readouterr().out
+    assert "FAIL  redis" in out
+    assert "FAIL  database  not set; the roles need --database-url" in out
+
+
+def test_the_generated_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert docs.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for setting in SETTINGS:
+        assert len(setting.description) > 10, setting.name
+        assert setting.accepted, setting.name
