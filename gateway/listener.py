@@ -11,6 +11,7 @@ from aiohttp import web
 from core.market.errors import TickgateError
 from core.runtime.ports import MonotonicClock
 from gateway.connection import Connection
+from gateway.http.protocol import http_protocols
 from gateway.roster import Roster
 from gateway.sniff import First, sniff
 
@@ -148,8 +149,8 @@ async def listening(
         app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=2.0
     )
     await runner.setup()
-    http = runner.server
-    assert http is not None  # setup() has made it
+    assert runner.server is not None  # after setup()
+    http = http_protocols(runner.server)
 
     def first_request() -> FirstRequest:
         return FirstRequest(connect=connect, http=http, roster=roster, monotonic_ns=monotonic_ns)
