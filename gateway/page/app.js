@@ -298,8 +298,9 @@ class App {
       timeframe: this.#timeframe,
       symbols: this.#store.size,
       shown: this.#list.shown(),
-      loaded: this.#history?.isLoaded ?? false,
-      loading: this.#history?.isLoading ?? false,
+      bars: this.#history?.bars.length ?? 0,
+      loaded: !this.#isReset && (this.#history?.isLoaded ?? false), // and drawn
+      loading: this.#isReset || (this.#history?.isLoading ?? false),
       hasMore: this.#history?.hasMore ?? true,
       problem: this.#problem,
       theme: this.#theme.name,

@@ -117,9 +117,10 @@ export class BarSeries {
    * @param {number} start window of the trade
    * @param {number} price
    * @param {number} size
+   * @param {boolean} isNewest whether no later trade has been seen: then it is the close
    * @returns {"append" | "replace" | "ignored"}
    */
-  touch(start, price, size) {
+  touch(start, price, size, isNewest) {
     const last = this.last;
     if (!last || start > last.time) {
       const bar = {
@@ -132,7 +133,7 @@ export class BarSeries {
     if (start < last.time || last.final) return "ignored";
     this.put({
       ...last,
-      close: price,
+      close: isNewest ? price : last.close,
       high: Math.max(last.high, price),
       low: Math.min(last.low, price),
     });

@@ -23,6 +23,8 @@ export class History {
   /** @type {string | null} */
   #next = null;
   #loading = false;
+  /** The newest trade seen. */
+  #trade = { timeMs: -Infinity, start: -1, price: NaN, size: NaN };
   /** Loads wait for the one before. @type {Promise<void>} */
   #turn = Promise.resolve();
   /** Older bars may exist. */
@@ -115,13 +117,17 @@ export class History {
     // A revision of a bar that has not been scrolled to: history will bring it.
     if (this.isLoaded && this.hasMore && first && bar.time < first.time) return;
     this.#tell(this.#series.put(bar), bar.time);
+    // A running bar takes the longer way and is older than the trades seen: do not step back.
+    const { start, price, size } = this.#trade;
+    if (message.T === "r" && start === bar.time) this.#series.touch(start, price, size, true);
   }
 
   /** Let a trade move the running bar. @param {number} timeMs @param {number} price @param {number} size */
   takeTrade(timeMs, price, size) {
-    if (!this.isLoaded) return;
     const start = windowStart(Math.floor(timeMs / 1000), this.timeframe);
-    this.#tell(this.#series.touch(start, price, size), start);
+    const isNewest = timeMs >= this.#trade.timeMs;
+    if (isNewest) this.#trade = { timeMs, start, price, size };
+    if (this.isLoaded) this.#tell(this.#series.touch(start, price, size, isNewest), start);
   }
 
   /** @param {"append" | "replace" | "insert" | "ignored"} outcome @param {number} time */

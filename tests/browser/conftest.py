@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -100,7 +99,7 @@ class running_system:  # noqa: N801  used as a function
                     assert self._process.poll() is None, "tickgate dev ended"
                     await asyncio.sleep(_POLL_S)
         except (TimeoutError, AssertionError) as exc:
-            raise AssertionError(f"{exc or 'not ready'}:\n{self._log.read_text()[-3000:]}") from exc
+            raise AssertionError(f"{exc!r}:\n{self._log.read_text()[-3000:]}") from exc
 
 
 def _answers(url: str) -> bool:

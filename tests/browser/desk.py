@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from playwright.async_api import Browser, ConsoleMessage, Error, Page
 
@@ -36,12 +36,17 @@ class Desk:
     page: Page
     url: str
     complaints: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
 
     async def visit(self, symbol: str | None = None, timeframe: str = "1Min") -> None:
         """Open the page and wait until its chart stands."""
         fragment = f"#{symbol}/{timeframe}" if symbol else ""
         await self.page.goto(f"{self.url}/{fragment}")
         await self.until(lambda s: s["subscribed"] and s["loaded"])
+
+    async def visit_done(self, timeframe: str) -> None:
+        """Wait until the chart of another timeframe stands."""
+        await self.until(lambda s: s["timeframe"] == timeframe and s["loaded"])
 
     async def state(self) -> dict[str, Any]:
         """What the page says it shows; empty before its script runs."""
@@ -70,12 +75,17 @@ class Desk:
         """Wait until *condition* holds; fails with the page's state."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not await condition():
+                while True:  # the page cannot be told to call back: its content policy forbids it
+                    assert self.crashes == []
+                    if await condition():
+                        return
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as exc:
             state = await self.state()
             state.pop("shown", None)
-            raise AssertionError(f"not so within {timeout_s:g} s: {state}") from exc
+            raise AssertionError(
+                f"not so within {timeout_s:g} s: {state} {self.complaints}"
+            ) from exc
 
     async def text(self, element_id: str) -> str:
         """Text of an element."""
@@ -87,17 +97,17 @@ async def open_desk(
     browser: Browser, url: str, *, width: int = 1440, height: int = 900, theme: str = "dark"
 ) -> AsyncIterator[Desk]:
     """A page in a context of its own. Errors on its console or in its scripts fail the test."""
-    scheme = "dark" if theme == "dark" else "light"
+    scheme: Literal["dark", "light"] = "dark" if theme == "dark" else "light"
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )
     page = await context.new_page()
     desk = Desk(page, url)
     page.on("console", lambda message: _note(desk, message))
-    page.on("pageerror", lambda error: desk.complaints.append(_words(error)))
+    page.on("pageerror", lambda error: desk.crashes.append(_words(error)))
     yield desk
     await context.close()
-    assert desk.complaints == []
+    assert desk.complaints + desk.crashes == []
 
 
 def _note(desk: Desk, message: ConsoleMessage) -> None:

@@ -8,9 +8,10 @@ import csv
 import json
 import random
 import tempfile
-import time
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import async_playwright
 
@@ -51,7 +52,7 @@ async def _first_prices(url: str) -> dict[str, float]:
 def _write_day(path: Path, prices: dict[str, float]) -> Path:
     """A random walk that ends, a minute ago, at the prices where the simulated market starts."""
     chance = random.Random(11)
-    end_ns = int(time.time()) // 60 * 60 * _SECOND_NS
+    end_ns = int(datetime.now(UTC).timestamp()) // 60 * 60 * _SECOND_NS
     rows = []
     for ticker, last in prices.items():
         digits = len(repr(last).partition(".")[2])
@@ -93,10 +94,9 @@ async def _has_day(url: str) -> bool:
     return any(feed["state"] == "ended" for feed in feeds)
 
 
-def _get(url: str) -> dict[str, list[dict[str, object]]]:
+def _get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        found: dict[str, list[dict[str, object]]] = json.load(answer)
-    return found
+        return json.load(answer)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ LIVE = "SIM:S001"
 
 async def test_a_candle_appears_and_moves_with_the_market(desk: Desk) -> None:
     await desk.visit(LIVE)
-    await desk.eventually(desk.bars)
+    await desk.until(lambda state: state["bars"])
     first = (await desk.bars())[-1]
 
     async def has_moved() -> bool:
@@ -46,12 +46,20 @@ async def test_bars_that_close_and_are_revised_under_the_eyes_equal_the_stored_o
     await desk.eventually(lambda: _equals_stored(desk, FAST.symbol, timeframe))
 
 
+async def test_the_last_candle_closes_at_the_last_price(desk: Desk) -> None:
+    await desk.visit(LIVE)
+
+    for _ in range(20):  # running bars from the server, a little older, come in between
+        price, close = await desk.page.evaluate(_PRICE_AND_CLOSE)
+        assert price == close
+
+
 async def test_scrolling_back_loads_all_of_history(desk: Desk) -> None:
     await desk.visit(OLD.symbol)
     assert len(await desk.bars()) < OLD_MINUTES
 
-    for bars in (900, 1_800, 2_600):
-        await desk.page.evaluate("(bars) => tickgate.scrollBy(-bars)", bars)
+    for count in (900, 1_800, 2_600):
+        await desk.page.evaluate("(bars) => tickgate.scrollBy(-bars)", count)
         await desk.until(lambda state: not state["loading"])
 
     await desk.until(lambda state: not state["hasMore"])
@@ -83,7 +91,7 @@ async def test_a_timeframe_switch_shows_the_bars_of_that_length(desk: Desk) -> N
 
     for label, timeframe, seconds in (("5 min", "5Min", 300), ("15 min", "15Min", 900)):
         await desk.page.get_by_label(label, exact=True).check()
-        await desk.until(lambda s, t=timeframe: s["timeframe"] == t and s["loaded"])
+        await desk.visit_done(timeframe)
         bars = await desk.bars()
         assert all(bar["time"] % seconds == 0 for bar in bars)
         assert bars == await stored_bars(desk.url, OLD.symbol, timeframe)
@@ -95,7 +103,7 @@ async def test_a_lost_connection_shows_and_heals_without_a_hole(
 ) -> None:
     async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url, width=390) as desk:
         await desk.visit(FAST.symbol)
-        await desk.eventually(desk.bars)
+        await desk.until(lambda state: state["bars"])
 
         await proxy.refuse()
         await desk.until(lambda state: state["connection"] == "lost")
@@ -157,7 +165,7 @@ async def test_the_list_shows_prices_changes_and_the_latency_of_live_trades(desk
     row = desk.page.locator(f"[data-symbol='{LIVE}']")
 
     await expect(row.locator(".row-price")).to_have_text(re.compile(r"^[\d,]+\.\d+$"))
-    await expect(row.locator(".row-change")).to_have_text(re.compile(r"^[+−]?\d+\.\d\d%$"))
+    await expect(row.locator(".row-change")).to_have_text(re.compile(r"^[+\u2212]?\d+\.\d\d%$"))
     first = await row.locator(".row-price").text_content()
     await expect(row.locator(".row-price")).not_to_have_text(first or "", timeout=15_000)
     await expect(desk.page.locator("#latency")).to_have_text(re.compile(r"^\d+ ms$"))
@@ -253,6 +261,14 @@ def _forgive_lost_requests(desk: Desk) -> None:
     desk.complaints = [text for text in desk.complaints if not expected.search(text)]
 
 
+# Both in one frame, after the page has drawn it.
+_PRICE_AND_CLOSE = """async () => {
+  await new Promise((then) => setTimeout(then, 100));
+  await new Promise((then) => requestAnimationFrame(() => setTimeout(then)));
+  return [document.querySelector("#price"), document.querySelector("#legend-close")]
+    .map((element) => element.textContent);
+}"""
+
 _CUT_OFF = """() => [...document.querySelectorAll(".top *, .head *, .foot *")]
   .filter((element) => {
     const box = element.getBoundingClientRect();
@@ -281,7 +297,8 @@ _WEAK_CONTRAST = """() => {
   for (const element of document.querySelectorAll("body *")) {
     const hasText = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
     if (!hasText || !element.checkVisibility() || element.closest("svg, #chart")) continue;
-    const [a, b] = [luminance(channels(getComputedStyle(element).color)), luminance(ground(element))];
+    const a = luminance(channels(getComputedStyle(element).color));
+    const b = luminance(ground(element));
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < 4.5) weak.add(`${element.id || element.className}: ${ratio.toFixed(2)}`);
   }
