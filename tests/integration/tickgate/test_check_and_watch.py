@@ -1,0 +1,82 @@
+import asyncio
+import os
+import pty
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.system.dev import dev
+
+
+async def tickgate(*arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tickgate", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+@pytest.mark.slow
+async def test_migrate_then_check_finds_all_well(redis_url: str, database_url: str) -> None:
+    urls = ("--redis-url", redis_url, "--database-url", database_url)
+
+    before, missing = await tickgate("check", *urls)
+    first, applied = await tickgate("migrate", "--database-url", database_url)
+    second, nothing = await tickgate("migrate", "--database-url", database_url)
+    after, well = await tickgate("check", *urls)
+
+    assert (before, first, second, after) == (1, 0, 0, 0)
+    assert "run `tickgate migrate`" in missing
+    assert "applied 0001" in applied
+    assert "nothing to apply" in nothing
+    assert "FAIL" not in well
+    assert ("TimescaleDB" in well) == ("hypertable" in applied)
+    assert len([line for line in well.splitlines() if "clock" in line]) == 2
+
+
+@pytest.mark.slow
+async def test_migrate_names_a_database_that_is_away() -> None:
+    code, said = await tickgate("migrate", "--database-url", "postgresql://127.0.0.1:1/x")
+
+    assert code == 1
+    assert said.startswith("tickgate migrate: ")
+    assert "127.0.0.1:1/x" in said
+
+
+@pytest.mark.slow
+async def test_watch_draws_a_live_table_and_says_when_the_gateway_is_away(tmp_path: Path) -> None:
+    async with dev(data_dir=tmp_path) as running:
+        address = await running.address()
+        terminal, line = pty.openpty()
+        watch = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tickgate", "watch", "SIM:S001", "--url", address),
+            stdout=line,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "140"},
+        )
+        await _shown(terminal, "▲", "SIM:S001", "live from")
+        assert await running.stop() == 0
+        await _shown(terminal, "trying again")
+        watch.terminate()
+        code = await asyncio.wait_for(watch.wait(), 10)
+        os.close(terminal)
+        os.close(line)
+
+    assert code == 0
+
+
+async def _shown(terminal: int, *words: str) -> None:
+    """Read *terminal* until each of *words* was on it."""
+    text, loop = "", asyncio.get_running_loop()
+    async with asyncio.timeout(20):
+        while not all(word in text for word in words):
+            readable = asyncio.Event()
+            loop.add_reader(terminal, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(terminal)
+            text += os.read(terminal, 65536).decode(errors="replace")
