@@ -1,6 +1,6 @@
 /** The words and numbers around the chart: heading, legend, overlay, foot. */
 
-import { formatChange, formatCountdown, formatPrice, formatUtc, formatVolume } from "./format.js";
+import { changeSign, formatChange, formatCountdown, formatPrice, formatUtc, formatVolume } from "./format.js";
 import { byId, setText } from "./frames.js";
 import { SECONDS } from "./timeframes.js";
 
@@ -27,7 +27,7 @@ export function showHeading(quote, change) {
   setText(byId("venue"), quote.venue);
   setText(byId("price"), formatPrice(quote.price, quote.decimals));
   setText(byId("change"), formatChange(change));
-  tone(byId("change"), change ?? 0);
+  tone(byId("change"), changeSign(change));
   setText(byId("day-high"), formatPrice(quote.high, quote.decimals));
   setText(byId("day-low"), formatPrice(quote.low, quote.decimals));
   setText(byId("day-volume"), formatVolume(quote.volume));
@@ -51,7 +51,7 @@ export function showLegend(bar, before, decimals) {
   setText(byId("legend-close"), formatPrice(bar.close, decimals));
   const change = bar.close / (before?.close ?? bar.open) - 1;
   setText(byId("legend-change"), formatChange(change));
-  tone(byId("legend-change"), change);
+  tone(byId("legend-change"), changeSign(change));
   setText(byId("legend-volume"), formatVolume(bar.volume));
   setText(byId("legend-trades"), bar.trades.toLocaleString("en-US"));
   const mark = markOf(bar);

@@ -48,6 +48,11 @@ export function formatChange(fraction) {
   return `${fraction < 0 ? "−" : "+"}${percent}%`;
 }
 
+/** Sign of a change as it is shown: one that rounds to 0.00% has none. @param {number | null} fraction */
+export function changeSign(fraction) {
+  return Math.sign(Math.round((fraction ?? 0) * 10_000)) || 0;
+}
+
 /** Volume: short above 10,000, else with what it takes. @param {number | null | undefined} volume */
 export function formatVolume(volume) {
   if (!Number.isFinite(volume)) return "–";

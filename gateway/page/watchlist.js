@@ -1,6 +1,6 @@
 /** The list of symbols: search, keyboard, prices that flash. Writes only rows on the screen. */
 
-import { foldSymbol, formatChange, formatPrice } from "./format.js";
+import { changeSign, foldSymbol, formatChange, formatPrice } from "./format.js";
 import { byId, perFrame, setText } from "./frames.js";
 
 const FLASH_MS = 650;
@@ -108,8 +108,8 @@ export class Watchlist {
     if (text !== row.shown) this.#writePrice(row, text, quote.direction, nowMs);
     const change = this.#store.change(quote);
     setText(row.change, formatChange(change));
-    row.change.classList.toggle("up", (change ?? 0) > 0);
-    row.change.classList.toggle("down", (change ?? 0) < 0);
+    row.change.classList.toggle("up", changeSign(change) > 0);
+    row.change.classList.toggle("down", changeSign(change) < 0);
     const span = (quote.high ?? 0) - (quote.low ?? 0);
     row.range.classList.toggle("empty", !(span > 0));
     if (span > 0 && quote.price !== null) {

@@ -50,9 +50,12 @@ async def _first_prices(url: str) -> dict[str, float]:
 
 
 def _write_day(path: Path, prices: dict[str, float]) -> Path:
-    """A random walk that ends, a minute ago, at the prices where the simulated market starts."""
+    """A random walk to the prices where the simulated market starts.
+
+    It ends with the last full five minutes: the end of a replay closes the windows it is in.
+    """
     chance = random.Random(11)
-    end_ns = int(datetime.now(UTC).timestamp()) // 60 * 60 * _SECOND_NS
+    end_ns = int(datetime.now(UTC).timestamp()) // 300 * 300 * _SECOND_NS
     rows = []
     for ticker, last in prices.items():
         digits = len(repr(last).partition(".")[2])
