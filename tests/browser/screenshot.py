@@ -7,13 +7,14 @@ import asyncio
 import csv
 import json
 import random
+import re
 import tempfile
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.browser.conftest import FLAGS, running_system
 from tests.browser.desk import CHROMIUM, open_desk
@@ -83,6 +84,7 @@ async def _take(url: str) -> None:
                 await desk.eventually(lambda: _has_day(url), timeout_s=120)
                 await desk.page.reload()
                 await desk.until(lambda s: s["loaded"] and s["latencyMs"], timeout_s=30)
+                await expect(desk.page.locator("#latency")).to_have_text(re.compile("ms$"))
                 await desk.page.mouse.move(760, 420)
                 await desk.page.mouse.move(10, 2)
                 picture = await desk.page.screenshot()
