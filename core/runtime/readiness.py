@@ -19,9 +19,7 @@ class Readiness:
     def __init__(self, now_ns: Clock, *dependencies: str) -> None:
         """Every one of *dependencies* starts as not ready, reason ``starting``."""
         self._now_ns = now_ns
-        self._states = {
-            name: DependencyState(False, now_ns(), "starting") for name in dependencies
-        }
+        self._states = {name: DependencyState(False, now_ns(), "starting") for name in dependencies}
 
     def up(self, dependency: str) -> bool:
         """Report that *dependency* works; True when that is news."""

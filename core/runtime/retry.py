@@ -58,7 +58,11 @@ async def wait_out(
         before_sleep=tell,
         reraise=True,
     )
-    result: T = await attempts(call)
+
+    async def once() -> T:
+        return await call()
+
+    result: T = await attempts(once)
     if readiness.up(dependency):
         log.info("%s is there", dependency)
     return result

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 
 START_S = 40.0  # generous: the machine may be busy
-_ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/?")
+_ADDRESS = re.compile(r"open +(http://127\.0\.0\.1:\d+)/")
 
 
 class Dev:
