@@ -131,5 +131,4 @@ def _thaw(state: _WindowState) -> Window:
     window.trades = state.trades
     window.volume_parts, window.notional_parts = state.volume_parts, state.notional_parts
     window.rev, window.closed, window.feeds = state.rev, state.closed, state.feeds
-    window.dirty = not window.closed and window.trades > 0
     return window

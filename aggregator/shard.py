@@ -1,11 +1,9 @@
 """The bars of one shard: folds ticks, closes windows by watermark, revises closed ones. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
-
-import numpy as np
 
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
@@ -37,6 +35,10 @@ class Deferred(NamedTuple):
     size: float
 
 
+LastTrade = tuple[int, int, int, float, float, int]
+"""event_ns, seq, trade_id, price, size, side: ordered by its first two."""
+
+
 @dataclass(slots=True)
 class SymbolState:
     """One symbol: known ids, and the windows in memory.
@@ -50,7 +52,7 @@ class SymbolState:
     newest_ns: int | None = None
     windows: dict[tuple[Timeframe, int], Window] = field(default_factory=dict)
     minute: Window | None = None  # the window of the latest tick
-    last: Tick | None = None  # newest by order key
+    last: LastTrade | None = None  # newest by order key
     last_dirty: bool = False
 
     def parents(self, start_ns: int) -> list[Window]:
@@ -81,8 +83,8 @@ class ShardCore:
         self.unverifiable: list[Tick] = []  # to be taken by the caller after each fold
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
-        self._touched: dict[WindowKey, Window] = {}
-        self._dirty: dict[WindowKey, Window] = {}
+        self._touched: dict[Window, None] = {}  # open, changed since the last running bars
+        self._dirty: dict[Window, None] = {}  # closed, changed since the last flush
         self._closed: list[tuple[int, Window]] = []  # end_ns; swept by evict()
         self._watermark_ns = _BEFORE_TIME
 
@@ -101,17 +103,9 @@ class ShardCore:
         states = [self._state(symbol) for symbol in block.symbols]
         for state in states:
             state.ids.advance(seen_from_ns)
-        indexes = block.symbol_index.tolist()
-        columns = zip(
-            indexes,
-            block.trade_id.tolist(),
-            block.event_ns.tolist(),
-            block.seq.tolist(),
-            block.price.tolist(),
-            block.size.tolist(),
-            strict=True,
-        )
-        for index, trade_id, event_ns, seq, price, size in columns:
+        touched = self._touched
+        rows = _rows_of(block)
+        for index, trade_id, event_ns, seq, price, size, _ in rows:
             state = states[index]
             if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
                 continue
@@ -124,8 +118,8 @@ class ShardCore:
                 self._fold_marked(window, Deferred(feed, state.symbol, event_ns, seq, price, size))
             else:
                 window.fold(event_ns, seq, price, size)
-        self._note_last(states, block)
-        self._note_touched(states)
+                touched[window] = None
+        _note_last(states, rows)
 
     def wanted(self) -> Wanted | None:
         """What must be supplied before the next fold, or None."""
@@ -168,7 +162,6 @@ class ShardCore:
             window = state.windows[_MINUTE, _MINUTE.floor_ns(tick.event_ns)]
             self._adopt(state, window)
             self._fold_marked(window, tick)
-        self._note_touched([self.symbols[tick.symbol] for tick in waiting])
 
     # -- closing, publishing
 
@@ -185,13 +178,13 @@ class ShardCore:
                 continue
             window.closed = True
             self._closed.append((window.end_ns, window))
-            self._dirty[symbol, timeframe, start_ns] = window
-            self._touched.pop((symbol, timeframe, start_ns), None)
+            self._dirty[window] = None
+            self._touched.pop(window, None)
             if timeframe is _MINUTE:
                 for parent in state.parents(start_ns):
                     parent.merge(window)
                     if parent.closed:
-                        self._dirty[symbol, parent.timeframe, parent.start_ns] = parent
+                        self._dirty[parent] = None
 
     @property
     def dirty(self) -> int:
@@ -204,9 +197,8 @@ class ShardCore:
         *flush* numbers the flush that takes them; see :meth:`evict`.
         """
         rows = []
-        for window in sorted(self._dirty.values(), key=lambda w: (w.end_ns, w.start_ns, w.symbol)):
+        for window in sorted(self._dirty, key=lambda w: (w.end_ns, w.start_ns, w.symbol)):
             window.rev += 1
-            window.dirty = False
             window.flush = flush
             rows.append(window.row())
         self._dirty.clear()
@@ -214,27 +206,28 @@ class ShardCore:
 
     def take_last_trades(self) -> list[Tick]:
         """The newest trade of each symbol that traded since the last call."""
-        states = [state for state in self.symbols.values() if state.last_dirty]
-        for state in states:
-            state.last_dirty = False
-        return [state.last for state in states if state.last is not None]
+        ticks = []
+        for state in self.symbols.values():
+            if state.last_dirty and state.last is not None:
+                event_ns, seq, trade_id, price, size, side = state.last
+                side_of = Side(side)
+                ticks.append(Tick(state.symbol, trade_id, price, size, event_ns, side_of, seq))
+                state.last_dirty = False
+        return ticks
 
     def take_running(self) -> list[Bar]:
         """The open bars that changed since the last call, with all three timeframes of each."""
         bars: list[Bar] = []
-        parents: dict[WindowKey, Window] = {}
-        for (symbol, timeframe, start_ns), window in self._touched.items():
-            if timeframe is _MINUTE:
+        parents: dict[Window, None] = {}
+        for window in self._touched:
+            if window.timeframe is _MINUTE:
                 bars.append(window.bar(final=False))
-                for parent in self.symbols[symbol].parents(start_ns):
-                    parents[symbol, parent.timeframe, parent.start_ns] = parent
+                parents |= dict.fromkeys(self.symbols[window.symbol].parents(window.start_ns))
             else:
-                parents[symbol, timeframe, start_ns] = window
+                parents[window] = None
         self._touched.clear()
         bars += [
-            self._running_parent(parent).bar(final=False)
-            for parent in parents.values()
-            if not parent.closed
+            self._running_parent(parent).bar(final=False) for parent in parents if not parent.closed
         ]
         return bars
 
@@ -244,7 +237,7 @@ class ShardCore:
         kept = []
         for end_ns, window in self._closed:
             state = self.symbols[window.symbol]
-            if end_ns > limit_ns or window.dirty or window.flush > committed:
+            if end_ns > limit_ns or window in self._dirty or window.flush > committed:
                 kept.append((end_ns, window))
             elif not self._is_parent_needed(state, window):
                 state.windows.pop((window.timeframe, window.start_ns), None)
@@ -277,7 +270,7 @@ class ShardCore:
             if window.closed:
                 self._closed.append((window.end_ns, window))
             elif window.trades:
-                self._touched[window.symbol, window.timeframe, window.start_ns] = window
+                self._touched[window] = None
             for feed in window.feeds:
                 self._push(feed, window)
 
@@ -340,12 +333,12 @@ class ShardCore:
             self._register(tick.feed, waiting)
         if not window.closed:
             window.fold(tick.event_ns, tick.seq, tick.price, tick.size)
+            self._touched[window] = None
             return
         self.late += 1
         for revised in (window, *parents):  # an open parent holds its closed minutes already
             revised.fold(tick.event_ns, tick.seq, tick.price, tick.size)
-            key = (tick.symbol, revised.timeframe, revised.start_ns)
-            (self._dirty if revised.closed else self._touched)[key] = revised
+            (self._dirty if revised.closed else self._touched)[revised] = None
 
     def _register(self, feed: str, window: Window) -> None:
         """Let *feed*'s watermark close *window*, too."""
@@ -358,32 +351,6 @@ class ShardCore:
         if not window.closed:
             key = (window.end_ns, window.timeframe.minutes, window.symbol, window.start_ns)
             heappush(self._due.setdefault(feed, []), key)
-
-    def _note_last(self, states: list[SymbolState], block: Block) -> None:
-        """Keep each symbol's newest trade of the block."""
-        order = np.lexsort((block.seq, block.event_ns))  # stable: arrival decides the rest
-        newest = dict(zip(block.symbol_index[order].tolist(), order.tolist(), strict=True))
-        for index, at in newest.items():
-            state, last = states[index], states[index].last
-            key = (int(block.event_ns[at]), int(block.seq[at]))
-            if last is None or key >= (last.event_ns, last.seq):
-                state.last = Tick(
-                    state.symbol,
-                    int(block.trade_id[at]),
-                    float(block.price[at]),
-                    float(block.size[at]),
-                    key[0],
-                    Side(int(block.side[at])),
-                    key[1],
-                )
-                state.last_dirty = True
-
-    def _note_touched(self, states: Iterable[SymbolState]) -> None:
-        for state in states:
-            for (timeframe, start_ns), window in state.windows.items():
-                if timeframe is _MINUTE and window.touched and not window.closed:
-                    window.touched = False
-                    self._touched[state.symbol, timeframe, start_ns] = window
 
     def _running_parent(self, parent: Window) -> Window:
         running = parent.copy()
@@ -402,3 +369,31 @@ class ShardCore:
             timeframe is _MINUTE and window.start_ns <= start_ns < window.end_ns
             for timeframe, start_ns in state.windows
         )
+
+
+def _rows_of(block: Block) -> list[tuple[int, int, int, int, float, float, int]]:
+    """Symbol index, trade id, event time, sequence, price, size, side of each tick."""
+    return list(
+        zip(
+            block.symbol_index.tolist(),
+            block.trade_id.tolist(),
+            block.event_ns.tolist(),
+            block.seq.tolist(),
+            block.price.tolist(),
+            block.size.tolist(),
+            block.side.tolist(),
+            strict=True,
+        )
+    )
+
+
+def _note_last(
+    states: Sequence[SymbolState], rows: Sequence[tuple[int, int, int, int, float, float, int]]
+) -> None:
+    """Keep each symbol's newest trade; of equal ones the later arrival."""
+    for index, trade_id, event_ns, seq, price, size, side in rows:
+        state = states[index]
+        last = state.last
+        if last is None or event_ns > last[0] or (event_ns == last[0] and seq >= last[1]):
+            state.last = (event_ns, seq, trade_id, price, size, side)
+            state.last_dirty = True

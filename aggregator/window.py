@@ -27,7 +27,6 @@ class Window:
         "close_ns",
         "close_seq",
         "closed",
-        "dirty",
         "end_ns",
         "feed",
         "feeds",
@@ -42,7 +41,6 @@ class Window:
         "start_ns",
         "symbol",
         "timeframe",
-        "touched",
         "trades",
         "volume_parts",
     )
@@ -62,8 +60,6 @@ class Window:
         self.rev = -1
         self.flush = 0  # number of the flush that last took this window
         self.closed = False
-        self.dirty = False  # changed since a flush took it
-        self.touched = False  # changed since it was last published as a running bar
         self.feed = ""  # of the latest tick
         self.feeds: tuple[str, ...] = ()  # the first of their watermarks to pass closes it
 
@@ -82,7 +78,6 @@ class Window:
         self._sizes.append(size)
         if len(self._sizes) >= _BUFFER:
             self.condense()
-        self.dirty = self.touched = True
 
     def merge(self, part: "Window") -> None:
         """Take in all ticks of *part*, a window inside this one: as if they were folded here."""
@@ -97,7 +92,6 @@ class Window:
         self.trades += part.trades
         self.volume_parts = expand([*self.volume_parts, *part.volume_parts])
         self.notional_parts = expand([*self.notional_parts, *part.notional_parts])
-        self.dirty = self.touched = True
 
     def copy(self) -> "Window":
         """An open window of its own with the same ticks, for a running bar."""

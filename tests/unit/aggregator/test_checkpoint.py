@@ -40,5 +40,4 @@ def test_a_window_without_ticks_merges_as_nothing_and_copies_as_open() -> None:
     whole.merge(empty)
 
     assert whole.trades == 0
-    assert not whole.dirty
     assert whole.copy().trades == 0
