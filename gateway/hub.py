@@ -80,10 +80,12 @@ class Hub:
         touched: dict[Group, None] = {}
         idle_since_ns = now_ns - self._interval_ns
         for topic in self._fresh:
+            led: dict[Group, None] = {}  # marked last: a group may have the topic by two spellings
             for prefix, codec, groups in self._routes.receivers(topic):
                 idle = [group for group in groups if group.sent_ns <= idle_since_ns]
                 _spread(topic, topic_prefix=(prefix, codec), groups=idle, touched=touched)
-                self._mark(idle, topic)
+                led |= dict.fromkeys(idle)
+            self._mark(led, topic)
         self._fresh.clear()
         return self._sends(touched, now_ns)
 

@@ -181,6 +181,17 @@ def test_one_symbol_under_two_spellings_comes_twice() -> None:
     assert sorted(client.seen) == [("A/USD", 1), ("a-usd", 1)]
 
 
+def test_a_quiet_client_is_served_at_once_under_both_its_spellings() -> None:
+    desk, client = Desk("X:A"), Listener()
+    desk.subscribe(client, "X:A")
+    desk.subscribe(client, "A")
+
+    desk.trade("X:A")
+    desk.lead()
+
+    assert sorted(client.seen) == [("A", 1), ("X:A", 1)]
+
+
 def test_a_star_carries_what_is_not_named() -> None:
     desk, client, other = Desk(A, B), Listener(Codec.MSGPACK), Listener()
     desk.subscribe(client, "*", "A-USD")
