@@ -43,7 +43,7 @@ def eventually() -> Eventually:
                 if inspect.isawaitable(result):
                     result = await asyncio.wait_for(result, timeout_s)
             except AssertionError as exc:
-                failure = exc
+                result, failure = None, exc
             if result:
                 return result
             if asyncio.get_running_loop().time() >= deadline_s:
