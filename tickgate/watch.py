@@ -43,22 +43,25 @@ class Refused(TickgateError):
         return f"the gateway refused: {self.reason} (code {self.code})"
 
 
+class NobodyReads(Exception):
+    """The other end of the pipe on stdout was closed: ``tickgate watch … | head`` has enough."""
+
+
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Watch until Ctrl-C, or until nobody reads the pipe any more."""
     symbols = tuple(word.upper() for word in arguments.words)
     watch = Watch(loaded.values, symbols)
     try:
         asyncio.run(watch.run())
-    except BrokenPipeError:  # as of `tickgate watch … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ExceptionGroup as failures:
-        if broken := failures.subgroup(BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if len(broken.exceptions) == len(failures.exceptions):
-                return 0
-        if refused := failures.subgroup(Refused):
+        refused, others = failures.split(Refused)
+        if refused is not None:
             raise refused.exceptions[0] from None
-        raise
+        _, others = others.split(NobodyReads) if others is not None else (None, None)
+        if others is not None:
+            raise
+        # What is still in the buffer must not fail when the interpreter flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -77,7 +80,7 @@ class Watch:
         """Until a signal.
 
         Raises:
-            ExceptionGroup: of :class:`Refused`, or of BrokenPipeError for a pipe nobody reads.
+            ExceptionGroup: of :class:`Refused`, or of :class:`NobodyReads`.
         """
         stop = StopRequest()
         with stop_on_signals(stop):
@@ -134,8 +137,7 @@ class Watch:
             self._tell(f"the gateway says: {reason}")
         text = self._board.apply(message, now_ms)
         if text and not self._live:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+            _print(text)
 
     async def _take_references(self) -> None:
         """The day's opens, for the change; the table does without them when they cannot be had."""
@@ -173,6 +175,14 @@ class Watch:
         if status != self._status and not self._live and not quiet:
             complain(f"tickgate watch: {status}")
         self._status = status
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError as exc:  # as an OSError it would pass for a lost connection
+        raise NobodyReads from exc
 
 
 async def _send(socket: ClientConnection, message: dict[str, Any]) -> None:

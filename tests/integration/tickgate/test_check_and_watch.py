@@ -68,6 +68,22 @@ async def test_watch_draws_a_live_table_and_says_when_the_gateway_is_away(tmp_pa
     assert code == 0
 
 
+@pytest.mark.slow
+async def test_watch_ends_in_silence_when_nobody_reads_its_pipe_any_more(tmp_path: Path) -> None:
+    async with dev(data_dir=tmp_path) as running:
+        watch = await asyncio.create_subprocess_shell(
+            f"{sys.executable} -m tickgate watch SIM:S001 SIM:S002 --url {await running.address()}"
+            " | head -n 3",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(watch.communicate(), 20)
+        assert await running.stop() == 0
+
+    assert len(out.splitlines()) == 3
+    assert err == b""
+
+
 async def _shown(terminal: int, *words: str) -> None:
     """Read *terminal* until each of *words* was on it."""
     text, loop = "", asyncio.get_running_loop()
