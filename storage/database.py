@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, Self
 
 import psycopg
 from psycopg.adapt import Dumper
@@ -51,6 +51,31 @@ def server_of(url: str) -> str:
     return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 
 
+def url_problem(url: str) -> str:
+    """Why no server can be looked for at *url*, or an empty string; connects to nothing."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as exc:
+        return one_line(exc).replace(url, "…")  # it may hold a password
+    return ""
+
+
+class _ToldConnection(psycopg.AsyncConnection[Any]):
+    """Tells why it could not be made: the pool keeps that to itself, and times out later."""
+
+    @classmethod
+    async def connect(  # type: ignore[override]  # one argument more
+        cls, conninfo: str = "", *, on_outcome: Callable[[str], None], **options: Any
+    ) -> Self:
+        try:
+            made = await super().connect(conninfo, **options)
+        except psycopg.Error as exc:
+            on_outcome(one_line(exc))
+            raise
+        on_outcome("")
+        return made
+
+
 class Database:
     """The pool of one process. No statement relies on a session, so PgBouncer may be between.
 
@@ -75,6 +100,7 @@ class Database:
         self.slow = 0  # statements slower than slow_query_s
         self._statement_timeout_s, self._slow_query_s = statement_timeout_s, slow_query_s
         self._monotonic_s = monotonic_s
+        self._why_no_connection = ""
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             open=False,
@@ -83,7 +109,8 @@ class Database:
             timeout=acquire_timeout_s,
             max_waiting=1_000,
             max_idle=60.0,
-            kwargs=CONNECT_OPTIONS,
+            connection_class=_ToldConnection,
+            kwargs={**CONNECT_OPTIONS, "on_outcome": self._note_outcome},
             name="tickgate",
             configure=_configure,
         )
@@ -157,15 +184,19 @@ class Database:
                     yield connection
                 self._note_duration(name, self._monotonic_s() - started_s)
         except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
-            raise DatabaseUnavailable(self.server, f"{name}: {exc}") from exc
+            reason = self._why_no_connection or str(exc)
+            raise DatabaseUnavailable(self.server, f"{name}: {reason}") from exc
         except _AWAY as exc:
             await self._drop_broken(exc)
-            raise DatabaseUnavailable(self.server, f"{name}: {_one_line(exc)}") from exc
+            raise DatabaseUnavailable(self.server, f"{name}: {one_line(exc)}") from exc
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as exc:
-            raise SchemaError(f"{_one_line(exc)}; run `tickgate migrate`") from exc
+            raise SchemaError(f"{one_line(exc)}; run `tickgate migrate`") from exc
         except TimeoutError as exc:
             reason = f"{name}: no answer within {limit_s:g} s"
             raise DatabaseUnavailable(self.server, reason) from exc
+
+    def _note_outcome(self, failure: str) -> None:
+        self._why_no_connection = failure
 
     def _note_duration(self, name: str, took_s: float) -> None:
         if took_s > self._slow_query_s:
@@ -196,5 +227,7 @@ async def _configure(connection: Connection) -> None:
     connection.adapters.register_dumper(PackedArray, _PackedDumper)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: Exception) -> str:
+    """*error* without line breaks, and without libpq's question whether the server runs."""
+    text = " ".join(str(error).split()).partition(" Is the server running ")[0]
+    return text or type(error).__name__

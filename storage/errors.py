@@ -11,7 +11,8 @@ class StreamUnavailable(TickgateError):
         super().__init__(server, reason)
 
     def __str__(self) -> str:
-        return f"Redis at {self.server}: {self.reason}; see that it runs and redis_url is right"
+        reason = self.reason.rstrip(".")
+        return f"Redis at {self.server}: {reason}; see that it runs and redis_url is right"
 
 
 class StreamConflict(TickgateError):

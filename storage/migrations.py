@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from storage.database import CONNECT_OPTIONS, Connection, Database, server_of
+from storage.database import CONNECT_OPTIONS, Connection, Database, one_line, server_of
 from storage.errors import DatabaseUnavailable, SchemaError
 
 _LOG = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ async def migrate(url: str, *, migrations: Sequence[Migration] | None = None) ->
                 await _lock(connection)
                 return await _apply(connection, bundled, extension, server_of(url))
     except psycopg.OperationalError as exc:
-        raise DatabaseUnavailable(server_of(url), " ".join(str(exc).split())) from exc
+        raise DatabaseUnavailable(server_of(url), one_line(exc)) from exc
     except TimeoutError as exc:
         raise DatabaseUnavailable(server_of(url), f"migrate: over {_MIGRATE_S:g} s") from exc
 

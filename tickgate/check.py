@@ -145,7 +145,7 @@ async def _database(values: Settings) -> list[Finding]:
         ]
         return [*found, await _attempt("schema", lambda: _schema(database))]
     except TickgateError as exc:
-        return [Finding("database", False, f"{exc}; see that it runs and database_url is right")]
+        return [Finding("database", False, str(exc))]
     finally:
         await database.close()
 

@@ -17,6 +17,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 # Attributes that every record has; what is there beyond them came in by ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOISY = ("asyncio", "aiohttp", "websockets", "psycopg", "urllib3")  # their chatter is not ours
+# Warns of each attempt to connect, in several lines; storage says once that the server is away.
+_REPEATING = ("psycopg.pool",)
 
 
 class TextFormatter(logging.Formatter):
@@ -67,6 +69,8 @@ def set_up(
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _REPEATING:
+        logging.getLogger(name).setLevel(max(logging.ERROR, root.level))
     logging.captureWarnings(True)
 
 

@@ -75,6 +75,17 @@ async def _none_left(db: Database, sql: Any) -> bool:
     ]
 
 
+async def test_who_gets_no_connection_is_told_why_the_server_cannot_be_reached() -> None:
+    database = Database("postgresql://127.0.0.1:1/x", min_size=1, acquire_timeout_s=0.3)
+    await database.open()
+
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/x: ping: .*refused") as error:
+        await database.ping()
+
+    await database.close()
+    assert "\n" not in str(error.value)
+
+
 async def test_a_limit_of_its_own_lets_maintenance_take_longer(db: Database) -> None:
     await db.fetch("slow", "SELECT pg_sleep(0.4)", timeout_s=5)
 

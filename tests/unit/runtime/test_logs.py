@@ -48,7 +48,8 @@ def test_the_level_is_kept_and_libraries_are_quieter(stream: io.StringIO) -> Non
     logs.set_up(role="r", level="debug", stream=stream)
 
     logging.getLogger("own").debug("shown")
-    logging.getLogger("psycopg.pool").info("hidden")
+    logging.getLogger("psycopg").info("hidden")
+    logging.getLogger("psycopg.pool").warning("hidden, as storage says it once and in one line")
 
     assert "shown" in stream.getvalue()
     assert "hidden" not in stream.getvalue()
