@@ -77,7 +77,8 @@ def ops_server(settings: Settings, readiness: Readiness, registry: CollectorRegi
     ops = OpsServer(
         host=settings.ops_host, port=settings.ops_port, readiness=readiness, registry=registry
     )
-    log.info("liveness, readiness and metrics at %s", ops.url)
+    # Without the scheme: the first URL on the terminal of `tickgate dev` is to be the page's.
+    log.info("liveness, readiness and metrics at %s", ops.url.removeprefix("http://"))
     return ops
 
 
