@@ -54,6 +54,17 @@ def connect(
     return Redis.from_pool(pool)
 
 
+def url_problem(url: str) -> str:
+    """Why no server can be looked for at *url*, or an empty string; connects to nothing."""
+    try:
+        pool: Any = connect(url).connection_pool
+        pool.make_connection()
+    except (ValueError, TypeError) as exc:  # TypeError: an option that a connection has not
+        reason = str(exc).rpartition("__init__() ")[2]
+        return reason.replace("got an unexpected keyword argument", "there is no option")
+    return ""
+
+
 def server_of(redis: Redis) -> str:
     """The address of *redis* without its secrets, for messages."""
     options = redis.connection_pool.connection_kwargs

@@ -60,4 +60,7 @@ def ingest_limits(settings: Settings) -> IngestLimits:
         dedup_horizon_ns=settings.dedup_horizon_s * _S_NS,
         block_ticks=settings.block_ticks,
         block_ns=settings.block_ms * _MS_NS,
+        silence_s=settings.silence_s,
+        reconnect_first_s=settings.reconnect_first_s,
+        reconnect_cap_s=settings.reconnect_cap_s,
     )

@@ -4,6 +4,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core.runtime import config
 from core.runtime.config import ConfigError, Loaded, Problem
@@ -36,7 +37,15 @@ def check(loaded: Loaded[Settings], command: str) -> None:
     Raises:
         ConfigError: names every setting that does not go with the others.
     """
-    rules = (_check_urls, _check_hosts, _check_keys, _check_pool, _check_disk, _check_watch)
+    rules = (
+        _check_urls,
+        _check_hosts,
+        _check_keys,
+        _check_reconnect,
+        _check_pool,
+        _check_disk,
+        _check_watch,
+    )
     problems = [problem for rule in rules for problem in rule(loaded, command)]
     if problems:
         raise ConfigError(problems)
@@ -65,10 +74,30 @@ def _check_urls(loaded: Loaded[Settings], command: str) -> list[Problem]:
         dsn = setting.name == "database_url" and "=" in url and "://" not in url
         if url and not url.startswith(accepted) and not dsn:
             problems.append(problem(loaded, setting.name, setting.accepted))
+        elif url and (reason := _ill_formed(setting.name, url, command)):
+            problems.append(problem(loaded, setting.name, f"{setting.accepted} ({reason})"))
         if not url and command not in (DEV, CHECK):
             needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
             problems.append(problem(loaded, setting.name, needed))
     return problems
+
+
+def _ill_formed(name: str, url: str, command: str) -> str:
+    """What is wrong with *url*; empty when nothing is."""
+    if "://" in url:
+        try:
+            _ = urlsplit(url).port
+        except ValueError as exc:
+            return str(exc)
+    if command == DEV:  # stays lean; the roles that it starts look closer and end with code 2
+        return ""
+    if name == "redis_url":
+        from storage.redis import url_problem as redis_problem
+
+        return redis_problem(url)
+    from storage.database import url_problem as database_problem
+
+    return database_problem(url)
 
 
 def _check_hosts(loaded: Loaded[Settings], command: str) -> list[Problem]:
@@ -95,6 +124,13 @@ def _check_pool(loaded: Loaded[Settings], command: str) -> list[Problem]:
         return []
     accepted = f"at least db_pool_min, which is {loaded.values.db_pool_min}"
     return [problem(loaded, "db_pool_max", accepted)]
+
+
+def _check_reconnect(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if loaded.values.reconnect_cap_s >= loaded.values.reconnect_first_s:
+        return []
+    accepted = f"at least reconnect_first_s, which is {loaded.values.reconnect_first_s:g}"
+    return [problem(loaded, "reconnect_cap_s", accepted)]
 
 
 def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:

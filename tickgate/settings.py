@@ -188,6 +188,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0, le=1_000, description="age at which a block goes out, full or not", extra=_FEEDS
         ),
     ] = 5
+    silence_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_600,
+            description="a venue's connection without any message for so long is given up; the "
+            "venue is probed half-way",
+            extra=_FEEDS,
+        ),
+    ] = 30.0
+    reconnect_first_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="longest wait before the first attempt to connect to a venue again; "
+            "doubles with each",
+            extra=_FEEDS,
+        ),
+    ] = 1.0
+    reconnect_cap_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_600,
+            description="longest wait between attempts to connect to a venue",
+            extra=_FEEDS,
+        ),
+    ] = 60.0
     stream_retention_s: Annotated[
         int, Meta(ge=1, description="how long ticks stay in the streams", extra=_FEEDS)
     ] = 1_800

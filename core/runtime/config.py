@@ -247,9 +247,16 @@ def _parse(setting: Setting, raw: str | Sequence[str]) -> Value:
 
 
 def _items(raw: str | Sequence[str]) -> list[str]:
-    """Flags give items; a variable holds lines, or words when it is a single line."""
+    """Flags give items; a variable holds lines, or words when it is a single line.
+
+    Raises:
+        ValueError: a flag was given an empty item, as by a script's variable that is not set.
+    """
     if not isinstance(raw, str):
-        return [item.strip() for item in raw if item.strip()]
+        items = [item.strip() for item in raw]
+        if not all(items):
+            raise ValueError(raw)
+        return items
     if "\n" in raw:
         return [line.strip() for line in raw.splitlines() if line.strip()]
     return raw.split()

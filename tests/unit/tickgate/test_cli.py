@@ -49,6 +49,16 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["dev", "--disk-max-bytes", "5"], "--disk-max-bytes: expected at least 1073741824"),
         (["dev", "--db-pool-max", "1"], "--db-pool-max: expected at least db_pool_min, which is 2"),
         (["dev", "--redis-url", "http://x"], "--redis-url: expected a redis://"),
+        (["dev", "--redis-url", "redis://h:99999"], "URL (Port out of range 0-65535), was "),
+        (["dev", "--database-url", "postgresql://[::bad/x"], "string (Invalid IPv6 URL), was "),
+        (["check", "--redis-url", "redis://h/?db=x"], "--redis-url: expected a redis://"),
+        (["check", "--redis-url", "redis://h/?nope=1"], "(there is no option 'nope')"),
+        (["check", "--redis-url", "redis://h:1:2"], "--redis-url: expected a redis://"),
+        (["migrate", "--database-url", "postgresql://h/x?nope=1"], 'parameter: "nope"'),
+        (["migrate", "--database-url", "nope=1"], 'connection option "nope"'),
+        (["dev", "--feed", ""], "--feed: expected feed specs, was "),
+        (["dev", "--reconnect-cap-s", "0.5"], "expected at least reconnect_first_s, which is 1"),
+        (["dev", "--silence-s", "0"], "--silence-s: expected a number above 0"),
         (["gateway"], "--redis-url (or TICKGATE_REDIS_URL): expected a redis://"),
         (["gateway"], "--database-url (or TICKGATE_DATABASE_URL): expected a postgresql://"),
         (
@@ -64,6 +74,19 @@ def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(
 
     assert code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_url_that_is_not_understood_does_not_give_its_password_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    codes = [
+        cli.main(["migrate", "--database-url", "postgresql://u:geheim@[::bad/x"]),
+        cli.main(["check", "--redis-url", "redis://u:geheim@h:99999"]),
+        cli.main(["migrate", "--database-url", "host=h password=geheim nope=1"]),
+    ]
+
+    assert codes == [2, 2, 2]
+    assert "geheim" not in capsys.readouterr().err
 
 
 def test_a_wrong_variable_is_named(
