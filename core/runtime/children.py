@@ -129,7 +129,8 @@ class ChildProcess:
     async def _make_sure(self, process: asyncio.subprocess.Process) -> None:
         """Kill *process* if it still runs: run() was cancelled."""
         if process.returncode is None:
-            log.warning("%s (pid %d) did not end in time; killing it", self._name, process.pid)
+            if self._draining.is_set():  # else something else failed, and says so
+                log.warning("%s (pid %d) did not end in time; killing it", self._name, process.pid)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             with contextlib.suppress(TimeoutError):
