@@ -34,7 +34,7 @@ from gateway.routes import Group
 from gateway.session import handle_request, hello
 
 _LOG: Final = logging.getLogger(__name__)
-_WIRE_LOG: Final = logging.getLogger("gateway.wire")  # websockets' own lines: debug only
+_WIRE_LOG: Final = logging.getLogger("websockets.gateway")  # chatter: two lines a connection
 _NOTSENT_LOWAT_BYTES: Final = 65_536  # may wait in the kernel unseen, besides TCP's window
 _SNDBUF_BYTES: Final = 65_536  # for systems without that option; the kernel doubles it
 _PONG: Final = b"\x8a"  # first byte of a pong frame

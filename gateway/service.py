@@ -95,6 +95,7 @@ class GatewayService:
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
         self._draining = asyncio.Event()
+        self._database_error: type[TickgateError] | None = None  # of the newest failure
         self._fanout = self._make_fanout()
         self._roster = Roster(
             monotonic_ns=self.monotonic_ns,
@@ -185,7 +186,9 @@ class GatewayService:
         try:
             await work()
         except TickgateError as exc:
-            if self.readiness.down(DATABASE, str(exc)):
+            before, self._database_error = self._database_error, type(exc)
+            news = self.readiness.down(DATABASE, str(exc))
+            if news or type(exc) is not before:  # there, for example, but without the schema
                 _LOG.warning("waiting for the database: %s", exc)
             return False
         if self.readiness.up(DATABASE):

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _FIRST_S: Final = 0.2
 _CAP_S: Final = 5.0  # a dependency that is back is noticed within this time
+_WORDS: Final = {"redis": "Redis", "database": "the database"}  # as every role's log has them
 
 
 def full_jitter(*, first_s: float, cap_s: float) -> wait_random_exponential:
@@ -35,6 +36,9 @@ async def wait_out(
 ) -> T:
     """Make *call* until the dependency answers; readiness and the log say what it waits for.
 
+    The log says so once, and again for an error of another type: a server is there, but the
+    schema is not.
+
     Args:
         call: made again after each error of type *away*; any other error leaves at once.
         dependency: its name in *readiness*.
@@ -46,10 +50,15 @@ async def wait_out(
         TickgateError: of type *away*, and *stop* is set.
     """
 
+    told: type[BaseException] | None = None
+    named = _WORDS.get(dependency, dependency)
+
     def tell(state: RetryCallState) -> None:
+        nonlocal told
         error = state.outcome.exception() if state.outcome else None
-        if readiness.down(dependency, str(error)):
-            log.warning("waiting for %s: %s", dependency, error)
+        before, told = told, type(error) if error else None
+        if readiness.down(dependency, str(error)) or (before and before is not told):
+            log.warning("waiting for %s: %s", named, error)
 
     attempts = AsyncRetrying(
         retry=retry_if_exception_type(away),
@@ -64,5 +73,5 @@ async def wait_out(
 
     result: T = await attempts(once)
     if readiness.up(dependency):
-        log.info("%s is there", dependency)
+        log.info("%s is there", named)
     return result
