@@ -37,11 +37,12 @@ class MarketState:
     """The newest values per symbol, as the streams told. One task owns it: the gateway's reader.
 
     Bounded by *max_symbols*: past it a new symbol is not taken in, and ``refused_symbols`` counts
-    the attempts.
+    the attempts. ``complete`` once the stored symbols were taken in, not only streamed ones.
     """
 
     def __init__(self, *, max_symbols: int = DEFAULT_MAX_SYMBOLS) -> None:
         self.refused_symbols = 0
+        self.complete = False
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
         self._last: dict[

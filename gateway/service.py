@@ -201,6 +201,7 @@ class GatewayService:
         for row in found:
             if row.last_trade is not None:
                 self.market.apply_trade(row.last_trade)
+        self.market.complete = True
         self._fanout.hub.carry(new)
 
     async def _sweep(self) -> None:

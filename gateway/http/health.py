@@ -50,6 +50,7 @@ class FeedAnswer(msgspec.Struct, frozen=True):
     quarantined: dict[str, int]
     duplicates: int
     history: int
+    unreadable: int
     reconnects: int
     symbols: int
 
@@ -137,6 +138,7 @@ def feed_answer(feed: FeedStatus) -> FeedAnswer:
         quarantined=feed.quarantined,
         duplicates=feed.duplicates,
         history=feed.history,
+        unreadable=feed.unreadable,
         reconnects=feed.reconnects,
         symbols=feed.symbols,
     )

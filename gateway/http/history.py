@@ -8,7 +8,7 @@ from core.runtime.ports import Clock
 from gateway.http.answers import BarsPage, bars_by_spelling, encode
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
-from gateway.http.params import bars_query
+from gateway.http.params import bars_query, resolver
 from gateway.http.ports import History, Market
 from gateway.http.tokens import encode_token
 
@@ -27,7 +27,7 @@ class HistoryApi:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """A page of closed bars, by symbol, then time, with the token that leads to the next."""
-        query = bars_query(request.query.items(), self.market.resolve, now_ns=self.now_ns())
+        query = bars_query(request.query.items(), resolver(self.market), now_ns=self.now_ns())
         if not query.symbols or query.start_ns > query.end_ns:
             return json_response(encode(BarsPage({}, None)))
         bars = await self.bars.page(

@@ -19,7 +19,7 @@ from gateway.http.answers import (
 )
 from gateway.http.days import day_of, day_so_far, symbols_by_day
 from gateway.http.middlewares import json_response
-from gateway.http.params import Params, matches
+from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
 from gateway.http.stored import Bars, StoredPresent
 
@@ -42,7 +42,7 @@ class LatestApi:
     async def bars(self, request: web.Request) -> web.StreamResponse:
         """The newest bar of each symbol; of the window that is still open, where there is one."""
         params = Params(request.query.items(), accepted=("symbols", "timeframe"))
-        symbols, timeframe = params.symbols(self.market.resolve), params.timeframe()
+        symbols, timeframe = params.symbols(resolver(self.market)), params.timeframe()
         stored = await self.stored.latest(self._not_running(symbols, timeframe), timeframe)
         found = {
             spelling: bar_answer(bar)
@@ -54,7 +54,7 @@ class LatestApi:
     async def trades(self, request: web.Request) -> web.StreamResponse:
         """The last trade of each symbol that had one."""
         params = Params(request.query.items(), accepted=("symbols",))
-        symbols = params.symbols(self.market.resolve)
+        symbols = params.symbols(resolver(self.market))
         found = {
             spelling: trade_answer(tick)
             for symbol, spelling in symbols.items()
@@ -65,7 +65,7 @@ class LatestApi:
     async def snapshots(self, request: web.Request) -> web.StreamResponse:
         """Last trade, minute, day and day before, of each symbol that has any of these."""
         params = Params(request.query.items(), accepted=("symbols",))
-        symbols = params.symbols(self.market.resolve)
+        symbols = params.symbols(resolver(self.market))
         days = self._days(symbols)
         today: dict[Symbol, Bar] = {}
         before: dict[Symbol, Bar] = {}

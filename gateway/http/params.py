@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -10,7 +10,7 @@ from core.market.errors import SymbolError, TimeframeError
 from core.market.symbol import Symbol, fold, parse_symbol
 from core.market.timeframe import DAY_NS, Timeframe
 from gateway.encode import rfc3339
-from gateway.http.errors import ApiError, BadParameter, UnknownParameters, shown
+from gateway.http.errors import ApiError, BadParameter, UnknownParameters, shown, unavailable
 from gateway.http.times import parse_time_ns
 from gateway.http.tokens import Position, decode_token
 
@@ -182,6 +182,31 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
         after=None if position is None else (position.symbol, position.time_ns),
         binding=binding,
     )
+
+
+class Directory(Protocol):
+    """The part of :class:`gateway.http.ports.Market` that finds symbols."""
+
+    complete: bool
+
+    def resolve(self, text: str) -> Symbol | None: ...
+
+
+def resolver(market: Directory) -> Resolve:
+    """How *market* finds symbols, by a name alone only once it knows all of them.
+
+    Until then "nobody carries it" would be a guess: raises ApiError (503) for a name without its
+    venue that is not known.
+    """
+
+    def resolve(text: str) -> Symbol | None:
+        symbol = market.resolve(text)
+        if symbol is None and not market.complete and ":" not in text:
+            waits = "the stored symbols are not read yet, /readyz says why"
+            raise unavailable(f"symbol {shown(text)}: {waits}; name its venue, or try again")
+        return symbol
+
+    return resolve
 
 
 def matches(symbol: Symbol, wanted: str) -> bool:

@@ -13,6 +13,9 @@ from storage.roles import RoleReport
 class Market(Protocol):
     """The newest values in memory; answers at once. See :class:`gateway.market.MarketState`."""
 
+    complete: bool
+    """False while stored symbols may be missing, as before the database has answered."""
+
     def resolve(self, text: str) -> Symbol | None:
         """The carried symbol that *text* names; raises SymbolError, None for an unknown one."""
         ...

@@ -81,6 +81,7 @@ async def running(
     redis = connect(redis_url)
     board = RoleBoard(redis, StreamKeys(namespace), now_ns=wall_ns)
     rig = Rig(database=database, store=BarStore(database), board=board)
+    rig.market.complete = True  # as the start-up has read all that is stored: nothing
     rig.readiness = Readiness(lambda: rig.now_ns, "redis", "database")
     app = build_app(
         market=rig.market,

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from core.market.bar import BarRow
 from core.market.timeframe import Timeframe
+from storage.bars import FlushBatch
 from tests.integration.gateway_http.rig import DAY, Rig, bar
 
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
@@ -152,3 +154,20 @@ async def test_a_thousand_symbols_fit_one_request(rig: Rig) -> None:
     found = await pages(rig, symbols=",".join(names), **TODAY)
 
     assert [name for name, _ in flat(found)] == names
+
+
+async def test_bars_of_a_full_symbol_are_found_before_the_gateway_has_read_the_symbols(
+    rig: Rig,
+) -> None:
+    rows = [BarRow(bar(BTC, minute), (0, 0), (0, 0), (2.0,), (2.0,)) for minute in (1, 2)]
+    await rig.store.flush(FlushBatch(rows=rows, checkpoints=[], last_trades=[]))
+    rig.market.complete = False
+
+    past, page = await rig.get("/v1/bars", symbols=BTC.lower(), start="2021-07-03")
+    now, latest = await rig.get("/v1/bars/latest", symbols=BTC)
+    guess, refused = await rig.get("/v1/bars", symbols="BTC-USD", start="2021-07-03")
+
+    assert (past, now, guess) == (200, 200, 503)
+    assert [found["t"][14:16] for found in page["bars"][BTC.lower()]] == ["01", "02"]
+    assert latest["bars"][BTC]["t"] == "2021-07-03T00:02:00Z"
+    assert "name its venue, or try again" in refused["message"]
