@@ -73,10 +73,17 @@ class FirstRequest(asyncio.Protocol):
 
 
 def hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:
-    """Let *protocol* have the connection, and what was read from it already."""
+    """Let *protocol* have the connection, and what was read from it already.
+
+    Frames that came in one piece with an upgrade request come after it, as a close that answers
+    them can only be made once the handshake is through.
+    """
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
-    protocol.data_received(received)
+    head, end, rest = received.partition(b"\r\n\r\n")
+    protocol.data_received(head + end)
+    if rest:
+        protocol.data_received(rest)
 
 
 class _Rest:

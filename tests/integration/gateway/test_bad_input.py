@@ -101,6 +101,16 @@ async def test_a_protocol_violation_closes_with_its_code_after_an_error(
     assert closed == code
 
 
+async def test_a_client_that_does_not_wait_for_the_handshake_is_closed_in_words(rig: Rig) -> None:
+    async with raw_client(rig.service.port) as client:
+        client.writer.write(upgrade_request() + client_frame(3, b"reserved opcode"))
+        await client.head()
+        found, closed = await client.ended()
+
+    assert [message["T"] for message in found] == ["success", "error"]
+    assert closed == 1002
+
+
 async def test_a_fragmented_subscribe_with_an_empty_last_frame_is_understood(rig: Rig) -> None:
     names = [f"SIM:S{n:03d}" for n in range(900)]
     message = msgspec.msgpack.encode({"action": "subscribe", "trades": names})
