@@ -194,6 +194,8 @@ def _later(name: str, value: Any, accepted: str) -> RequestError:
 def _shown(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return _type(value)
+    if value is None:
+        return "missing"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 

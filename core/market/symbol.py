@@ -88,7 +88,9 @@ class SymbolDirectory:
         if ":" in text:
             symbol = parse_symbol(text)
             return symbol if symbol in self._exact else self._full.get(fold(symbol))
-        bare = make_symbol("X", text).partition(":")[2]
+        bare = text.upper()
+        if not text.isascii() or not _TICKER.fullmatch(bare):
+            raise SymbolError(text, _SHAPE)
         choices = self._bare.get(fold(bare), [])
         if len(choices) > 1:
             raise SymbolError(text, f"carried by several venues, say which: {', '.join(choices)}")

@@ -72,6 +72,7 @@ def test_auth(fields: dict[str, object], expected: Auth) -> None:
     [
         ({"action": "auth", "key": ["k"]}, "key: expected text, was a list"),
         ({"action": "auth", "secret": 1}, "secret: expected text, was int"),
+        ({}, "one of auth, subscribe, unsubscribe, was missing"),
         ({"action": 1}, "one of auth, subscribe, unsubscribe, was 1"),
         ({"action": "subscribe", "trades": {}}, "trades: expected a list of symbols"),
         ({"action": "subscribe", "symbols": [None]}, "symbols: expected symbols as text"),

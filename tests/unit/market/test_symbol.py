@@ -89,10 +89,11 @@ def test_a_bare_name_of_several_venues_is_refused_with_the_choices() -> None:
         directory().resolve("BTC-USD")
 
 
-@pytest.mark.parametrize("spelling", ["", ":", "A:", ":B", "A:B:C", "B TC"])
-def test_an_ill_formed_spelling_is_refused(spelling: str) -> None:
-    with pytest.raises(SymbolError):
+@pytest.mark.parametrize("spelling", ["", ":", "A:", ":B", "A:B:C", "B TC", "\u017fol", "\u00e4"])
+def test_an_ill_formed_spelling_is_refused_as_it_was_given(spelling: str) -> None:
+    with pytest.raises(SymbolError) as refused:
         directory().resolve(spelling)
+    assert refused.value.text == spelling
 
 
 def test_adding_says_whether_it_is_news_and_the_symbols_come_sorted() -> None:
