@@ -98,6 +98,7 @@ class FeedJournal:
             quarantined=dict(self.quarantined),
             duplicates=self.duplicates,
             history=self.history,
+            unreadable=self.parse_errors,
             reconnects=self.reconnects,
             symbols=self.symbols,
         )
@@ -116,6 +117,11 @@ class TickOutlet(Protocol):
         """Up to this position the source puts one tick (or row) at a time."""
         ...
 
+    @property
+    def stored(self) -> list[tuple[int, int]]:
+        """Position and feed time of the newest block of each shard, from an earlier run."""
+        ...
+
     async def put(self, ticks: Sequence[Tick], position: int = 0) -> None:
         """Judge *ticks*, which arrived now, and take the good ones; the source is at *position*.
 
@@ -132,9 +138,14 @@ class TickOutlet(Protocol):
         """The next tick is the first of a new connection."""
         ...
 
+    def go_live(self) -> None:
+        """The history is over: feed time runs on between ticks from here."""
+        ...
+
     async def lag(self) -> int | None:
         """Ticks that the slowest reader has not consumed (see :mod:`ingest.flow`).
 
+        Of a history the aggregator is the one that matters: nobody follows it trade by trade.
         None while that is not known: no aggregator has reported yet, or Redis is away.
         """
         ...

@@ -30,6 +30,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: dict[str, int] = {}  # by reason
     duplicates: int = 0
     history: int = 0
+    unreadable: int = 0  # frames, rows or answers that the venue's protocol does not allow
     reconnects: int = 0
     symbols: int = 0
 
