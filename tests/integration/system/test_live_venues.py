@@ -35,7 +35,7 @@ async def venues() -> AsyncIterator[dict[str, FakeVenue]]:
 
 
 def good_trades(feed: str, start_ns: int) -> list[Tick]:
-    symbol = make_symbol(feed.upper(), _NAMES[feed])
+    symbol = make_symbol(feed.upper(), _NAMES[feed].replace("/", "-"))
     return [
         Tick(symbol, n, 100 + n % 7 / 8, 0.25 + n % 3, start_ns + n * _STEP_NS, seq=n)
         for n in range(10, 10 + _TRADES)  # the fakes' history has lower ids
