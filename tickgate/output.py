@@ -1,7 +1,10 @@
 """Lines for the person at the terminal: results to stdout, trouble to stderr."""
 
 import contextlib
+import logging
 import sys
+
+from core.runtime.logs import speaks_json
 
 
 def say(text: str = "") -> None:
@@ -12,5 +15,8 @@ def say(text: str = "") -> None:
 
 
 def complain(text: str) -> None:
-    """Print *text* to stderr."""
-    sys.stderr.write(text + "\n")
+    """Print *text* to stderr; as a record of the log where that is for machines."""
+    if speaks_json():
+        logging.getLogger(__name__).error("%s", text)
+    else:
+        sys.stderr.write(text + "\n")

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Literal, TextIO
 
 LogFormat = Literal["text", "json"]
@@ -72,6 +73,20 @@ def set_up(
     for name in _REPEATING:
         logging.getLogger(name).setLevel(max(logging.ERROR, root.level))
     logging.captureWarnings(True)
+    sys.excepthook = _log_crash if fmt == "json" else sys.__excepthook__
+
+
+def speaks_json() -> bool:
+    """Is what this process logs for machines? Then nothing else may come in between."""
+    return any(isinstance(h.formatter, JsonFormatter) for h in logging.getLogger().handlers)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """An error that ends the process, as one line like all others."""
+    told = (kind, error, trace)
+    logging.getLogger(__name__).critical("ended by an unexpected error", exc_info=told)
 
 
 class RateLimited:

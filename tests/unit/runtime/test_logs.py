@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,7 @@ def stream() -> Iterator[io.StringIO]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
+    sys.excepthook = sys.__excepthook__
 
 
 def test_text_lines_carry_utc_time_level_and_role(stream: io.StringIO) -> None:
@@ -53,6 +55,20 @@ def test_the_level_is_kept_and_libraries_are_quieter(stream: io.StringIO) -> Non
 
     assert "shown" in stream.getvalue()
     assert "hidden" not in stream.getvalue()
+
+
+def test_an_error_that_ends_the_process_is_a_json_line_too(stream: io.StringIO) -> None:
+    logs.set_up(role="ingest", fmt="json", stream=stream)
+
+    error = RuntimeError("boom")
+    sys.excepthook(RuntimeError, error, None)
+    spoken = logs.speaks_json()
+    logs.set_up(role="ingest", stream=stream)
+
+    line = json.loads(stream.getvalue())
+    assert (line["level"], spoken) == ("critical", True)
+    assert "boom" in line["error"]
+    assert (sys.excepthook, logs.speaks_json()) == (sys.__excepthook__, False)
 
 
 class Records(logging.Handler):
