@@ -10,11 +10,13 @@ from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.config import Loaded
 from core.runtime.disk import Janitor
 from core.runtime.readiness import Readiness
+from ingest.errors import ReplayFileError
 from storage.bars import BarStore
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.keys import StreamKeys
 from tickgate.arguments import Arguments
 from tickgate.feeds import names_with_end
+from tickgate.output import complain
 from tickgate.role import new_registry, ops_server, report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import AGGREGATE, Settings
@@ -22,7 +24,11 @@ from tickgate.settings import AGGREGATE, Settings
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Fold until stopped, or with ``exit_at_end`` until the bars of all feeds are stored."""
-    exit_after = names_with_end(loaded, AGGREGATE)
+    try:
+        exit_after = names_with_end(loaded, AGGREGATE)
+    except ReplayFileError as exc:  # as the ingest role ends: another start would find the same
+        complain(f"tickgate {AGGREGATE}: {exc}")
+        return 2
     return run_role(functools.partial(_aggregate, loaded.values, exit_after))
 
 

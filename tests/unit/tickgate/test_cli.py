@@ -1,5 +1,7 @@
+import gzip
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
+    sys.excepthook = sys.__excepthook__
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,27 @@ def test_a_wrong_variable_is_named(
     err = capsys.readouterr().err
     assert "TICKGATE_PROT: no such setting (did you mean TICKGATE_PORT?)" in err
     assert "TICKGATE_SHARDS: expected a whole number from 1 to 1024, was '0'" in err
+
+
+def test_a_failure_is_a_json_line_where_the_log_is_for_machines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "postgresql://127.0.0.1:1/x"
+
+    assert cli.main(["migrate", "--database-url", url, "--log-format", "json"]) == 1
+    line = msgspec.json.decode(capsys.readouterr().err)
+    assert (line["level"], line["role"]) == ("error", "migrate")
+    assert "127.0.0.1:1/x" in line["message"]
+
+
+def test_an_aggregator_that_is_to_end_with_a_broken_file_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cut.csv.gz"
+    file.write_bytes(gzip.compress(b"symbol,trade_id,event_ns,side,price,size\n" * 9)[:-9])
+
+    assert cli.main(["aggregate", *URLS, "--exit-at-end", "--feed", f"replay:{file}"]) == 2
+    assert "broken off" in capsys.readouterr().err
 
 
 def test_no_command_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
