@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
 
-from core.market.tick import Tick
+from core.market.tick import NO_ID, Tick
 from core.runtime.ports import Clock
 from ingest.admission import Reason
 from ingest.feed_clock import ClockKind
@@ -14,6 +15,8 @@ from storage.roles import FeedState, FeedStatus
 log = logging.getLogger(__name__)
 
 _MS_NS = 1_000_000
+_MAX_INT64: Final = 2**63 - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WarnLimiter:
@@ -32,10 +35,19 @@ class WarnLimiter:
         self._next_ns = now_ns + self._every_ns
         return True
 
-    def held(self) -> int:
-        """How many were held back since the last one; starts counting anew."""
+    def more(self) -> str:
+        """What the next warning says of those held back since the last; starts counting anew."""
         held, self._held = self._held, 0
-        return held
+        return f" ({held} more since the last such line)" if held else ""
+
+
+def describe(tick: Tick) -> str:
+    """*tick* for people, also one with numbers that no trade can have."""
+    trade = "a trade without id" if tick.trade_id == NO_ID else f"trade {tick.trade_id}"
+    time = f"{tick.event_ns} ns"
+    if abs(tick.event_ns) < _MAX_INT64:  # 1677 to 2262, which a datetime holds
+        time = (_EPOCH + timedelta(microseconds=tick.event_ns // 1_000)).isoformat()
+    return f"{trade} of {tick.symbol}, price {tick.price:g}, size {tick.size:g}, event time {time}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -166,9 +166,8 @@ class Poll:
     def _note_errors(self, errors: list[ParseError], journal: FeedJournal) -> None:
         journal.parse_errors += len(errors)
         if errors and self._warnings.allows(self._monotonic_ns()):
-            held = self._warnings.held()
-            log.warning("feed %s: %s (%d more answers with faults since the last such line)",
-                        journal.feed, errors[0], held)  # fmt: skip
+            more = self._warnings.more()
+            log.warning("feed %s: %s%s", journal.feed, errors[0], more)
 
     def _show(self, journal: FeedJournal) -> None:
         """Live while any address works; the detail names one that does not."""

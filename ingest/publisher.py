@@ -12,7 +12,7 @@ from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from ingest.admission import Admission, Reason
 from ingest.blocks import MAX_BATCH, Moment, Sealed, ShardBlocks
-from ingest.feed import FeedJournal, WarnLimiter
+from ingest.feed import FeedJournal, WarnLimiter, describe
 from ingest.feed_clock import NEVER, ClockKind, FeedClock
 from ingest.flow import FlowLedger
 from ingest.limits import IngestLimits
@@ -112,12 +112,11 @@ class Publisher:
         )
         if self._warnings.allows(self.monotonic_ns()):
             log.warning(
-                "feed %s: quarantined for %s: %s %s(%d more since the last such line)",
+                "feed %s: quarantined (%s): %s%s",
                 self.journal.feed,
-                reason,
-                tick,
-                f"{detail} " if detail else "",
-                self._warnings.held(),
+                reason.replace("_", " "),
+                detail or describe(tick),
+                self._warnings.more(),
             )
 
     def reconnected(self) -> None:

@@ -147,9 +147,8 @@ class Session:
     def _note_errors(self, parsed: Parsed, journal: FeedJournal) -> None:
         journal.parse_errors += len(parsed.errors)
         if self._parse_warnings.allows(self._monotonic_ns()):
-            held = self._parse_warnings.held()
-            log.warning("feed %s: %s (%d more since the last such line)", journal.feed,
-                        parsed.errors[0], held)  # fmt: skip
+            more = self._parse_warnings.more()
+            log.warning("feed %s: %s%s", journal.feed, parsed.errors[0], more)
 
     def _heed(self, note: Note, journal: FeedJournal) -> None:
         if note.kind is NoteKind.LEAVING:

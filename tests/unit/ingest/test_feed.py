@@ -1,8 +1,10 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Tick
 from ingest.admission import Reason
 from ingest.errors import ConnectionLost, ParseError, PollError, ReplayFileError, RowError
-from ingest.feed import FeedJournal, WarnLimiter
+from ingest.feed import FeedJournal, WarnLimiter, describe
 from ingest.metrics import IngestMetrics
 
 
@@ -41,7 +43,19 @@ def test_warnings_are_let_through_at_a_limited_rate_and_counted() -> None:
     allowed = [limiter.allows(n * 250_000_000) for n in range(6)]
 
     assert allowed == [True, False, False, False, True, False]
-    assert (limiter.held(), limiter.held()) == (4, 0)
+    assert (limiter.more(), limiter.more()) == (" (4 more since the last such line)", "")
+
+
+def test_a_refused_tick_is_described_whatever_its_numbers() -> None:
+    def told(event_ns: int, trade_id: int = NO_ID) -> str:
+        return describe(Tick(Symbol("X:A"), trade_id, float("nan"), 0.25, event_ns))
+
+    assert told(1_500_000_000, 7) == (
+        "trade 7 of X:A, price nan, size 0.25, event time 1970-01-01T00:00:01.500000+00:00"
+    )
+    assert told(2**63 - 2).endswith("event time 2262-04-11T23:47:16.854775+00:00")
+    assert told(10**30).startswith("a trade without id of X:A")
+    assert told(10**30).endswith(f"event time {10**30} ns")
 
 
 def test_metrics_are_the_journals_numbers() -> None:
