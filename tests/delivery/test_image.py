@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 
@@ -88,11 +89,14 @@ def test_the_health_check_passes_on_a_running_server(server: DevServer) -> None:
 
 @pytest.mark.slow
 def test_the_health_check_passes_on_every_role(server: DevServer) -> None:
-    roles = server.get("/v1/status")["roles"]
+    urls: dict[str, str] = {}
+    deadline = time.monotonic() + 10  # a role is on the board once it has reported
+    while not {"ingest", "aggregator", "gateway"} <= set(urls) and time.monotonic() < deadline:
+        roles = server.get("/v1/status")["roles"]
+        urls = {role["role"]: role["ops_url"] for role in roles if role["ops_url"]}
+        time.sleep(0.1)
 
-    urls = {role["role"]: role["ops_url"] for role in roles if role["ops_url"]}
-
-    assert {"ingest", "aggregator"} <= set(urls)
+    assert {"ingest", "aggregator", "gateway"} <= set(urls)
     for url in urls.values():
         assert health_check(f"{url}/livez").returncode == 0
 
