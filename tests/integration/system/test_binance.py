@@ -17,7 +17,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.integration.system.dev import Dev, all_bars, dev, get
 
 SYMBOL = "BINANCE:XRP-ETH"
-LAST = "2019-10-13T11:19:00Z"  # start of the last bar
 Row = tuple[float, float, float, float, float]
 
 
@@ -92,6 +91,17 @@ async def trades_until(socket: ClientConnection, count: int) -> list[dict[str, A
     return trades
 
 
+async def ended(running: Dev, address: str) -> None:
+    """Wait until the replay's last window is in the history."""
+    async with asyncio.timeout(60):
+        while True:
+            latest = await get(f"{address}/v1/bars/latest", symbols=SYMBOL)
+            if latest["bars"].get(SYMBOL, {}).get("final"):
+                break
+            await asyncio.sleep(0.1)
+            assert running.process.returncode is None, running.output()
+
+
 @pytest.mark.timeout(180)
 async def test_binance_xrpeth_is_exact_on_the_stream_and_in_the_history(
     market_data: Path, replay: Path, tmp_path: Path, migrated_url: str
@@ -102,7 +112,7 @@ async def test_binance_xrpeth_is_exact_on_the_stream_and_in_the_history(
         address = await running.address()
         async with subscribed(address) as socket:
             trades = await trades_until(socket, 12_477)
-            await ended_at(running, address, LAST)
+            await ended(running, address)
             with pytest.raises(TimeoutError):  # and nothing more
                 await asyncio.wait_for(socket.recv(), 0.5)
         bars = {name: await all_bars(address, [SYMBOL], name, 700) for name in TIMEFRAMES}
@@ -138,7 +148,7 @@ async def test_kill_dash_nine_in_the_middle_and_a_new_start_give_the_same_bars(
 
     async with dev(*arguments, data_dir=tmp_path / "data") as running:
         address = await running.address()
-        await ended_at(running, address, LAST)
+        await ended_at(running, address, "2019-10-13T11:19:00Z")
         bars = await all_bars(address, [SYMBOL], "1Min", 10_000)
         assert await running.stop() == 0, running.output()
 
@@ -159,16 +169,31 @@ async def ended_at(running: Dev, address: str, time: str) -> None:
 
 @pytest.mark.timeout(180)
 async def test_exit_at_end_returns_once_every_bar_is_in_the_database(
-    market_data: Path, replay: Path, tmp_path: Path, migrated_url: str
+    replay: Path, tmp_path: Path, database_url: str, request: pytest.FixtureRequest
 ) -> None:
+    """The database is empty at first: `dev` migrates it, on TimescaleDB to a hypertable."""
     spec = f"replay:{replay}?speed=max&venue=BINANCE"
-    arguments = ("--feed", spec, "--database-url", migrated_url, "--exit-at-end")
+    arguments = ("--feed", spec, "--database-url", database_url, "--exit-at-end")
     async with dev(*arguments, data_dir=tmp_path / "data") as running:
         assert await running.exit_code() == 0, running.output()
 
-    async with await psycopg.AsyncConnection.connect(migrated_url) as connection:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
         cursor = await connection.execute(
             "SELECT timeframe, count(*) FROM bars GROUP BY timeframe ORDER BY timeframe"
         )
         counts = dict(await cursor.fetchall())
+        cursor = await connection.execute("SELECT 1 FROM pg_extension WHERE extname='timescaledb'")
+        on_timescaledb = await cursor.fetchone() is not None
+        chunks = await chunks_of_bars(connection) if on_timescaledb else 0
     assert (counts["1Min"], counts["5Min"]) == (2_469, 706)
+    assert on_timescaledb == request.node.name.endswith("[timescaledb]")
+    assert chunks >= 2 or not on_timescaledb
+
+
+async def chunks_of_bars(connection: psycopg.AsyncConnection) -> int:
+    """Of the hypertable that the bars are in; none if they are in a plain table."""
+    cursor = await connection.execute(
+        "SELECT num_chunks FROM timescaledb_information.hypertables WHERE hypertable_name = 'bars'"
+    )
+    found = await cursor.fetchone()
+    return int(found[0]) if found else 0
