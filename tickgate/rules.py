@@ -152,6 +152,11 @@ def _check_disk(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 
 def _check_watch(loaded: Loaded[Settings], command: str) -> list[Problem]:
-    if command != WATCH or loaded.values.url.startswith(("http://", "https://")):
+    if command != WATCH:
         return []
-    return [problem(loaded, "url", "an http:// or https:// URL")]
+    problems, key = [], loaded.values.api_key
+    if not loaded.values.url.startswith(("http://", "https://")):
+        problems.append(problem(loaded, "url", "an http:// or https:// URL"))
+    if key and not all(key.partition(":")):
+        problems.append(problem(loaded, "api_key", "KEYID:SECRET"))
+    return problems

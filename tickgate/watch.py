@@ -29,6 +29,7 @@ _REDRAW_S = 0.25
 _FIRST_RETRY_S, _RETRY_CAP_S = 0.5, 10.0
 _HTTP_S = 5.0
 _MAX_MESSAGE = 4 << 20
+_WITHOUT_KEY = frozenset({401, 402})
 _FATAL = frozenset({400, 401, 402, 405, 406, 410})  # the same request will not fare better
 
 
@@ -40,7 +41,8 @@ class Refused(TickgateError):
         super().__init__(code, reason)
 
     def __str__(self) -> str:
-        return f"the gateway refused: {self.reason} (code {self.code})"
+        hint = "; give a key with --api-key" if self.code in _WITHOUT_KEY else ""
+        return f"the gateway refused: {self.reason} (code {self.code}){hint}"
 
 
 class NobodyReads(Exception):

@@ -42,6 +42,7 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["ingest", "--port", "1"], "--port: no setting of this command, but of dev, gateway"),
         (["watch"], "the following arguments are required: SYMBOL"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
+        (["watch", "A", "--api-key", "secret"], "--api-key: expected KEYID:SECRET, was '***'"),
         (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),
         (["dev", "--feed", "nope:X"], "--feed: "),
         (["dev", "--feed", "replay:/no/such.csv"], "--feed: expected the path of a file to replay"),
