@@ -50,6 +50,7 @@ class Limits:
     slow_client_age_ns: int = 5_000_000_000
     slow_client_bytes: int = 1_048_576
     max_connections_per_ip: int = 0  # 0: no limit
+    max_connections_per_key: int = 0  # 0: no limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,6 +61,8 @@ class Roster:
     guests: dict[Guest, str] = field(default_factory=dict)  # with the address of each
     blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
     per_address: Counter[str] = field(default_factory=Counter)
+    per_key: Counter[str] = field(default_factory=Counter)
+    keys: dict[Guest, str] = field(default_factory=dict)  # of those that gave one
 
     def __post_init__(self) -> None:
         self.auth: Deadlines[Guest] = Deadlines(int(self.auth_timeout_s * _SECOND_NS))
@@ -76,6 +78,11 @@ class Roster:
         self.per_address[address] += 1
         self._pings.add(guest)
 
+    def let_in(self, guest: Guest, key_id: str) -> None:
+        """*guest* has shown a key that is right."""
+        self.keys[guest] = key_id
+        self.per_key[key_id] += 1
+
     def discard(self, guest: Guest) -> None:
         """Forget a connection that is lost; one that never opened is no matter."""
         address = self.guests.pop(guest, None)
@@ -83,6 +90,11 @@ class Roster:
             self.per_address[address] -= 1
             if not self.per_address[address]:
                 del self.per_address[address]
+        key_id = self.keys.pop(guest, None)
+        if key_id is not None:
+            self.per_key[key_id] -= 1
+            if not self.per_key[key_id]:
+                del self.per_key[key_id]
         self.blocked.pop(guest, None)
         self._pings.discard(guest)
         for deadlines in (self.auth, self.closing, self.lingering):

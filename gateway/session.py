@@ -61,6 +61,13 @@ def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
         return
     client.authenticated, client.key_id = True, key_id
     shared.roster.auth.stop(client)
+    if shared.keys.required:
+        shared.roster.let_in(client, key_id)
+    limit = shared.limits.max_connections_per_key
+    if limit and shared.roster.per_key[key_id] > limit:
+        error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per key")
+        client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
+        return
     client.reply({"T": "success", "msg": "authenticated"})
 
 

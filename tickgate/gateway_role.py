@@ -145,5 +145,6 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
             slow_client_age_ns=int(settings.slow_client_age_s * 1e9),
             slow_client_bytes=settings.slow_client_bytes,
             max_connections_per_ip=settings.max_connections_per_ip if settings.api_keys else 0,
+            max_connections_per_key=settings.max_connections_per_key,
         ),
     )

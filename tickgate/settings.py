@@ -288,6 +288,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_ip: Annotated[
         int, Meta(ge=1, description="connections per client address; off without keys", extra=_WIRE)
     ] = 10
+    max_connections_per_key: Annotated[
+        int, Meta(ge=1, description="connections that one API key may have", extra=_WIRE)
+    ] = 5
     http_timeout_s: Annotated[
         float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
     ] = 30.0

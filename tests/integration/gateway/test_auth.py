@@ -3,9 +3,11 @@
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from gateway.connection import Limits
 from gateway.keys import ApiKeys
 from gateway.service import GatewaySettings
 from tests.integration.gateway.rig import Rig, gateway
@@ -16,7 +18,8 @@ GOOD = {"key": "KEY", "secret": "s3cret"}
 @pytest.fixture
 async def guarded(redis_url: str, namespace: str) -> AsyncIterator[Rig]:
     keys = ApiKeys({"KEY": hashlib.sha256(b"s3cret").digest()})
-    settings = GatewaySettings(port=0, auth_timeout_s=1.0)
+    limits = Limits(max_connections_per_key=2)
+    settings = GatewaySettings(port=0, auth_timeout_s=1.0, limits=limits)
     async with gateway(redis_url, namespace, keys=keys, settings=settings) as rig:
         yield rig
 
@@ -89,3 +92,19 @@ async def test_wrong_credentials_in_the_handshake_are_refused_after_the_welcome(
         (error,), code = await client.ended()
 
     assert (error["code"], code) == (402, 1008)
+
+
+async def test_a_key_has_only_so_many_connections_at_a_time(guarded: Rig, eventually: Any) -> None:
+    async with guarded.client() as first, guarded.client() as second:
+        assert (await first.ask(action="auth", **GOOD))["T"] == "success"
+        assert (await second.ask(action="auth", **GOOD))["T"] == "success"
+        async with guarded.client() as third:
+            error = await third.ask(action="auth", **GOOD)
+            _, code = await third.ended()
+        assert (error["code"], code) == (406, 1008)
+
+    async def let_in_again() -> bool:
+        async with guarded.client() as later:
+            return bool((await later.ask(action="auth", **GOOD))["T"] == "success")
+
+    await eventually(let_in_again)
