@@ -10,6 +10,7 @@ import pytest
 
 from tickgate import cli, docs, rules
 from tickgate.settings import SETTINGS, Settings
+from tickgate.watch import Refused
 
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
 
@@ -205,3 +206,8 @@ def test_every_setting_says_what_it_is_for() -> None:
     for setting in SETTINGS:
         assert len(setting.description) > 10, setting.name
         assert setting.accepted, setting.name
+
+
+def test_watch_says_how_to_give_a_key_where_one_is_missing() -> None:
+    assert str(Refused(401, "who?")).endswith("(code 401); give a key with --api-key")
+    assert str(Refused(405, "too many")).endswith("(code 405)")
