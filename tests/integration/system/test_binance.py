@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.integration.system.dev import Dev, all_bars, dev, get
 
 SYMBOL = "BINANCE:XRP-ETH"
+LAST = "2019-10-13T11:19:00Z"  # start of the last bar
 Row = tuple[float, float, float, float, float]
 
 
@@ -91,17 +92,6 @@ async def trades_until(socket: ClientConnection, count: int) -> list[dict[str, A
     return trades
 
 
-async def ended(running: Dev, address: str) -> None:
-    """Wait until the replay's last window is in the history."""
-    async with asyncio.timeout(60):
-        while True:
-            latest = await get(f"{address}/v1/bars/latest", symbols=SYMBOL)
-            if latest["bars"].get(SYMBOL, {}).get("final"):
-                break
-            await asyncio.sleep(0.1)
-            assert running.process.returncode is None, running.output()
-
-
 @pytest.mark.timeout(180)
 async def test_binance_xrpeth_is_exact_on_the_stream_and_in_the_history(
     market_data: Path, replay: Path, tmp_path: Path, migrated_url: str
@@ -112,7 +102,7 @@ async def test_binance_xrpeth_is_exact_on_the_stream_and_in_the_history(
         address = await running.address()
         async with subscribed(address) as socket:
             trades = await trades_until(socket, 12_477)
-            await ended(running, address)
+            await ended_at(running, address, LAST)
             with pytest.raises(TimeoutError):  # and nothing more
                 await asyncio.wait_for(socket.recv(), 0.5)
         bars = {name: await all_bars(address, [SYMBOL], name, 700) for name in TIMEFRAMES}
@@ -148,7 +138,7 @@ async def test_kill_dash_nine_in_the_middle_and_a_new_start_give_the_same_bars(
 
     async with dev(*arguments, data_dir=tmp_path / "data") as running:
         address = await running.address()
-        await ended_at(running, address, "2019-10-13T11:19:00Z")
+        await ended_at(running, address, LAST)
         bars = await all_bars(address, [SYMBOL], "1Min", 10_000)
         assert await running.stop() == 0, running.output()
 
