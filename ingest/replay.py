@@ -7,7 +7,7 @@ from typing import Final
 
 from core.market.tick import Tick
 from core.runtime.ports import MonotonicClock
-from ingest.admission import Reason
+from ingest.admission import EARLIEST_NS, Reason
 from ingest.blocks import MAX_BATCH
 from ingest.errors import ReplayFileError
 from ingest.feed import FeedJournal, TickOutlet
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _SLICE_ROWS: Final = 2_000  # per visit to the worker thread: a few ms of parsing
 _ASK_S: Final = 0.01  # between looks at the status board
+_LONG_S: Final = 10.0  # a paced replay that waits for longer says so
 _PATIENCE_S: Final = 1.0  # of waiting before the feed says that it waits
 
 
@@ -82,7 +83,7 @@ class Replay:
             if self._options.speed is None:
                 await self._flow(len(batch), outlet, journal)
             else:
-                batch = await self._pace(batch, self._options.speed)
+                batch = await self._pace(batch, self._options.speed, journal)
             ticks: list[Tick] = []
             for row in batch:
                 if row.tick is not None:
@@ -108,17 +109,25 @@ class Replay:
             journal.enter("live")
         self._credit -= ticks
 
-    async def _pace(self, batch: Sequence[Row], speed: float) -> Sequence[Row]:
+    async def _pace(
+        self, batch: Sequence[Row], speed: float, journal: FeedJournal
+    ) -> Sequence[Row]:
         """Wait until the first row of *batch* is due; returns the rows that are due by then."""
-        await asyncio.sleep(self._due_in_s(batch[0], speed))
+        due_s = self._due_in_s(batch[0], speed)
+        if due_s >= _LONG_S:  # a night without trades, or a wrong time in the file
+            row = batch[0].number
+            journal.enter("waiting", f"{due_s:,.0f} s until the event time of row {row}")
+        await asyncio.sleep(due_s)
+        if due_s >= _LONG_S:
+            journal.enter("live")
         count = 1
         while count < len(batch) and self._due_in_s(batch[count], speed) <= 0:
             count += 1
         return batch[:count]
 
     def _due_in_s(self, row: Row, speed: float) -> float:
-        if row.tick is None:
-            return 0.0
+        if row.tick is None or row.tick.event_ns < EARLIEST_NS:
+            return 0.0  # it will be quarantined, and its time tells nothing
         now_ns, event_ns = self._monotonic_ns(), row.tick.event_ns
         if self._origin is None:
             self._origin = (now_ns, event_ns)

@@ -190,6 +190,35 @@ async def test_a_paced_replay_keeps_the_distances_of_the_events(
     assert len(await stored.ticks()) == 10
 
 
+async def test_a_paced_replay_is_not_held_up_by_a_time_that_no_trade_has(
+    tmp_path: Path, stored: Stored
+) -> None:
+    rows = [f"ABC,{n},{time},buy,1,1\n" for n, time in ((1, 0), (2, -5))]
+    path = write(tmp_path / "trades.csv", [*rows, row(3), row(4)])
+
+    await replay(stored, f"replay:{path}?speed=20", readers=False)
+
+    assert sorted(tick.trade_id for tick in await stored.ticks()) == [3, 4]
+    assert [record.reason for record in await stored.quarantined()] == ["before_1990"] * 2
+
+
+async def test_a_paced_replay_says_which_row_it_waits_long_for(
+    tmp_path: Path, stored: Stored, eventually: Eventually
+) -> None:
+    path = write(tmp_path / "trades.csv", [row(1), row(10_001)])
+
+    async with running([f"replay:{path}?speed=1"], stored.url, stored.namespace):
+
+        async def waits() -> bool:
+            status = await stored.statuses()
+            return bool(status and status[0].state == "waiting" and status[0].detail)
+
+        await eventually(waits)
+        detail = (await stored.status()).detail
+
+    assert detail == "10,000 s until the event time of row 2"
+
+
 async def test_a_replay_that_was_cut_goes_on_where_each_stream_ends(
     tmp_path: Path, stored: Stored, eventually: Eventually
 ) -> None:
