@@ -25,7 +25,7 @@ _STEP_NS = 4 * 10**9  # less than the 5 s that a trade may be ahead of feed time
 _TRADES = 100  # so many steps leave seven minutes and one span of five behind
 _SILENCE_S = 1.0
 _REFUSED = {"price_not_positive": 1, "size_not_positive": 1, "future": 1}
-_FIVE_NS = 5 * MINUTE_NS
+_QUARTER_NS = 15 * MINUTE_NS
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def break_off(venue: FakeVenue) -> None:
 async def test_three_venues_at_once(
     venues: dict[str, FakeVenue], tmp_path: Path, eventually: Eventually
 ) -> None:
-    start_ns = (wall_ns() - 20 * MINUTE_NS) // _FIVE_NS * _FIVE_NS
+    start_ns = (wall_ns() - 20 * MINUTE_NS) // _QUARTER_NS * _QUARTER_NS
     good = {name: good_trades(name, start_ns) for name in VENUES}
     everything = [trade for name in VENUES for trade in good[name]]
     arguments = [
