@@ -7,7 +7,7 @@ set -euo pipefail
 DIR=${TIMESCALEDB_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tickgate/timescaledb}
 SUITE=trixie                              # the first Debian that packages TimescaleDB
 PACKAGE=postgresql-17-timescaledb
-MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+MIRROR=${DEBIAN_MIRROR:-}  # empty: debootstrap's own choice
 BIN=/usr/lib/postgresql/17/bin
 COMPLETE=$DIR/.complete                   # written last: without it the folder is made anew
 CLUSTERS=/clusters                        # inside DIR
@@ -76,7 +76,7 @@ install_server() {
     echo "timescaledb: installing $PACKAGE into $DIR (700 MB, about a minute)" >&2
     clear_folder
     local log=$DIR.log
-    debootstrap --variant=minbase --include="$PACKAGE" "$SUITE" "$DIR" "$MIRROR" >"$log" 2>&1 ||
+    debootstrap --variant=minbase --include="$PACKAGE" "$SUITE" "$DIR" ${MIRROR:+"$MIRROR"} >"$log" 2>&1 ||
         { tail -n 5 "$log" >&2; fail "debootstrap failed; its log is $log"; }
     rm -rf "$DIR"/var/cache/apt/archives/*.deb
     chroot "$DIR" install -d -o postgres -g postgres -m 0700 "$CLUSTERS"

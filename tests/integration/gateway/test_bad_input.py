@@ -87,6 +87,7 @@ async def test_binary_garbage_is_answered_with_400(rig: Rig, message: bytes) -> 
         (client_frame(TEXT, b"x" * 600_000, fin=False) + client_frame(CONT, b"x" * 600_000), 1009),
         (client_frame(CLOSE, b"\x00"), 1002),
     ],
+    ids=["unmasked", "opcode", "loose end", "long ping", "utf-8", "frame", "fragments", "close"],
 )
 async def test_a_protocol_violation_closes_with_its_code_after_an_error(
     rig: Rig, frames: bytes, code: int
