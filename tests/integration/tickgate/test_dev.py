@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from tests.processes import gone, working_in
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 HEADER = "symbol,trade_id,event_ns,side,price,size\n"
+URL = re.compile(r"https?://\S+")
 START_NS = 1_700_000_040 * 10**9  # a minute's start
 
 
@@ -68,6 +70,7 @@ async def test_it_serves_the_page_and_stops_without_a_trace(tmp_path: Path, sign
         code = await running.stop(number=signum)
 
     assert live["alive"] is True
+    assert URL.findall(running.output())[:1] == [address + "/"]  # nothing before the page's
     assert parts >= 6  # the parent, three roles, two servers
     assert code == 0, running.output()
     assert working_in(data_dir) == {}
