@@ -62,6 +62,7 @@ class Admission:
         self._ahead_ns = {
             ClockKind.LIVE: limits.max_future_ns,
             ClockKind.PULLED: 0,
+            ClockKind.HISTORY: 0,
             ClockKind.REPLAY: MAX_INT64,
         }[clock.kind]
         self._ids: dict[Symbol, TradeIds] = {}
@@ -128,7 +129,7 @@ class Admission:
         clock = self._clock
         if clock.kind is ClockKind.REPLAY:
             return None
-        by_wall = clock.kind is ClockKind.PULLED or clock.unanchored
+        by_wall = clock.kind is not ClockKind.LIVE or clock.unanchored
         known_ns = wall_ns if by_wall else feed_ns
         return Reason.FUTURE if event_ns - known_ns > self._limits.max_future_ns else None
 

@@ -11,11 +11,12 @@ class ClockKind(enum.Enum):
 
     LIVE = "live"  # runs on between events; the wall clock checks the first of each connection
     PULLED = "pulled"  # runs on between events; the wall clock checks every event
+    HISTORY = "history"  # as in a replay until go_live(), then PULLED; so is it checked
     REPLAY = "replay"  # the newest event time alone; there is no future
 
 
 class FeedClock:
-    """The newest event time seen plus, unless it is a replay, the monotonic time since it came.
+    """The newest event time seen plus, unless it is past trading, the monotonic time since then.
 
     Pure: the caller brings the monotonic time. ``newest_ns`` never goes back; feed time may, by
     as much as an event came late, which is why the publisher holds the watermark.
@@ -31,9 +32,14 @@ class FeedClock:
         self.unanchored = True
         """True: the next event is the first (of a connection); the wall clock checks it."""
 
+    @property
+    def by_events_alone(self) -> bool:
+        """Does time stand still between events?"""
+        return self.kind is ClockKind.REPLAY or self.kind is ClockKind.HISTORY
+
     def now_ns(self, monotonic_ns: int) -> int:
         """Feed time at *monotonic_ns*; NEVER before the first event."""
-        if self.kind is ClockKind.REPLAY or self.newest_ns == NEVER:
+        if self.by_events_alone or self.newest_ns == NEVER:
             return self.newest_ns
         return self.newest_ns + max(0, monotonic_ns - self._arrived_ns)
 
@@ -47,3 +53,8 @@ class FeedClock:
     def reconnected(self) -> None:
         """A new connection: its first event may be far ahead of the last one's feed time."""
         self.unanchored = True
+
+    def go_live(self) -> None:
+        """A history is over: time runs on from here."""
+        if self.kind is ClockKind.HISTORY:
+            self.kind = ClockKind.PULLED

@@ -76,6 +76,10 @@ class Publisher:
         return self._blocks.catch_up_until
 
     @property
+    def stored(self) -> list[tuple[int, int]]:
+        return [(meta.position, meta.feed_time_ns) for meta in self.writer.resume.values()]
+
+    @property
     def ended(self) -> bool:
         """Did an earlier run bring this feed to its end?"""
         return self._blocks.ended
@@ -122,10 +126,15 @@ class Publisher:
     def reconnected(self) -> None:
         self._clock.reconnected()
 
+    def go_live(self) -> None:
+        self._clock.go_live()
+
     async def lag(self) -> int | None:
         reports = await self._reports()
         if reports is None:
             return None
+        if self._clock.kind is ClockKind.HISTORY:
+            reports = [report for report in reports if report.role == "aggregator"]
         fresh_since_ms = self.now_ns() // _MS_NS - FRESH_MS
         behind = self.flow.in_flight(reports, fresh_since_ms=fresh_since_ms)
         return None if behind is None else behind + self._blocks.waiting + self._sending
@@ -168,7 +177,7 @@ class Publisher:
 
     def _note(self, blocks: Sequence[Sealed]) -> None:
         self.journal.blocks += len(blocks)
-        if self.kind is ClockKind.REPLAY:
+        if self._clock.by_events_alone:  # and so held to its readers' pace
             for block in blocks:
                 self.flow.wrote(block.shard, block.number, block.ticks)
 
@@ -195,11 +204,12 @@ class Publisher:
 def _resumed_clock(
     kind: ClockKind, writer: TickWriter, shards: int, monotonic_ns: int
 ) -> FeedClock:
-    """Feed time where the feed goes on: a replay's is that of the row it reads next."""
+    """Feed time where the feed goes on: that of past trading is where it is read on."""
     metas = list(writer.resume.values())
-    if kind is ClockKind.REPLAY:
-        complete = len(metas) == shards
-        first = min(metas, key=lambda meta: meta.position) if complete else None
-        return FeedClock(kind, newest_ns=first.feed_time_ns if first else NEVER)
+    if kind in (ClockKind.REPLAY, ClockKind.HISTORY):
+        # A shard that had more than the others before may have an empty block of a time before.
+        first = min(metas, key=lambda meta: (meta.position, -meta.feed_time_ns), default=None)
+        newest_ns = first.feed_time_ns if first and len(metas) == shards else NEVER
+        return FeedClock(kind, newest_ns=newest_ns, monotonic_ns=monotonic_ns)
     newest_ns = max((meta.feed_time_ns for meta in metas), default=NEVER)
     return FeedClock(kind, newest_ns=newest_ns, monotonic_ns=monotonic_ns)

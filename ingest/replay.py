@@ -12,6 +12,7 @@ from ingest.blocks import MAX_BATCH
 from ingest.errors import ReplayFileError
 from ingest.feed import FeedJournal, TickOutlet
 from ingest.feed_clock import ClockKind
+from ingest.gate import ReaderGate
 from ingest.limits import IngestLimits
 from ingest.replay_file import ReplayFile, Row
 from ingest.spec import ReplayOptions
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 _SLICE_ROWS: Final = 2_000  # per visit to the worker thread: a few ms of parsing
 _ASK_S: Final = 0.01  # between looks at the status board
 _LONG_S: Final = 10.0  # a paced replay that waits for longer says so
-_PATIENCE_S: Final = 1.0  # of waiting before the feed says that it waits
 
 
 class Replay:
@@ -32,9 +32,9 @@ class Replay:
     def __init__(
         self, options: ReplayOptions, *, limits: IngestLimits, monotonic_ns: MonotonicClock
     ) -> None:
-        self._options, self._limits, self._monotonic_ns = options, limits, monotonic_ns
+        self._options, self._monotonic_ns = options, monotonic_ns
         self._file = ReplayFile(options.path, options.venue)
-        self._credit = 0  # ticks that may go out before the readers are looked at again
+        self._gate = ReaderGate(limits.in_flight_ticks, monotonic_ns=monotonic_ns)
         self._origin: tuple[int, int] | None = None  # monotonic and event time of the first row
 
     async def prepare(self) -> str:
@@ -81,7 +81,7 @@ class Replay:
             one_by_one = outlet.position < outlet.catch_up_until
             batch = rows[at : at + (1 if one_by_one else MAX_BATCH)]
             if self._options.speed is None:
-                await self._flow(len(batch), outlet, journal)
+                await self._gate.pass_on(len(batch), outlet, journal)
             else:
                 batch = await self._pace(batch, self._options.speed, journal)
             ticks: list[Tick] = []
@@ -93,30 +93,15 @@ class Replay:
             await outlet.put(ticks, batch[-1].number)
             at += len(batch)
 
-    async def _flow(self, ticks: int, outlet: TickOutlet, journal: FeedJournal) -> None:
-        """Wait while the slowest reader is too far behind."""
-        waiting_since_ns = self._monotonic_ns()
-        while self._credit <= 0:
-            lag = await outlet.lag()
-            self._credit = self._limits.in_flight_ticks - lag if lag is not None else 0
-            if self._credit > 0:
-                break
-            if self._monotonic_ns() - waiting_since_ns > _PATIENCE_S * 1e9:
-                reason = "for an aggregator" if lag is None else "for the readers to catch up"
-                journal.enter("waiting", reason)
-            await asyncio.sleep(_ASK_S)
-        if journal.state == "waiting":
-            journal.enter("live")
-        self._credit -= ticks
-
     async def _pace(
         self, batch: Sequence[Row], speed: float, journal: FeedJournal
     ) -> Sequence[Row]:
         """Wait until the first row of *batch* is due; returns the rows that are due by then."""
         due_s = self._due_in_s(batch[0], speed)
         if due_s >= _LONG_S:  # a night without trades, or a wrong time in the file
-            row = batch[0].number
-            journal.enter("waiting", f"{due_s:,.0f} s until the event time of row {row}")
+            journal.enter(
+                "waiting", f"{due_s:,.0f} s until the event time of row {batch[0].number}"
+            )
         await asyncio.sleep(due_s)
         if due_s >= _LONG_S:
             journal.enter("live")

@@ -11,7 +11,7 @@ feed          source                         options
 ``coinbase``  products: ``BTC-USD,ETH-USD``  ``url`` ``rest_url`` ``silence``
 ``binance``   symbols: ``BTCUSDT``           ``url`` ``rest_url`` ``silence``
 ``kraken``    pairs: ``BTC/USD``             ``url`` ``rest_url`` ``silence``
-``sim``       none                           ``symbols`` ``rate`` ``seed``
+``sim``       none                           ``symbols`` ``rate`` ``seed`` ``history``
 ``replay``    a file's path                  ``speed`` ``venue`` ``start``
 ``poll``      an http(s) URL                 ``symbols`` ``venue`` ``every`` ``items`` ``symbol``
                                              ``price`` ``size`` ``time`` ``unit`` ``id``
@@ -38,6 +38,7 @@ VENUES: Final = ("coinbase", "binance", "kraken")
 FEEDS: Final = (*VENUES, "sim", "replay", "poll")
 MAX_RATE: Final = 200_000  # ticks/s: what one ingest process is built for
 MAX_SIM_SYMBOLS: Final = 10_000
+MAX_HISTORY: Final = 7 * 1_440  # minutes of a sim
 
 
 class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +51,12 @@ class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The simulated market; ``rate`` in ticks/s over all symbols."""
+    """The simulated market; ``rate`` in ticks/s over all symbols, ``history`` in minutes."""
 
     symbols: int = 50
     rate: float = 1_000.0
     seed: int = 1
+    history: int = 0
 
 
 class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +206,9 @@ def _sim(read: _Options, source: str) -> SimOptions:
         symbols=read.take("symbols", _whole(1, MAX_SIM_SYMBOLS), 50, f"1 to {MAX_SIM_SYMBOLS}"),
         rate=read.take("rate", _number(0, MAX_RATE), 1_000.0, f"0 to {MAX_RATE} ticks/s"),
         seed=read.take("seed", _whole(0, 2**63 - 1), 1, "0 to 2^63 - 1"),
+        history=read.take(
+            "history", _whole(0, MAX_HISTORY), 0, f"0 to {MAX_HISTORY} minutes before the start"
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from ingest.spec import FeedSpec, ReplayOptions, name_feeds
 from tickgate.rules import problem
 from tickgate.settings import DEV, Settings
 
-DEFAULT_FEED = "sim:?symbols=50&rate=1000&seed=1"
+DEFAULT_FEED = "sim:?symbols=50&rate=1000&seed=1&history=240"
 
 
 def feeds_of(loaded: Loaded[Settings], command: str) -> list[FeedSpec]:
