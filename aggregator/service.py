@@ -142,7 +142,8 @@ class AggregatorService:
                 if checkpoint.outbox:
                     await self._publish_again(publisher, state, checkpoint.outbox)
             self._shards.append(state)
-        log.info("%d of %d shards go on from a checkpoint", len(checkpoints), self.keys.shards)
+        if checkpoints:
+            log.info("%d shards go on from their checkpoints", len(checkpoints))
 
     async def _publish_again(self, publisher: BarWriter, state: ShardState, outbox: bytes) -> None:
         bars = decode_bars(outbox)
