@@ -59,7 +59,7 @@ class Desk:
         return bars
 
     async def until(
-        self, condition: Callable[[dict[str, Any]], object], *, timeout_s: float = 15.0
+        self, condition: Callable[[dict[str, Any]], object], *, timeout_s: float = 40.0
     ) -> None:
         """Wait for a state of the page."""
 
@@ -70,7 +70,7 @@ class Desk:
         await self.eventually(holds, timeout_s=timeout_s)
 
     async def eventually(
-        self, condition: Callable[[], Awaitable[object]], *, timeout_s: float = 15.0
+        self, condition: Callable[[], Awaitable[object]], *, timeout_s: float = 40.0
     ) -> None:
         """Wait until *condition* holds; fails with the page's state."""
         try:

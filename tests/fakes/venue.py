@@ -11,6 +11,7 @@ from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 
 class FakeVenue:
@@ -70,7 +71,8 @@ class FakeVenue:
     def raw(self, wire: bytes) -> None:
         """Put bytes on the wire as they are."""
         for connection in self._live:
-            connection.transport.write(wire)
+            if connection.state is State.OPEN:
+                connection.transport.write(wire)
 
     def half_frame(self) -> None:
         """The head of a frame of 500 bytes and a tenth of it; no more will come."""
@@ -83,7 +85,8 @@ class FakeVenue:
         self._stuck |= victims
         for byte in bytes([0x81, len(frame)]) + frame.encode():
             for connection in victims & self._live:
-                connection.transport.write(bytes([byte]))
+                if connection.state is State.OPEN:  # the other side may hang up meanwhile
+                    connection.transport.write(bytes([byte]))
             await asyncio.sleep(pause_s)
 
     def trade(self, symbol: str, *, price: float = 10.0, size: float = 1.0, at_ns: int) -> int:

@@ -117,7 +117,7 @@ def assert_bars_of(client: Subscriber, stored: dict[Key, Any]) -> None:
     assert {k: (facts(dict(b)), b.get("rev", 0)) for k, b in newest.items()} == {
         k: (facts(b), b["rev"]) for k, b in stored.items()
     }
-    assert len(client.of("u")) > 100  # the market has late trades
+    assert len(client.of("u")) > 10  # the market has late trades; a flush may revise many at once
 
 
 def assert_running_bars_of(client: Subscriber, stored: dict[Key, Any]) -> None:
