@@ -93,9 +93,13 @@ async def test_every_client_is_sent_exactly_what_there_was(
     for symbol, seen in late.ids().items():
         assert seen[0] > 1, symbol
         assert continuation(seen, ids[symbol][-1]), symbol
-    for name, seen in caught.ids().items():  # the snapshot's trade and all after it
-        assert seen[0] > 1, name
-        assert continuation(seen, ids[asked[name]][-1]), name
+    events = {(trade.symbol, trade.trade_id): trade.event_ns for trade in trades}
+    for name, (shown, *seen) in caught.ids().items():  # the newest trade, then all that came
+        symbol = asked[name]
+        assert shown > 1, name
+        assert continuation(seen, ids[symbol][-1]), name
+        came_late = range(shown + 1, seen[0])  # before the snapshot, and older than its trade
+        assert all(events[symbol, i] < events[symbol, shown] for i in came_late), name
     assert [(m["T"], m["S"]) for m in caught.messages[1:3]] == [("t", name) for name in asked]
     assert_bars_of(everything, stored)
     assert_running_bars_of(everything, stored)
