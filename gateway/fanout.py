@@ -11,6 +11,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.routes import Client
 
 _SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 2 ms
+_PREPARATIONS: Final = 5  # times in a window that messages are encoded ahead of its end
 _EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
 _SECOND_NS: Final = 1_000_000_000
 
@@ -39,7 +40,7 @@ class Fanout:
         self._queue: deque[tuple[Client, bytes]] = deque()
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None  # set while the hub has something pending
-        self._window_end_ns = 0
+        self._window_end_ns = self._prepare_ns = 0
         self._oldest_sealed_ns: int | None = None
 
     @property
@@ -68,6 +69,9 @@ class Fanout:
             self._end_window()
             return
         self._enqueue(self.hub.lead(now_ns))
+        if now_ns >= self._prepare_ns:
+            self.hub.prepare()
+            self._prepare_ns = now_ns + self._interval_ns // _PREPARATIONS
 
     def settle(self) -> None:
         """Write what is queued at once, so that what the caller writes comes after it."""

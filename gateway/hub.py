@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from core.market.bar import Bar
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
-from gateway.channels import Channel, Codec, channel_of
+from gateway.channels import CONFLATED, Channel, Codec, channel_of
 from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState, Row
 from gateway.messages import INVALID_SYNTAX, SYMBOL_LIMIT, Name, RequestError
@@ -74,6 +74,13 @@ class Hub:
         topic = self._routes.wanted(channel_of(bar), bar.symbol)
         if topic is not None:
             self._add(topic, bar)
+
+    def prepare(self) -> None:
+        """Encode what has come so far, so that little is left to do when the window ends."""
+        for topic in self._dirty:
+            if topic.channel not in CONFLATED:
+                for codec in self._routes.codecs(topic):
+                    topic.encoded(codec)
 
     def lead(self, now_ns: int) -> list[Send]:
         """Batches for clients that were sent nothing for a whole window: they do not wait."""

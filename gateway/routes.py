@@ -76,10 +76,15 @@ class Topic:
         """The window's messages from *start* on; None when there are none."""
         if start >= len(self.messages):
             return None
-        tails = self._tails.setdefault(codec, [])
-        tails += self._encoded(self.messages[len(tails) :], codec)
+        tails = self.encoded(codec)
         wanted = tails[-1:] if self.channel in CONFLATED else tails[start:]
         return Fragment(encode.items(prefix, wanted), codec)
+
+    def encoded(self, codec: Codec) -> list[encode.Tail]:
+        """The window's messages for *codec*, as far as they have come; each is encoded once."""
+        tails = self._tails.setdefault(codec, [])
+        tails += self._encoded(self.messages[len(tails) :], codec)
+        return tails
 
     def clear(self) -> None:
         """Begin a new window."""
@@ -158,6 +163,10 @@ class Routes:
             if groups:
                 kind = TYPES[topic.channel]
                 yield encode.prefix(kind, topic.symbol, star.codec), star.codec, groups
+
+    def codecs(self, topic: Topic) -> set[Codec]:
+        """The codecs that *topic* goes out in."""
+        return {v.codec for v in topic.variants} | {v.codec for v in self.wild[topic.channel]}
 
     def retire(self, topic: Topic) -> None:
         """Forget *topic* unless a name leads to it."""

@@ -13,7 +13,9 @@ steps = st.one_of(
     st.tuples(
         st.sampled_from(["subscribe", "unsubscribe"]), st.integers(0, 2), st.sampled_from(NAMES)
     ),
-    st.tuples(st.sampled_from(["lead", "flush", "wait", "carry"]), st.just(0), st.just("")),
+    st.tuples(
+        st.sampled_from(["lead", "flush", "wait", "carry", "prepare"]), st.just(0), st.just("")
+    ),
 )
 
 
@@ -49,6 +51,9 @@ class Play:
 
     def wait(self, *_: object) -> None:
         self.desk.now_ns += 100_000_000
+
+    def prepare(self, *_: object) -> None:
+        self.desk.hub.prepare()
 
     def carry(self, *_: object) -> None:
         self.desk.carry("X:C")

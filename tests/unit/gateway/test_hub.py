@@ -192,6 +192,22 @@ def test_a_quiet_client_is_served_at_once_under_both_its_spellings() -> None:
     assert sorted(client.seen) == [("A", 1), ("X:A", 1)]
 
 
+def test_what_was_encoded_ahead_goes_out_once_and_whole() -> None:
+    desk, client, packed = Desk(A), Listener(), Listener(Codec.MSGPACK)
+    desk.subscribe(client, "A-USD")
+    desk.subscribe(client, A, channel=Channel.RUNNING_BARS)
+    desk.subscribe(packed, "*")
+    desk.trade(A)
+    desk.hub.prepare()
+    desk.trade(A)
+    desk.bar(A, 7.0)
+    desk.hub.prepare()
+    desk.flush()
+
+    assert client.seen == [("A-USD", 1), ("A-USD", 2), (A, 7.0)]
+    assert packed.seen == [(A, 1), (A, 2)]
+
+
 def test_a_star_carries_what_is_not_named() -> None:
     desk, client, other = Desk(A, B), Listener(Codec.MSGPACK), Listener()
     desk.subscribe(client, "*", "A-USD")
