@@ -215,7 +215,7 @@ class IngestService:
 
     def _redis_down(self, reason: str) -> None:
         if self.readiness.down(REDIS, reason):
-            log.warning("waiting for %s; the feeds wait too, nothing is lost", reason)
+            log.warning("waiting for %s; the feeds wait, too", reason)
 
     def _redis_up(self) -> None:
         if self.readiness.up(REDIS):
