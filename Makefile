@@ -92,10 +92,12 @@ $(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install -q -e .
 	@touch $@
 
-$(VENV)/.tools: $(VENV)/.program
-	@echo "Installing what tests and lint need into $(VENV) ..."
-	@$(PIP) install -q -e '.[test,lint]'
-	@touch $@
+# With tools the program comes along: one call instead of two. What is not compiled here is
+# compiled when it is first used, and most of it never is.
+$(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tickgate and what tests and lint need into $(VENV) ..."
+	@$(PIP) install -q --no-compile -e '.[test,lint]'
+	@touch $(VENV)/.program $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

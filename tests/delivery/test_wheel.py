@@ -54,7 +54,8 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     constraints = ROOT / "constraints.txt"
-    run(python, "-m", "pip", "install", "-q", "-c", constraints, wheel, cwd=folder)
+    install = (python, "-m", "pip", "install", "-q", "--no-compile", "-c", constraints)
+    run(*install, wheel, cwd=folder)
     return folder / "venv" / "bin" / "tickgate"
 
 
