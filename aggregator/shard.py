@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
-from core.market.block import Block
+from core.market.block import Block, Row
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -104,8 +104,8 @@ class ShardCore:
         for state in states:
             state.ids.advance(seen_from_ns)
         touched = self._touched
-        rows = _rows_of(block)
-        for index, trade_id, event_ns, seq, price, size, _ in rows:
+        rows = block.rows()
+        for index, event_ns, seq, trade_id, price, size, _ in rows:
             state = states[index]
             if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
                 continue
@@ -371,27 +371,9 @@ class ShardCore:
         )
 
 
-def _rows_of(block: Block) -> list[tuple[int, int, int, int, float, float, int]]:
-    """Symbol index, trade id, event time, sequence, price, size, side of each tick."""
-    return list(
-        zip(
-            block.symbol_index.tolist(),
-            block.trade_id.tolist(),
-            block.event_ns.tolist(),
-            block.seq.tolist(),
-            block.price.tolist(),
-            block.size.tolist(),
-            block.side.tolist(),
-            strict=True,
-        )
-    )
-
-
-def _note_last(
-    states: Sequence[SymbolState], rows: Sequence[tuple[int, int, int, int, float, float, int]]
-) -> None:
+def _note_last(states: Sequence[SymbolState], rows: Sequence[Row]) -> None:
     """Keep each symbol's newest trade; of equal ones the later arrival."""
-    for index, trade_id, event_ns, seq, price, size, side in rows:
+    for index, event_ns, seq, trade_id, price, size, side in rows:
         state = states[index]
         last = state.last
         if last is None or event_ns > last[0] or (event_ns == last[0] and seq >= last[1]):

@@ -13,10 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from core.market.bar import Bar
+from core.market.block import Row
 from core.market.tick import NO_ID, Side
 from core.market.timeframe import SECOND_NS, Timeframe
 from gateway.channels import Codec
-from gateway.market import Row
 
 Tail = tuple[bytes, bytes]
 """Head and body of an item: what every spelling of its symbol shares."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.market.bar import Bar
+from core.market.block import Row
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
 from gateway.channels import CONFLATED, Channel, Codec, channel_of
 from gateway.frames import Fragment, frame_batch
-from gateway.market import MarketState, Row
+from gateway.market import MarketState
 from gateway.messages import INVALID_SYNTAX, SYMBOL_LIMIT, Name, RequestError
 from gateway.routes import Client, Group, Routes, Topic, Variant
 from gateway.snapshot import snapshot_fragments

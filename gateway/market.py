@@ -4,33 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from core.market.bar import Bar
-from core.market.block import Block
+from core.market.block import Block, Row
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 
-Row = tuple[int, int, int, int, float, float, int]
-"""One tick of a block: (symbol index, event_ns, seq, trade_id, price, size, side)."""
-
 DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest venues list 20,000
 
 _NEVER: Final[Row] = (0, -(2**63), -(2**63), 0, 0.0, 0.0, 0)
-
-
-def rows_of(block: Block) -> list[Row]:
-    """The ticks of *block* as plain tuples, in stream order: ten times cheaper than Ticks."""
-    return list(
-        zip(
-            block.symbol_index.tolist(),
-            block.event_ns.tolist(),
-            block.seq.tolist(),
-            block.trade_id.tolist(),
-            block.price.tolist(),
-            block.size.tolist(),
-            block.side.tolist(),
-            strict=True,
-        )
-    )
 
 
 class MarketState:
@@ -96,7 +77,7 @@ class MarketState:
         return new
 
     def apply_block(self, feed: str, block: Block, rows: Sequence[Row]) -> list[Symbol]:
-        """Take in a block, *rows* being :func:`rows_of` it; the symbols that are new."""
+        """Take in a block, *rows* being its :meth:`rows`; the symbols that are new."""
         new = self.add_symbols(block.symbols)
         self._apply(block.symbols, rows)
         if rows:

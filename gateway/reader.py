@@ -13,7 +13,7 @@ from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
 from gateway.fanout import Fanout
-from gateway.market import MarketState, rows_of
+from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.positions import Positions
 from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable
@@ -149,7 +149,7 @@ class MarketReader:
         if missing:
             self._metrics.block_gaps.inc(missing)
             _LOG.warning("stream %s: %d blocks are missing", entry.key, missing)
-        rows = rows_of(block)
+        rows = block.rows()
         feed = self.positions.feed_of(entry.key)
         new = self._market.apply_block(feed, block, rows)
         if new:

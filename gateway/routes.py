@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from core.market.bar import Bar
+from core.market.block import Row
 from core.market.symbol import Symbol, fold
 from gateway import encode
 from gateway.channels import CHANNELS, CONFLATED, TYPES, WILDCARD, Channel, Codec
 from gateway.frames import Fragment
-from gateway.market import MarketState, Row
+from gateway.market import MarketState
 
 Message = Row | Bar  # what a topic carries: rows of ticks on trades, bars on all other channels
 

@@ -3,7 +3,7 @@ from core.market.block import BlockMeta, decode_block, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
-from gateway.market import MarketState, rows_of
+from gateway.market import MarketState
 
 A, B, C = Symbol("X:A"), Symbol("X:B"), Symbol("X:C")
 
@@ -15,7 +15,7 @@ def tick(symbol: Symbol, ident: int, *, event_ns: int, seq: int = 0) -> Tick:
 def apply(market: MarketState, *ticks: Tick, feed: str = "f") -> list[Symbol]:
     meta = BlockMeta(number=1, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
     block = decode_block(encode_block(meta, ticks))
-    return market.apply_block(feed, block, rows_of(block))
+    return market.apply_block(feed, block, block.rows())
 
 
 def bar(minute: int, *, rev: int = 0, final: bool = True) -> Bar:
