@@ -14,6 +14,13 @@ class Codec(enum.Enum):
     MSGPACK = 2
 
 
+class Mode(enum.StrEnum):
+    """What a batch holds: every message, or per channel and symbol the newest only."""
+
+    ALL = "all"
+    LATEST = "latest"
+
+
 class Channel(enum.StrEnum):
     """What a client subscribes to; the value is the key in `subscribe`. Order: as in replies."""
 

@@ -14,7 +14,7 @@ from core.market.symbol import Symbol
 from gateway.channels import CONFLATED, Channel, Codec, channel_of
 from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
-from gateway.messages import INVALID_SYNTAX, SYMBOL_LIMIT, Name, RequestError
+from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
 from gateway.routes import Client, Group, Routes, Topic, Variant
 from gateway.snapshot import snapshot_fragments
 
@@ -116,8 +116,12 @@ class Hub:
         """What *client* is subscribed to."""
         return client.group.names() if client.group else set()
 
-    def subscribe(self, client: Client, names: Sequence[Name], now_ns: int) -> list[Send]:
+    def subscribe(
+        self, client: Client, names: Sequence[Name], now_ns: int, options: Options = DEFAULTS
+    ) -> list[Send]:
         """Add *names* to what *client* gets; the batch that must go out before the reply, if any.
+
+        *options* hold for the whole session from then on.
 
         Raises:
             RequestError: a name is ill-formed or ambiguous (400), or there would be too many

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from core.market.errors import TickgateError
-from gateway.channels import CHANNELS, Channel
+from gateway.channels import CHANNELS, Channel, Mode
 
 Name = tuple[Channel, str]
 """One subscription: the channel, and the symbol as the client spells it (or ``*``)."""
@@ -24,13 +24,15 @@ INTERNAL: Final = 500
 
 _ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
 _CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
+_MODES: Final = tuple(mode.value for mode in Mode)
 _ELSEWHERE: Final = (  # channels of the published protocol that this endpoint has not
     *("orderbooks", "dailyBars", "statuses", "lulds", "imbalances"),
     *("corrections", "cancelErrors", "news", "pricing"),
 )
 _SHORTHAND: Final = (Channel.TRADES, Channel.BARS)
 _MAX_SHOWN: Final = 60  # characters of what was given that an error repeats
-_MAX_INTERVAL_MS: Final = 5_000
+MAX_INTERVAL_MS: Final = 5_000
+"""The longest window that a session may ask for."""
 
 
 class RequestError(TickgateError):
@@ -51,11 +53,28 @@ class Auth(msgspec.Struct, frozen=True):
     secret: str
 
 
+class Options(msgspec.Struct, frozen=True):
+    """How a session wants its data; None leaves what was set before (or the default)."""
+
+    mode: Mode | None = None
+    interval_ms: int | None = None
+    cursor: bool | None = None
+
+
+DEFAULTS: Final = Options()
+"""Nothing asked for: everything stays as it is."""
+
+
 class Subscribe(msgspec.Struct, frozen=True):
-    """``{"action":"subscribe"}``: names in the order given, each once."""
+    """``{"action":"subscribe"}``: names in the order given, each once.
+
+    ``resume`` is the cursor to go on from, empty for none.
+    """
 
     names: tuple[Name, ...]
     snapshot: bool = False
+    options: Options = DEFAULTS
+    resume: str = ""
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -112,31 +131,37 @@ def _auth(fields: Mapping[str, Any]) -> Auth:
 
 
 def _subscribe(fields: Mapping[str, Any]) -> Subscribe:
-    snapshot = fields.get("snapshot")
-    if not (snapshot is None or isinstance(snapshot, bool)):
-        raise _refused("snapshot", snapshot, "true or false")
-    _check_options(fields)
-    return Subscribe(tuple(dict.fromkeys(_names(fields))), snapshot=bool(snapshot))
+    resume = fields.get("resume")
+    if not (resume is None or isinstance(resume, str)):
+        raise _refused("resume", resume, "the text of a cursor")
+    return Subscribe(
+        tuple(dict.fromkeys(_names(fields))),
+        snapshot=bool(_flag(fields, "snapshot")),
+        options=_options(fields),
+        resume=resume or "",
+    )
 
 
-def _check_options(fields: Mapping[str, Any]) -> None:
-    mode = fields.get("mode")
-    if mode == "latest":
-        raise _later("mode", mode, '"all"')
-    if mode not in (None, "all"):
-        raise _refused("mode", mode, '"all"')
-    interval_ms = fields.get("interval_ms")
-    if interval_ms is not None and (type(interval_ms) is not int or interval_ms != 100):
-        if type(interval_ms) is int and 0 <= interval_ms <= _MAX_INTERVAL_MS:
-            raise _later("interval_ms", interval_ms, "100")
-        raise _refused("interval_ms", interval_ms, "100")
-    cursor = fields.get("cursor")
-    if cursor is True:
-        raise _later("cursor", "true", "false")
-    if cursor not in (None, False):
-        raise _refused("cursor", cursor, "false")
-    if not _is_empty(fields.get("resume")):
-        raise _later("resume", fields.get("resume"), "null")
+def _options(fields: Mapping[str, Any]) -> Options:
+    mode, interval_ms = fields.get("mode"), fields.get("interval_ms")
+    if mode is not None and (not isinstance(mode, str) or mode not in _MODES):
+        raise _refused("mode", mode, " or ".join(f'"{name}"' for name in _MODES))
+    if interval_ms is not None and not (
+        type(interval_ms) is int and 0 <= interval_ms <= MAX_INTERVAL_MS
+    ):
+        raise _refused("interval_ms", interval_ms, f"a whole number from 0 to {MAX_INTERVAL_MS}")
+    return Options(
+        mode=None if mode is None else Mode(mode),
+        interval_ms=interval_ms,
+        cursor=_flag(fields, "cursor"),
+    )
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise _refused(name, value, "true or false")
 
 
 def _names(fields: Mapping[str, Any]) -> list[Name]:
@@ -183,12 +208,6 @@ def _is_empty(value: Any) -> bool:
 
 def _refused(name: str, value: Any, accepted: str) -> RequestError:
     return RequestError(INVALID_SYNTAX, f"{name}: expected {accepted}, was {_shown(value)}")
-
-
-def _later(name: str, value: Any, accepted: str) -> RequestError:
-    return RequestError(
-        INVALID_SYNTAX, f"{name} {_shown(value)} is not offered yet; leave it out or use {accepted}"
-    )
 
 
 def _shown(value: Any) -> str:

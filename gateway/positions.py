@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from storage.entry_id import EntryId
+
 _REPLAY: Final = "replay"
 
 
@@ -11,6 +13,7 @@ class Positions:
 
     def __init__(self) -> None:
         self._feeds: dict[str, str] = {}
+        self._entry_ids: dict[str, EntryId] = {}
         self._read: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
         self._unreadable: set[str] = set()
@@ -18,6 +21,17 @@ class Positions:
     def follow(self, key: str, feed: str) -> None:
         """Stream *key* belongs to *feed*."""
         self._feeds[key] = feed
+
+    def reach(self, key: str, entry_id: EntryId) -> None:
+        """Stream *key*, of ticks or bars, was read up to *entry_id*, and published to the hub."""
+        self._entry_ids[key] = entry_id
+
+    def reached(self) -> Mapping[str, EntryId]:
+        """The newest entry read by stream key, of ticks and bars; a live view.
+
+        A stream of which nothing was read yet is there with the id after which reading begins.
+        """
+        return self._entry_ids
 
     def feed_of(self, key: str) -> str:
         """The feed of stream *key*."""

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from core.market.bar import decode_bars
-from core.market.block import decode_block
+from core.market.bar import Bar, decode_bars
+from core.market.block import Block, decode_block
 from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
@@ -16,6 +16,7 @@ from gateway.fanout import Fanout
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.positions import Positions
+from storage.entry_id import ZERO_ID, EntryId
 from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable
 
 _LOG: Final = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ class Feeds(Protocol):
     async def feeds(self) -> list[FeedInfo]: ...
 
 
+Tap = Callable[[str, EntryId, Block | list[Bar]], None]
+"""Stream key, entry id, and what the entry holds: a block of ticks, or bars."""
+
+
 class MarketReader:
     """Three loops on the gateway's event loop: feeds come and go, ticks, bars.
 
@@ -64,6 +69,7 @@ class MarketReader:
     ) -> None:
         """*ticks* and *bars* are two readers, each on a connection of its own."""
         self.positions = Positions()
+        self.tap: Tap | None = None  # told of each entry that was published, right after it
         self._ticks, self._bars, self._feeds, self._keys = ticks, bars, feeds, keys
         self._market, self._fanout = market, fanout
         self._readiness, self._metrics = readiness, metrics
@@ -93,21 +99,22 @@ class MarketReader:
 
     async def read_bars(self) -> None:
         """Read closed and running bars for ever."""
-        since = f"{self._live_from_ms - _PRIME_MS}-0"
+        since = EntryId(self._live_from_ms - _PRIME_MS, 0)
         for shard in range(self._keys.shards):
             self._bars.follow(self._keys.bars(shard), "$")  # its ids are no times
-            self._bars.follow(self._keys.running(shard), since)
+            self._bars.follow(self._keys.running(shard), str(since))
         await self._read(self._bars.read, self._on_bars)
 
     def _follow(self, found: Iterable[FeedInfo], *, primed: bool) -> None:
-        since = f"{self._live_from_ms - _PRIME_MS}-0" if primed else "0-0"
+        since = EntryId(self._live_from_ms - _PRIME_MS, 0) if primed else ZERO_ID
         for info in found:
             if info.feed not in self._known:
                 self._known[info.feed] = info
                 for shard in range(info.shards):
                     key = self._keys.ticks(info.feed, shard)
                     self.positions.follow(key, info.feed)
-                    self._ticks.follow(key, since)
+                    self.positions.reach(key, since)
+                    self._ticks.follow(key, str(since))
                 self._something.set()
                 _LOG.info("reading feed %s of venue %s", info.feed, info.venue)
 
@@ -156,6 +163,7 @@ class MarketReader:
             self._fanout.hub.carry(new)
         if rows and self._is_live(entry):
             self._fanout.hub.publish_trades(block.symbols, rows)
+        self._published(entry, block)
         return block.meta.sealed_ns, len(rows)
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
@@ -171,7 +179,14 @@ class MarketReader:
                     self._fanout.hub.carry(new)
                 if bar.final or self._is_live(entry):
                     self._fanout.hub.publish_bar(bar)
+            self._published(entry, bars)
         self._fanout.published()
+
+    def _published(self, entry: Entry, content: Block | list[Bar]) -> None:
+        entry_id = EntryId.parse(entry.entry_id)
+        self.positions.reach(entry.key, entry_id)
+        if self.tap is not None:
+            self.tap(entry.key, entry_id, content)
 
     def _is_live(self, entry: Entry) -> bool:
         """Entries from before the start only tell the newest values."""

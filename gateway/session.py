@@ -76,7 +76,7 @@ def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     shared.fanout.settle()
     hub, now_ns = shared.fanout.hub, shared.monotonic_ns()
     if isinstance(request, Subscribe):
-        sends = hub.subscribe(client, request.names, now_ns)
+        sends = hub.subscribe(client, request.names, now_ns, request.options)
     else:
         sends = hub.unsubscribe(client, request.names, now_ns)
     for send in sends:

@@ -29,7 +29,7 @@ SUBSCRIBE = b'{"action":"subscribe","trades":["SIM:S001"]}'
         ({"action": "subscribe", "trades": [1]}, 400, "text"),
         ({"action": "subscribe", "candles": ["AAPL"]}, 400, "candles"),
         ({"action": "subscribe", "orderbooks": ["AAPL"]}, 410, "orderbooks"),
-        ({"action": "subscribe", "mode": "latest"}, 400, "not offered yet"),
+        ({"action": "subscribe", "mode": "newest"}, 400, 'expected "all" or "latest"'),
         ({"action": "subscribe", "bars1Hour": ["AAPL"]}, 400, "bars5Min"),
         ({"action": "subscribe", "trades": [f"S{n}" for n in range(1001)]}, 405, "1000"),
         ({"action": "dance"}, 400, "subscribe"),

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from gateway.channels import Channel
-from gateway.messages import Auth, RequestError, Subscribe, Unsubscribe, decode_request
+from gateway.channels import Channel, Mode
+from gateway.messages import Auth, Options, RequestError, Subscribe, Unsubscribe, decode_request
 
 
 def decode(**fields: object) -> Auth | Subscribe | Unsubscribe:
@@ -43,12 +43,16 @@ def test_symbols_stand_for_trades_and_minute_bars() -> None:
     )
 
 
-def test_default_options_are_legal() -> None:
-    asked = decode(
-        action="subscribe", mode="all", interval_ms=100, cursor=False, resume="", snapshot=True
+def test_options_are_read_and_what_is_left_out_stays_as_it_was() -> None:
+    full = decode(
+        action="subscribe", mode="latest", interval_ms=0, cursor=True, resume="abc", snapshot=True
     )
+    none = decode(action="subscribe", mode=None, interval_ms=None, cursor=None, resume="")
 
-    assert asked == Subscribe((), snapshot=True)
+    assert full == Subscribe(
+        (), snapshot=True, options=Options(Mode.LATEST, 0, cursor=True), resume="abc"
+    )
+    assert none == Subscribe(())
 
 
 def test_unsubscribe_names_channels_likewise() -> None:
@@ -78,15 +82,15 @@ def test_auth(fields: dict[str, object], expected: Auth) -> None:
         ({"action": "subscribe", "symbols": [None]}, "symbols: expected symbols as text"),
         ({"action": "subscribe", "x" * 99: ["A"]}, "unknown channel"),
         ({"action": "subscribe", "snapshot": 1}, "snapshot: expected true or false, was 1"),
-        ({"action": "subscribe", "mode": "latest"}, "not offered yet"),
-        ({"action": "subscribe", "mode": "other"}, 'mode: expected "all", was'),
-        ({"action": "subscribe", "interval_ms": 250}, "not offered yet"),
-        ({"action": "subscribe", "interval_ms": 9_999}, "interval_ms: expected 100"),
-        ({"action": "subscribe", "interval_ms": "100"}, "interval_ms: expected 100"),
-        ({"action": "subscribe", "interval_ms": True}, "interval_ms: expected 100"),
-        ({"action": "subscribe", "cursor": True}, "not offered yet"),
-        ({"action": "subscribe", "cursor": "yes"}, "cursor: expected false"),
-        ({"action": "subscribe", "resume": "abc"}, "not offered yet"),
+        ({"action": "subscribe", "mode": "other"}, 'mode: expected "all" or "latest", was'),
+        ({"action": "subscribe", "mode": ["all"]}, "mode: expected"),
+        ({"action": "subscribe", "interval_ms": 5_001}, "a whole number from 0 to 5000, was 5001"),
+        ({"action": "subscribe", "interval_ms": -1}, "interval_ms: expected"),
+        ({"action": "subscribe", "interval_ms": "100"}, "interval_ms: expected"),
+        ({"action": "subscribe", "interval_ms": 0.5}, "interval_ms: expected"),
+        ({"action": "subscribe", "interval_ms": True}, "interval_ms: expected"),
+        ({"action": "subscribe", "cursor": "yes"}, "cursor: expected true or false"),
+        ({"action": "subscribe", "resume": 1}, "resume: expected the text of a cursor"),
     ],
 )
 def test_a_bad_field_is_named_with_what_is_accepted(fields: dict[str, object], hint: str) -> None:
