@@ -38,7 +38,6 @@ _WIRE_LOG: Final = logging.getLogger("websockets.gateway")  # chatter: two lines
 _NOTSENT_LOWAT_BYTES: Final = 65_536  # may wait in the kernel unseen, besides TCP's window
 _SNDBUF_BYTES: Final = 65_536  # for systems without that option; the kernel doubles it
 _PONG: Final = b"\x8a"  # first byte of a pong frame
-_FRAMES_PER_S: Final = 500  # fragments, pings and pongs, far above what clients need
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +46,7 @@ class Limits:
 
     max_inbound_bytes: int = 1_048_576
     messages_per_s: int = 20
+    frames_per_s: int = 500  # with fragments, pings and pongs; far above what clients need
     slow_client_age_ns: int = 5_000_000_000
     slow_client_bytes: int = 1_048_576
     max_connections_per_ip: int = 0  # 0: no limit
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self.key_id = ""
         self._protocol = ServerProtocol(max_size=limits.max_inbound_bytes, logger=_WIRE_LOG)
         self._budget = Budget(limits.messages_per_s, now_ns)
-        self._frames = Budget(_FRAMES_PER_S, now_ns)
+        self._frames = Budget(limits.frames_per_s, now_ns)
         self._heard = True
         self._closed = ""  # why, once it is over
         self._message: tuple[bool, list[bytes]] | None = None  # of fragments: binary, parts
@@ -143,6 +143,10 @@ class Connection(asyncio.Protocol):
         except Exception:  # noqa: BLE001 - one client's trouble must not end the others
             _LOG.exception("internal error while serving a client; closing it")
             self.close(CloseCode.INTERNAL_ERROR, "internal", error=(messages.INTERNAL, _INTERNAL))
+
+    def on_message(self, payload: bytes, *, binary: bool) -> None:
+        """A message is complete; the text of one that is not *binary* is UTF-8."""
+        handle_request(self, payload, binary=binary)
 
     # What the hub, the roster and the session call.
 
@@ -247,7 +251,7 @@ class Connection(asyncio.Protocol):
 
     def _on_frame(self, received: Frame) -> None:
         if not self._frames.take(self.shared.monotonic_ns()):
-            self._close_busy(f"more than {_FRAMES_PER_S} frames a second")
+            self._close_busy(f"more than {self.shared.limits.frames_per_s} frames a second")
         elif received.opcode is Opcode.TEXT or received.opcode is Opcode.BINARY:
             self._message = (received.opcode is Opcode.BINARY, [bytes(received.data)])
             self._complete(received.fin)
@@ -271,7 +275,7 @@ class Connection(asyncio.Protocol):
             self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")
             self._over("protocol")
             return
-        handle_request(self, payload, binary=binary)
+        self.on_message(payload, binary=binary)
 
     def _close_busy(self, reason: str) -> None:
         error = (messages.INVALID_SYNTAX, reason)
