@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
@@ -64,6 +64,7 @@ class Shared:
     metrics: GatewayMetrics
     monotonic_ns: MonotonicClock
     on_change: Callable[[], None]  # a subscription came or went
+    on_subscribed: Callable[["Connection"], None] = lambda _: None  # it had none before
 
 
 class Connection(asyncio.Protocol):
@@ -205,9 +206,16 @@ class Connection(asyncio.Protocol):
         error = (messages.AUTH_TIMEOUT, "auth timeout")
         self.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
 
+    def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
+        self.notice(framed)
+
+    def notice(self, framed: Mapping[Codec, bytes]) -> None:
+        if not self._closed:
+            self._write(framed[self.codec])
+
     def say_goodbye(self) -> None:
-        self.reply({"T": "shutdown", "msg": "the gateway is going down; reconnect"})
-        self.close(CloseCode.SERVICE_RESTART, "drain")
+        if not self._closed:
+            self.close(CloseCode.SERVICE_RESTART, "drain")
 
     def abort(self) -> None:
         self._transport.abort()

@@ -1,5 +1,6 @@
 """Time-outs and heartbeats of very many connections without a timer for each. Pure."""
 
+import math
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -37,10 +38,15 @@ class Deadlines(Generic[T]):
 
 
 class Wheel(Generic[T]):
-    """Gives every item its turn once per round of *slots* steps, evenly spread."""
+    """Gives every item its turn once per round, evenly spread; several rounds share one wheel.
 
-    def __init__(self, slots: int) -> None:
-        self._slots: list[dict[T, None]] = [{} for _ in range(slots)]
+    An item costs two entries of dicts, however many rounds there are.
+    """
+
+    def __init__(self, *rounds: int) -> None:
+        """*rounds* are lengths in steps; memory is about 64 bytes x their least common multiple."""
+        self._rounds = rounds
+        self._slots: list[dict[T, None]] = [{} for _ in range(math.lcm(*rounds))]
         self._slot_of: dict[T, int] = {}
         self._at = 0
 
@@ -48,7 +54,7 @@ class Wheel(Generic[T]):
         return len(self._slot_of)
 
     def add(self, item: T) -> None:
-        """Take *item* in; its first turn comes after one whole round."""
+        """Take *item* in; its first turn of each kind comes after one whole round."""
         self._slot_of[item] = self._at
         self._slots[self._at][item] = None
 
@@ -58,7 +64,9 @@ class Wheel(Generic[T]):
         if slot is not None:
             del self._slots[slot][item]
 
-    def step(self) -> list[T]:
-        """Go on by one slot; the items whose turn it is."""
-        self._at = (self._at + 1) % len(self._slots)
-        return list(self._slots[self._at])
+    def step(self) -> list[list[T]]:
+        """Go on by one step; for each kind of round, the items whose turn it is."""
+        slots = self._slots
+        self._at = (self._at + 1) % len(slots)
+        turns = (range(self._at % length, len(slots), length) for length in self._rounds)
+        return [[item for slot in turn for item in slots[slot]] for turn in turns]

@@ -1,10 +1,11 @@
 """What the gateway knows of the market: symbols, last trades, the newest bars. Pure, no I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from core.market.bar import Bar
-from core.market.block import Block, Row
+from core.market.block import Block, BlockMeta, Row
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
@@ -12,6 +13,27 @@ from core.market.timeframe import Timeframe
 DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest venues list 20,000
 
 _NEVER: Final[Row] = (0, -(2**63), -(2**63), 0, 0.0, 0.0, 0)
+
+
+@dataclass(slots=True)
+class FeedNews:
+    """What the streams told of one feed since this process reads them."""
+
+    ticks: int = 0  # read, those from just before the start included
+    newest_event_ns: int | None = None  # of these
+    begun: bool = False  # has it had a tick, ever?
+    ended: bool = False  # has it said that it has no more?
+
+    def take(self, meta: BlockMeta, rows: Sequence[Row]) -> None:
+        """Take in a block; a feed that begins anew after its end has not ended."""
+        self.begun = self.begun or bool(rows) or meta.feed_time_ns > 0
+        if rows:
+            self.ticks += len(rows)
+            newest_ns = max(row[1] for row in rows)
+            if self.newest_event_ns is None or newest_ns > self.newest_event_ns:
+                self.newest_event_ns = newest_ns
+            self.ended = False
+        self.ended = self.ended or meta.end
 
 
 class MarketState:
@@ -31,7 +53,7 @@ class MarketState:
         ] = {}  # one-element cells, so that a block finds them once
         self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
-        self._feed_times_ns: dict[str, int] = {}
+        self._feeds: dict[str, FeedNews] = {}
 
     def resolve(self, text: str) -> Symbol | None:
         """The carried symbol that *text* names, or None for a well-formed one nobody carries yet.
@@ -63,7 +85,12 @@ class MarketState:
 
     def feed_times_ns(self) -> dict[str, int]:
         """The newest event time per feed, a copy."""
-        return dict(self._feed_times_ns)
+        times_ns = ((feed, news.newest_event_ns) for feed, news in self._feeds.items())
+        return {feed: time_ns for feed, time_ns in times_ns if time_ns is not None}
+
+    def feeds(self) -> Mapping[str, FeedNews]:
+        """The feeds of which a block was read, an empty one at least; a live view."""
+        return self._feeds
 
     def add_symbols(self, symbols: Iterable[Symbol]) -> list[Symbol]:
         """Take in carried symbols; those that are new, for the hub to bind waiting names to."""
@@ -80,9 +107,8 @@ class MarketState:
         """Take in a block, *rows* being its :meth:`rows`; the symbols that are new."""
         new = self.add_symbols(block.symbols)
         self._apply(block.symbols, rows)
-        if rows:
-            newest_ns = max(row[1] for row in rows)
-            self._feed_times_ns[feed] = max(newest_ns, self._feed_times_ns.get(feed, newest_ns))
+        news = self._feeds.get(feed) or self._feeds.setdefault(feed, FeedNews())
+        news.take(block.meta, rows)
         return new
 
     def apply_bar(self, bar: Bar) -> list[Symbol]:

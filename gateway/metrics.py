@@ -8,12 +8,16 @@ class GatewayMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.clients = Gauge(
-            "gateway_clients", "WebSocket clients connected now.", registry=registry
+            "gateway_clients",
+            "WebSocket clients connected now.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.subscribers = Gauge(
             "gateway_subscribers",
             "WebSocket clients with at least one trades or bars subscription now.",
             registry=registry,
+            multiprocess_mode="livesum",
         )
         self.deliveries = Counter(
             "gateway_deliveries",
@@ -49,6 +53,13 @@ class GatewayMetrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
             registry=registry,
         )
+        self.feed_stale = Gauge(
+            "gateway_feed_stale",
+            "1 while no tick of the feed has come for stale_after_s though it runs.",
+            ["feed"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.block_gaps = Counter(
             "gateway_missing_blocks",
             "Blocks of ticks missing from the streams read, by their numbers.",
@@ -63,4 +74,5 @@ class GatewayMetrics:
             "gateway_refused_symbols",
             "Attempts to take in a symbol beyond the limit, since the start.",
             registry=registry,
+            multiprocess_mode="livemax",  # all workers read the same streams
         )

@@ -57,6 +57,12 @@ class Reporter:
         self._news = asyncio.Event()
         self._reported: dict[str, int] = {}
         self._reported_subscribers = 0
+        self.draining = False
+        self._lag_s = 0.0  # the largest since the last report
+
+    def note_lag(self, lag_s: float) -> None:
+        """The event loop woke a periodic task so late."""
+        self._lag_s = max(self._lag_s, lag_s)
 
     def on_written(self) -> None:
         """All that was published is written."""
@@ -85,6 +91,7 @@ class Reporter:
     async def _publish(self) -> None:
         report = self._report()
         self._reported, self._reported_subscribers = report.consumed, report.subscribers
+        self._lag_s = 0.0
         try:
             await self.board.publish(report)
         except StreamUnavailable as exc:
@@ -106,4 +113,6 @@ class Reporter:
             clients=len(self.roster.guests),
             subscribers=self.fanout.hub.subscribers,
             waiting=waiting,
+            loop_lag_ms=round(self._lag_s * 1_000, 3),
+            draining=self.draining,
         )

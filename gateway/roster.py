@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from core.runtime.ports import MonotonicClock
+from gateway.channels import Codec
 from gateway.deadlines import Deadlines, Wheel
 
 SWEEP_S: Final = 0.25  # period of sweep(): a slow client is found within it
@@ -17,12 +19,25 @@ _LINGER_S: Final = 1  # for a slow client to read its error, then the connection
 class Guest(Protocol):
     """A connection as the roster sees it."""
 
+    @property
+    def group(self) -> object | None:
+        """Its subscriptions; None without any."""
+        ...
+
     def check_pace(self, now_ns: int) -> None:
         """Close it when it is too slow."""
         ...
 
     def ping(self) -> None:
         """Send a ping; close when nothing was heard since the last one."""
+        ...
+
+    def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
+        """Send the heartbeat that is *framed* in its codec; it is subscribed to something."""
+        ...
+
+    def notice(self, framed: Mapping[Codec, bytes]) -> None:
+        """Send what is *framed* in its codec, unless it is over."""
         ...
 
     def say_goodbye(self) -> None:
@@ -52,12 +67,14 @@ class Pending(Protocol):
 
 @dataclass(kw_only=True)
 class Roster:
-    """One periodic call of :meth:`sweep` serves all time-outs, pings and slow-client ages."""
+    """One periodic call of :meth:`sweep` serves time-outs, pings, heartbeats, slow-client ages."""
 
     monotonic_ns: MonotonicClock
     auth_timeout_s: float
     request_timeout_s: float
     ping_s: float
+    heartbeat_s: float = 0.0  # 0: none
+    heartbeats: Callable[[], Mapping[Codec, bytes]] = dict  # framed by codec, asked once a sweep
     guests: dict[Guest, str] = field(default_factory=dict)  # with the address of each
     blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
     per_address: Counter[str] = field(default_factory=Counter)
@@ -69,14 +86,15 @@ class Roster:
         self.closing: Deadlines[Guest] = Deadlines(_CLOSE_S * _SECOND_NS)
         self.lingering: Deadlines[Guest] = Deadlines(_LINGER_S * _SECOND_NS)
         self.requests: Deadlines[Pending] = Deadlines(int(self.request_timeout_s * _SECOND_NS))
-        self._pings: Wheel[Guest] = Wheel(max(1, int(self.ping_s / SWEEP_S)))
+        periods_s = [self.ping_s, *([self.heartbeat_s] if self.heartbeat_s else [])]
+        self._turns: Wheel[Guest] = Wheel(*(max(1, round(s / SWEEP_S)) for s in periods_s))
         self._left = asyncio.Event()
 
     def add(self, guest: Guest, address: str) -> None:
         """Take in an open connection."""
         self.guests[guest] = address
         self.per_address[address] += 1
-        self._pings.add(guest)
+        self._turns.add(guest)
 
     def let_in(self, guest: Guest, key_id: str) -> None:
         """*guest* has shown a key that is right."""
@@ -96,7 +114,7 @@ class Roster:
             if not self.per_key[key_id]:
                 del self.per_key[key_id]
         self.blocked.pop(guest, None)
-        self._pings.discard(guest)
+        self._turns.discard(guest)
         for deadlines in (self.auth, self.closing, self.lingering):
             deadlines.stop(guest)
         self._left.set()
@@ -122,5 +140,15 @@ class Roster:
             guest.abort()
         for pending in self.requests.due(now_ns):
             pending.abort()
-        for guest in self._pings.step():
+        pings, *heartbeats = self._turns.step()
+        for guest in pings:
             guest.ping()
+        for turn in heartbeats:
+            self._beat(turn)
+
+    def _beat(self, guests: Sequence[Guest]) -> None:
+        """Heartbeats for those whose turn it is, made once for all of them."""
+        listening = [guest for guest in guests if guest.group is not None]
+        framed = self.heartbeats() if listening else {}
+        for guest in listening:
+            guest.heartbeat(framed)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
@@ -13,7 +13,9 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
+from gateway.channels import Codec
 from gateway.connection import Connection, Limits, Shared
+from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
 from gateway.hub import Hub
 from gateway.keys import ApiKeys
@@ -22,14 +24,16 @@ from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
-from gateway.roster import SWEEP_S, Roster
-from storage.streams import StreamKeys
+from gateway.roster import SWEEP_S, Guest, Roster
+from gateway.silence import Silence, heartbeats, staleness
+from storage.streams import FeedInfo, StreamKeys
 
 _LOG: Final = logging.getLogger(__name__)
 _PING_S: Final = 1.0  # between two looks at whether the database is there
 _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
+LISTENER: Final = "listener"  # likewise; it is away once the gateway drains
 
 
 class StoredSymbol(Protocol):
@@ -59,7 +63,21 @@ class GatewaySettings:
     request_timeout_s: float = 10.0  # for the head of a connection's first request
     ping_s: float = 25.0  # below the 30 s after which proxies commonly cut idle connections
     drain_s: float = 3.0  # for clients to answer the close at the end
+    drain_pace: Pace = field(default_factory=Pace)
     limits: Limits = field(default_factory=Limits)
+
+
+class _Registry:
+    """The registry of feeds as the reader asks it; notes the venue of each."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self.venues: dict[str, str] = {}
+        self._feeds = feeds
+
+    async def feeds(self) -> list[FeedInfo]:
+        found = await self._feeds.feeds()
+        self.venues.update((info.feed, info.venue) for info in found)
+        return found
 
 
 @dataclass(kw_only=True)
@@ -70,7 +88,8 @@ class GatewayService:
     stream's paths are added to it. ``ticks`` and ``bars`` are two stream readers.
     ``load_symbols`` gives the symbols of the database; it raises a TickgateError while that is
     away or has no schema yet, and is asked again. ``ping_database`` likewise raises one while the
-    database is away: it is called each second, for `/readyz`.
+    database is away: it is called each second, for `/readyz`. ``silence`` is told of the feeds
+    here, and may be shown elsewhere.
     """
 
     name: ClassVar[str] = "gateway"
@@ -91,6 +110,7 @@ class GatewayService:
     now_ns: Clock
     monotonic_ns: MonotonicClock
     ping_database: Callable[[], Awaitable[None]] | None = None
+    silence: Silence = field(default_factory=Silence)
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
@@ -102,7 +122,10 @@ class GatewayService:
             auth_timeout_s=self.settings.auth_timeout_s,
             request_timeout_s=self.settings.request_timeout_s,
             ping_s=self.settings.ping_s,
+            heartbeat_s=self.silence.heartbeat_s,
+            heartbeats=self._heartbeats,
         )
+        self._registry = _Registry(self.feeds)
         self._reader = self._make_reader()
         self._reporter = Reporter(
             identity=self.identity,
@@ -113,7 +136,14 @@ class GatewayService:
             readiness=self.readiness,
             now_ns=self.now_ns,
         )
-        self._fanout.on_written = self._reporter.on_written
+        self._drain = Drain(
+            fanout=self._fanout,
+            roster=self._roster,
+            monotonic_ns=self.monotonic_ns,
+            pace=self.settings.drain_pace,
+            answer_s=self.settings.drain_s,
+        )
+        self._fanout.on_written = self._on_written
         self._shared = Shared(
             fanout=self._fanout,
             roster=self._roster,
@@ -122,6 +152,7 @@ class GatewayService:
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
             on_change=self._reporter.on_change,
+            on_subscribed=self._tell_stale,
         )
         add_stream_routes(self.app, self._connect)
 
@@ -135,6 +166,8 @@ class GatewayService:
         return self._reader.positions.read()
 
     def begin_drain(self) -> None:
+        self.readiness.down(LISTENER, "draining: nobody is let in any more")
+        self._reporter.draining = True
         self._draining.set()
 
     async def run(self) -> None:
@@ -159,8 +192,10 @@ class GatewayService:
                     for name, work in self._work().items()
                 ]
                 await self._draining.wait()
+                for _ in range(2):  # one turn of the loop accepts who is through TCP's handshake
+                    await asyncio.sleep(0)
                 server.close()
-                await self._drain()
+                await self._drain.run()
                 for task in tasks:
                     task.cancel()
 
@@ -205,29 +240,43 @@ class GatewayService:
         self._fanout.hub.carry(new)
 
     async def _sweep(self) -> None:
-        """The one periodic task: time-outs, pings, slow clients, and the numbers to show."""
+        """The one periodic task: silence, time-outs, pings, slow clients, the numbers to show."""
         while True:
             due_ns = self.monotonic_ns() + int(SWEEP_S * _SECOND_NS)
             await asyncio.sleep(SWEEP_S)
             lag_s = max(0, self.monotonic_ns() - due_ns) / _SECOND_NS
             self.metrics.loop_lag_seconds.observe(lag_s)
+            self._reporter.note_lag(lag_s)
             self.metrics.subscribers.set(self._fanout.hub.subscribers)
             self.metrics.refused_symbols.set(self.market.refused_symbols)
+            await self._tell_silence()
             self._roster.sweep()
             self._reporter.on_written()  # a client may have caught up since
 
-    async def _drain(self) -> None:
-        """Flush, say goodbye with 1012, wait for the answers, bounded; then cut who is left."""
-        self._fanout.finish()
-        for guest in list(self._roster.guests):
-            guest.say_goodbye()
-        try:
-            async with asyncio.timeout(self.settings.drain_s):
-                await self._roster.wait_empty()
-        except TimeoutError:
-            _LOG.warning("%d clients did not answer the close", len(self._roster.guests))
-        for guest in list(self._roster.guests):
-            guest.abort()
+    async def _tell_silence(self) -> None:
+        """Look at the feeds; tell the sessions of those that are stale now, or no more."""
+        changed = self.silence.look(
+            self.market.feeds(),
+            self._registry.venues,
+            now_ns=self.now_ns(),
+            monotonic_ns=self.monotonic_ns(),
+        )
+        for state in changed:
+            self.metrics.feed_stale.labels(state.feed).set(state.stale)
+            listening = [guest for guest in self._roster.guests if guest.group is not None]
+            await announce(listening, staleness(state))
+
+    def _tell_stale(self, guest: Guest) -> None:
+        """*guest* has subscribed: let it know what was said before it came."""
+        for state in self.silence.stale():
+            guest.notice(staleness(state))
+
+    def _heartbeats(self) -> Mapping[Codec, bytes]:
+        return heartbeats(self.silence.states(), self.now_ns())
+
+    def _on_written(self) -> None:
+        self._reporter.on_written()
+        self._drain.close_due()
 
     def _connect(self) -> Connection:
         return Connection(self._shared)
@@ -252,7 +301,7 @@ class GatewayService:
         return MarketReader(
             ticks=self.ticks,
             bars=self.bars,
-            feeds=self.feeds,
+            feeds=self._registry,
             keys=self.stream_keys,
             market=self.market,
             fanout=self._fanout,

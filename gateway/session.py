@@ -74,6 +74,7 @@ def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
 def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     shared = client.shared
     shared.fanout.settle()
+    was_idle = client.group is None
     hub, now_ns = shared.fanout.hub, shared.monotonic_ns()
     if isinstance(request, Subscribe):
         sends = hub.subscribe(client, request.names, now_ns, request.options)
@@ -85,6 +86,8 @@ def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     if isinstance(request, Subscribe) and request.snapshot:
         for send in hub.snapshot(client, request.names):
             client.deliver(send.framed)
+    if was_idle and client.group is not None:
+        shared.on_subscribed(client)
     shared.on_change()
 
 

@@ -50,6 +50,8 @@ class RoleReport(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: int = 0
     feeds: list[FeedStatus] = []
     waiting: dict[str, str] = {}  # dependency → reason
+    loop_lag_ms: float = 0.0  # gateway: the latest that its event loop woke since the last report
+    draining: bool = False  # gateway: it lets its clients go
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -41,7 +41,19 @@ def test_a_wheel_gives_each_its_turn_once_a_round() -> None:
     turns = [wheel.step() for _ in range(8)]
 
     assert len(wheel) == 2
-    assert turns == [[], [], ["a"], ["b"], [], [], ["a"], ["b"]]
+    assert turns == [[[]], [[]], [["a"]], [["b"]], [[]], [[]], [["a"]], [["b"]]]
+
+
+def test_rounds_of_several_lengths_share_a_wheel() -> None:
+    wheel: Wheel[str] = Wheel(2, 3)
+    wheel.add("a")
+    wheel.step()
+    wheel.add("b")
+
+    turns = [wheel.step() for _ in range(6)]
+
+    assert [pair[0] for pair in turns] == [["a"], ["b"], ["a"], ["b"], ["a"], ["b"]]
+    assert [pair[1] for pair in turns] == [[], ["a"], ["b"], [], ["a"], ["b"]]
 
 
 def test_a_budget_is_a_rate_with_one_second_saved() -> None:
