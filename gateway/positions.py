@@ -1,6 +1,6 @@
 """How far each tick stream was read and delivered, by block numbers. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from storage.entry_id import EntryId
@@ -12,7 +12,10 @@ class Positions:
     """The gateway's side of the flow control, and the test for missing blocks."""
 
     def __init__(self) -> None:
+        self.complete = False  # the start of every stream that was there at first is known
+        self.moves = 0  # grows with each move of a position
         self._feeds: dict[str, str] = {}
+        self._feed_names: dict[str, None] = {}
         self._entry_ids: dict[str, EntryId] = {}
         self._read: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
@@ -21,10 +24,12 @@ class Positions:
     def follow(self, key: str, feed: str) -> None:
         """Stream *key* belongs to *feed*."""
         self._feeds[key] = feed
+        self._feed_names[feed] = None
 
     def reach(self, key: str, entry_id: EntryId) -> None:
         """Stream *key*, of ticks or bars, was read up to *entry_id*, and published to the hub."""
         self._entry_ids[key] = entry_id
+        self.moves += 1
 
     def reached(self) -> Mapping[str, EntryId]:
         """The newest entry read by stream key, of ticks and bars; a live view.
@@ -32,6 +37,10 @@ class Positions:
         A stream of which nothing was read yet is there with the id after which reading begins.
         """
         return self._entry_ids
+
+    def feeds(self) -> Iterable[str]:
+        """The feeds whose streams are followed, in the order in which they were found."""
+        return self._feed_names
 
     def feed_of(self, key: str) -> str:
         """The feed of stream *key*."""
