@@ -64,6 +64,10 @@ coverage-check: $(VENV)/.tools
 timescaledb: ## Install and start a real TimescaleDB on Debian, outside the repository (root)
 	bash scripts/timescaledb.sh start
 
+.PHONY: autobahn
+autobahn: $(VENV)/.tools ## Autobahn's fuzzing client against the gateway; needs a Python 2.7
+	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
 .PHONY: loadtest
 loadtest: $(VENV)/.tools ## Locust users against a tickgate dev of its own: ARGS='--seconds 60'
 	$(BIN)/python -m loadtest $(ARGS)

@@ -189,6 +189,7 @@ async def gateway(
     await_streams: bool = True,
     load_symbols: Callable[[], Awaitable[Sequence[SymbolRow]]] | None = None,
     ping_database: Callable[[], Awaitable[None]] | None = None,
+    make: type[GatewayService] = GatewayService,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there."""
     stream_keys = StreamKeys(namespace, SHARDS)
@@ -204,7 +205,7 @@ async def gateway(
 
     app = web.Application()
     app.router.add_get("/hello", hello)
-    service = GatewayService(
+    service = make(
         settings=settings or GatewaySettings(port=0),
         identity=Identity(name="test:1", pid=1),
         app=app,
