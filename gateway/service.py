@@ -17,6 +17,7 @@ from gateway.channels import Codec
 from gateway.connection import Connection, Limits, Shared
 from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
+from gateway.http.state import LISTENER
 from gateway.hub import Hub
 from gateway.keys import ApiKeys
 from gateway.listener import add_stream_routes, listening
@@ -33,7 +34,6 @@ _PING_S: Final = 1.0  # between two looks at whether the database is there
 _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
-LISTENER: Final = "listener"  # likewise; it is away once the gateway drains
 
 
 class StoredSymbol(Protocol):

@@ -13,7 +13,8 @@ FRESH_MS: Final = 5_000  # roles report each second; older than this counts as g
 _FORGET_MS: Final = 3_600_000  # reports of ended processes are deleted after an hour
 _MS_NS: Final = 1_000_000
 
-FeedState = Literal["connecting", "live", "waiting", "ended", "failed"]
+FeedState = Literal["connecting", "live", "waiting", "ended", "failed", "unknown"]
+"""``unknown``: nobody reports it; ingest itself never says so."""
 RoleName = Literal["ingest", "aggregator", "gateway"]
 
 

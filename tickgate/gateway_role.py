@@ -15,12 +15,14 @@ from core.runtime.config import Loaded
 from core.runtime.listen import available_port
 from core.runtime.readiness import Readiness
 from gateway.connection import Limits
+from gateway.drain import Pace
 from gateway.http.app import build_app
 from gateway.keys import ApiKeys
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
+from gateway.silence import Silence
 from storage.bars import BarStore
 from storage.keys import StreamKeys
 from storage.redis import connect
@@ -55,6 +57,7 @@ class _Parts:
     board: RoleBoard
     readiness: Readiness
     registry: CollectorRegistry
+    silence: Silence
 
 
 async def _gateway(settings: Settings) -> None:
@@ -80,6 +83,7 @@ async def _gateway(settings: Settings) -> None:
             board=RoleBoard(redis, stream_keys, now_ns=time.time_ns),
             readiness=Readiness(time.time_ns, "redis", "database"),
             registry=new_registry(),
+            silence=Silence(stale_after_s=settings.stale_after_s, heartbeat_s=settings.heartbeat_s),
         )
         if not parts.keys.required:
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
@@ -96,6 +100,7 @@ def _application(parts: _Parts) -> web.Application:
         bars=parts.store,
         board=parts.board,
         readiness=parts.readiness,
+        silence=parts.silence,
         registry=parts.registry,
         keys=parts.keys,
         now_ns=time.time_ns,
@@ -123,6 +128,7 @@ def _service(
         board=parts.board,
         load_symbols=parts.store.symbols,
         readiness=parts.readiness,
+        silence=parts.silence,
         metrics=GatewayMetrics(parts.registry),
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
@@ -138,7 +144,11 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         max_message_bytes=settings.max_message_bytes,
         max_symbols=settings.max_symbols,
         auth_timeout_s=settings.auth_timeout_s,
-        drain_s=min(settings.drain_s / 2, 3.0),
+        drain_s=min(settings.drain_s / 4, 3.0),
+        drain_pace=Pace(
+            clients_per_s=settings.drain_clients_per_s,
+            most_s=min(settings.drain_spread_s, settings.drain_s / 2),
+        ),
         limits=Limits(
             max_inbound_bytes=settings.max_inbound_bytes,
             messages_per_s=settings.messages_per_s,

@@ -276,6 +276,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_WIRE,
         ),
     ] = 10.0
+    heartbeat_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="time between two heartbeats of a session, which tell the newest event "
+            "time of each feed; 0: none",
+            extra=_WIRE,
+        ),
+    ] = 15.0
+    stale_after_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="time without a tick after which a feed is called stale",
+            extra=_WIRE,
+        ),
+    ] = 30.0
     max_inbound_bytes: Annotated[
         int, Meta(ge=1024, description="largest message a client may send", extra=_WIRE)
     ] = MIB
@@ -324,6 +342,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"commands": ROLES},
         ),
     ] = 10.0
+    drain_spread_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="time over which a gateway that stops closes its clients; at most half of "
+            "drain_s",
+            extra=_WIRE,
+        ),
+    ] = 5.0
+    drain_clients_per_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="clients that it closes a second, unless that took longer than "
+            "drain_spread_s",
+            extra=_WIRE,
+        ),
+    ] = 1_000.0
     log_level: Annotated[LogLevel, Meta(description="least important records that are logged")] = (
         "info"
     )

@@ -27,6 +27,7 @@ from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.keys import ApiKeys
+from gateway.silence import Silence
 
 _REPORTS_NS: Final = SECOND_NS  # roles report each second
 _MAX_BODY: Final = 16 * 1024  # bytes; nothing here reads a body
@@ -38,6 +39,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     bars: History,
     board: Board,
     readiness: Readiness,
+    silence: Silence | None = None,
     registry: CollectorRegistry,
     keys: ApiKeys,
     now_ns: Clock,
@@ -54,6 +56,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         bars: the stored bars.
         board: the reports of the roles.
         readiness: what this role waits for, for ``/readyz``.
+        silence: which feeds are stale, for ``/v1/status``; None: nobody looks.
         registry: where this package's metrics go, and what ``/metrics`` shows.
         keys: who is let in; none: everybody, and without a limit on requests.
         now_ns: wall clock, for defaults of times and the clock offset of callers.
@@ -87,6 +90,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
             on_lookup=lambda outcome: metrics.cache_lookups.labels("roles", outcome).inc(),
         ),
         readiness=readiness,
+        silence=silence or Silence(),
         registry=registry,
         now_ns=now_ns,
         version=version,

@@ -5,8 +5,10 @@ from typing import Final
 
 import msgspec
 
+from core.market.timeframe import SECOND_NS
 from core.runtime.readiness import DependencyState
 from gateway.encode import rfc3339
+from gateway.silence import FeedState
 from storage.roles import FeedStatus, RoleReport
 
 _MS_NS: Final = 1_000_000
@@ -32,12 +34,16 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     """Is this gateway ready to serve all of its answers?"""
 
     ready: bool
+    draining: bool
     dependencies: dict[str, DependencyAnswer]
     roles_waiting: list[WaitingAnswer]
 
 
-class FeedAnswer(msgspec.Struct, frozen=True):
-    """One feed; the counters run since its ingest role started."""
+class FeedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed; the counters run since its ingest role started.
+
+    ``stale`` and ``last_tick`` are what this gateway sees of it.
+    """
 
     feed: str
     venue: str
@@ -46,6 +52,9 @@ class FeedAnswer(msgspec.Struct, frozen=True):
     detail: str
     newest_event: str | None
     newest_event_ns: int | None
+    age_s: float | None
+    stale: bool
+    last_tick: str | None
     ticks: int
     quarantined: dict[str, int]
     duplicates: int
@@ -67,6 +76,8 @@ class RoleAnswer(msgspec.Struct, frozen=True):
     ops_url: str
     clients: int
     subscribers: int
+    loop_lag_ms: float
+    draining: bool
     waiting: dict[str, str]
 
 
@@ -84,6 +95,8 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     time_ns: int
     ready: bool
+    draining: bool
+    heartbeat_s: float
     dependencies: dict[str, DependencyAnswer]
     symbols: int
     clients: int
@@ -119,13 +132,39 @@ def role_answer(report: RoleReport) -> RoleAnswer:
         ops_url=report.ops_url,
         clients=report.clients,
         subscribers=report.subscribers,
+        loop_lag_ms=report.loop_lag_ms,
+        draining=report.draining,
         waiting=report.waiting,
     )
 
 
-def feed_answer(feed: FeedStatus) -> FeedAnswer:
-    """A feed as callers see it."""
-    newest_ns = feed.newest_event_ns or None
+def feed_answers(
+    reports: Iterable[RoleReport], states: Iterable[FeedState], now_ns: int
+) -> list[FeedAnswer]:
+    """The feeds that ingest roles report, then those that only this gateway heard of."""
+    seen = {state.feed: state for state in states}
+    reported = [feed for report in reports for feed in report.feeds]
+    answers = [_feed_answer(feed, seen.pop(feed.feed, None), now_ns) for feed in reported]
+    return answers + [_feed_answer(_unreported(state), state, now_ns) for state in seen.values()]
+
+
+def _unreported(state: FeedState) -> FeedStatus:
+    """A feed whose ingest role is gone, or that cannot be asked for."""
+    since_ms = state.quiet_since_ns // _MS_NS
+    if state.ended:
+        return FeedStatus(feed=state.feed, venue=state.venue, state="ended", since_ms=since_ms)
+    return FeedStatus(
+        feed=state.feed,
+        venue=state.venue,
+        state="unknown",
+        since_ms=since_ms,
+        detail="no ingest role reports it",
+    )
+
+
+def _feed_answer(feed: FeedStatus, seen: FeedState | None, now_ns: int) -> FeedAnswer:
+    newest_ns = max(feed.newest_event_ns, (seen and seen.newest_event_ns) or 0) or None
+    last_tick_ns = seen.last_tick_ns if seen else None
     return FeedAnswer(
         feed=feed.feed,
         venue=feed.venue,
@@ -134,6 +173,9 @@ def feed_answer(feed: FeedStatus) -> FeedAnswer:
         detail=feed.detail,
         newest_event=newest_ns and rfc3339(newest_ns),
         newest_event_ns=newest_ns,
+        age_s=newest_ns and round((now_ns - newest_ns) / SECOND_NS, 3),
+        stale=seen is not None and seen.stale,
+        last_tick=None if last_tick_ns is None else rfc3339(last_tick_ns),
         ticks=feed.ticks,
         quarantined=feed.quarantined,
         duplicates=feed.duplicates,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -17,8 +18,11 @@ from gateway.http.cache import SingleFlight
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params
 from gateway.http.ports import Board, Market
+from gateway.silence import Silence
 from storage.errors import StreamUnavailable
 from storage.roles import RoleReport
+
+LISTENER: Final = "listener"  # a dependency that is away once the gateway drains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +33,7 @@ class StateApi:
     board: Board
     reports: SingleFlight[str, Sequence[RoleReport]]
     readiness: Readiness
+    silence: Silence
     registry: CollectorRegistry
     now_ns: Clock
     version: str
@@ -52,11 +57,13 @@ class StateApi:
             time=rfc3339(now_ns),
             time_ns=now_ns,
             ready=self.readiness.ready,
+            draining=self._draining,
+            heartbeat_s=self.silence.heartbeat_s,
             dependencies=health.dependencies(self.readiness.states()),
             symbols=len(self.market.symbols()),
             clients=sum(report.clients for report in gateways),
             subscribers=sum(report.subscribers for report in gateways),
-            feeds=[health.feed_answer(feed) for report in reports for feed in report.feeds],
+            feeds=health.feed_answers(reports, self.silence.states(), now_ns),
             roles=[health.role_answer(report) for report in reports],
             roles_unknown=reason,
             aggregator=health.aggregator_lag(reports),
@@ -72,7 +79,8 @@ class StateApi:
         reports, _ = await self._reports()
         ready = self.readiness.ready
         states = health.dependencies(self.readiness.states())
-        answer = health.ReadyAnswer(ready, states, health.waiting(reports))
+        others = health.waiting(reports)
+        answer = health.ReadyAnswer(ready, self._draining, states, others)
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return json_response(encode(answer), status)
 
@@ -81,6 +89,11 @@ class StateApi:
         exposition, content_type = choose_encoder(request.headers.get("Accept", ""))
         body = exposition(self.registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+    @property
+    def _draining(self) -> bool:
+        state = self.readiness.states().get(LISTENER)
+        return state is not None and not state.ok
 
     async def _reports(self) -> tuple[Sequence[RoleReport], str | None]:
         try:

@@ -20,6 +20,7 @@ from gateway.http.page import Page
 from gateway.http.protocol import http_protocols
 from gateway.keys import ApiKeys
 from gateway.market import MarketState
+from gateway.silence import Silence
 from storage.bars import BarStore, FlushBatch
 from storage.database import Database
 from storage.keys import StreamKeys
@@ -39,6 +40,7 @@ class Rig:
     store: BarStore
     board: RoleBoard
     market: MarketState = field(default_factory=MarketState)
+    silence: Silence = field(default_factory=Silence)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     now_ns: int = NOON
     monotonic_offset_ns: int = 0
@@ -88,6 +90,7 @@ async def running(
         bars=rig.store,
         board=board,
         readiness=rig.readiness,
+        silence=rig.silence,
         registry=rig.registry,
         keys=ApiKeys.parse(keys),
         now_ns=lambda: rig.now_ns,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.market import FeedNews
 from storage.embedded import PostgresServer, ValkeyServer
 from storage.migrations import migrate
 from storage.roles import FeedStatus, RoleReport
@@ -68,6 +69,61 @@ async def test_status_without_an_aggregator_has_no_lag(rig: Rig) -> None:
     assert answer["feeds"] == answer["roles"] == []
 
 
+def look(rig: Rig, heard: dict[str, FeedNews], *, after_s: int) -> None:
+    venues = {"coinbase": "COINBASE", "sim": "SIM"}
+    at_ns = after_s * 1_000_000_000
+    rig.silence.look(heard, venues, now_ns=NOON + at_ns, monotonic_ns=at_ns)
+
+
+async def test_status_tells_which_feeds_are_stale_and_since_when(rig: Rig) -> None:
+    coinbase = FeedStatus(feed="coinbase", venue="COINBASE", state="live", since_ms=0, ticks=5)
+    await rig.board.publish(report("ingest", feeds=[coinbase]))
+    heard = {name: FeedNews(1, NOON - 2_500_000_000, begun=True) for name in ("coinbase", "sim")}
+    look(rig, heard, after_s=0)
+    heard["sim"].ticks += 1
+    look(rig, heard, after_s=30)
+    rig.now_ns += 30_000_000_000
+
+    _, answer = await rig.get("/v1/status")
+
+    reported, unreported = answer["feeds"]
+    assert (reported["stale"], unreported["stale"]) == (True, False)
+    assert reported["last_tick"] == "2021-07-03T12:00:00Z"
+    assert reported["newest_event"] == "2021-07-03T11:59:57.500Z"
+    assert (reported["age_s"], reported["state"], reported["ticks"]) == (32.5, "live", 5)
+    assert (unreported["feed"], unreported["venue"], unreported["state"]) == (
+        *("sim", "SIM"),
+        "unknown",
+    )
+    assert answer["heartbeat_s"] == 15
+
+
+async def test_status_tells_of_a_feed_that_ended_and_of_one_without_a_trade(rig: Rig) -> None:
+    look(rig, {"coinbase": FeedNews(3, NOON, begun=True, ended=True), "sim": FeedNews()}, after_s=0)
+
+    _, answer = await rig.get("/v1/status")
+
+    ended, waits = answer["feeds"]
+    assert (ended["state"], ended["stale"], ended["age_s"]) == ("ended", False, 0)
+    assert (waits["newest_event"], waits["age_s"], waits["last_tick"]) == (None, None, None)
+
+
+async def test_a_gateway_that_drains_is_not_ready_and_says_why(rig: Rig) -> None:
+    for dependency in ("redis", "database"):
+        rig.readiness.up(dependency)
+    rig.readiness.down("listener", "draining")
+    await rig.board.publish(report("gateway", draining=True, loop_lag_ms=1.5))
+
+    status, ready = await rig.get("/readyz")
+    _, answer = await rig.get("/v1/status")
+
+    assert (status, ready["ready"], ready["draining"]) == (503, False, True)
+    assert ready["dependencies"]["listener"]["reason"] == "draining"
+    assert answer["draining"]
+    (role,) = answer["roles"]
+    assert (role["draining"], role["loop_lag_ms"]) == (True, 1.5)
+
+
 async def test_ready_says_what_is_waited_for_since_when_and_why(rig: Rig) -> None:
     rig.readiness.up("redis")
     rig.readiness.down("database", "connection refused")
@@ -78,6 +134,7 @@ async def test_ready_says_what_is_waited_for_since_when_and_why(rig: Rig) -> Non
     assert status == 503
     assert answer == {
         "ready": False,
+        "draining": False,
         "dependencies": {
             "redis": {"ok": True, "since": "2021-07-03T12:00:00Z", "reason": ""},
             "database": {
