@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -44,8 +44,16 @@ class Feeds(Protocol):
     async def feeds(self) -> list[FeedInfo]: ...
 
 
+class Starts(Protocol):
+    """What is asked of the streams at first: :class:`storage.stream_ranges.StreamRanges`."""
+
+    async def newest(
+        self, keys: Sequence[str], *, before_ms: int | None = None
+    ) -> Mapping[str, EntryId]: ...
+
+
 Tap = Callable[[str, EntryId, Block | list[Bar]], None]
-"""Stream key, entry id, and what the entry holds: a block of ticks, or bars."""
+"""Stream key, entry id, and what the entry holds: a block of ticks, or closed bars."""
 
 
 class MarketReader:
@@ -60,6 +68,7 @@ class MarketReader:
         ticks: Streams,
         bars: Streams,
         feeds: Feeds,
+        starts: Starts,
         keys: StreamKeys,
         market: MarketState,
         fanout: Fanout,
@@ -71,6 +80,7 @@ class MarketReader:
         self.positions = Positions()
         self.tap: Tap | None = None  # told of each entry that was published, right after it
         self._ticks, self._bars, self._feeds, self._keys = ticks, bars, feeds, keys
+        self._starts, self._unknown = starts, {"ticks", "bars"}
         self._market, self._fanout = market, fanout
         self._readiness, self._metrics = readiness, metrics
         self._now_ns = now_ns
@@ -84,11 +94,13 @@ class MarketReader:
         while True:
             try:
                 found = await self._feeds.feeds()
+                starts = await self._newest_before(found) if first else {}
             except StreamUnavailable as exc:
                 self._away(exc)
             else:
                 self._back()
-                self._follow(found, primed=first)
+                self._follow(found, starts, primed=first)
+                self._start_known("ticks")
                 first = False
             await asyncio.sleep(_FEEDS_S)
 
@@ -100,12 +112,38 @@ class MarketReader:
     async def read_bars(self) -> None:
         """Read closed and running bars for ever."""
         since = EntryId(self._live_from_ms - _PRIME_MS, 0)
+        for key, start in (await self._newest_bars()).items():
+            self.positions.reach(key, start)
+            self._bars.follow(key, str(start))
         for shard in range(self._keys.shards):
-            self._bars.follow(self._keys.bars(shard), "$")  # its ids are no times
             self._bars.follow(self._keys.running(shard), str(since))
+        self._start_known("bars")
         await self._read(self._bars.read, self._on_bars)
 
-    def _follow(self, found: Iterable[FeedInfo], *, primed: bool) -> None:
+    async def _newest_before(self, found: Iterable[FeedInfo]) -> Mapping[str, EntryId]:
+        """Where the streams of *found* stood when this gateway started; live is what comes after.
+
+        An entry's own id, so that it can be told later whether what followed is still there.
+        """
+        keys = [self._keys.ticks(info.feed, s) for info in found for s in range(info.shards)]
+        return await self._starts.newest(keys, before_ms=self._live_from_ms)
+
+    async def _newest_bars(self) -> Mapping[str, EntryId]:
+        keys = [self._keys.bars(shard) for shard in range(self._keys.shards)]
+        while True:
+            try:
+                return await self._starts.newest(keys)  # their ids are no times
+            except StreamUnavailable as exc:
+                self._away(exc)
+                await asyncio.sleep(_RETRY_S)
+
+    def _start_known(self, streams: str) -> None:
+        self._unknown.discard(streams)
+        self.positions.complete = not self._unknown
+
+    def _follow(
+        self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId], *, primed: bool
+    ) -> None:
         since = EntryId(self._live_from_ms - _PRIME_MS, 0) if primed else ZERO_ID
         for info in found:
             if info.feed not in self._known:
@@ -113,7 +151,7 @@ class MarketReader:
                 for shard in range(info.shards):
                     key = self._keys.ticks(info.feed, shard)
                     self.positions.follow(key, info.feed)
-                    self.positions.reach(key, since)
+                    self.positions.reach(key, starts.get(key, ZERO_ID))
                     self._ticks.follow(key, str(since))
                 self._something.set()
                 _LOG.info("reading feed %s of venue %s", info.feed, info.venue)
@@ -161,9 +199,11 @@ class MarketReader:
         new = self._market.apply_block(feed, block, rows)
         if new:
             self._fanout.hub.carry(new)
-        if rows and self._is_live(entry):
-            self._fanout.hub.publish_trades(block.symbols, rows)
-        self._published(entry, block)
+        entry_id = EntryId.parse(entry.entry_id)
+        if entry_id > self.positions.reached()[entry.key]:  # else it tells the newest values only
+            if rows:
+                self._fanout.hub.publish_trades(block.symbols, rows)
+            self._published(entry.key, entry_id, block)
         return block.meta.sealed_ns, len(rows)
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
@@ -179,17 +219,17 @@ class MarketReader:
                     self._fanout.hub.carry(new)
                 if bar.final or self._is_live(entry):
                     self._fanout.hub.publish_bar(bar)
-            self._published(entry, bars)
+            if entry.key in self.positions.reached():  # running bars are state: no position
+                self._published(entry.key, EntryId.parse(entry.entry_id), bars)
         self._fanout.published()
 
-    def _published(self, entry: Entry, content: Block | list[Bar]) -> None:
-        entry_id = EntryId.parse(entry.entry_id)
-        self.positions.reach(entry.key, entry_id)
+    def _published(self, key: str, entry_id: EntryId, content: Block | list[Bar]) -> None:
+        self.positions.reach(key, entry_id)
         if self.tap is not None:
-            self.tap(entry.key, entry_id, content)
+            self.tap(key, entry_id, content)
 
     def _is_live(self, entry: Entry) -> bool:
-        """Entries from before the start only tell the newest values."""
+        """Running bars from before the start only tell the newest values."""
         return int(entry.entry_id.partition("-")[0]) >= self._live_from_ms
 
     def _skip(self, entry: Entry, error: Exception) -> None:

@@ -27,6 +27,7 @@ from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
 from gateway.roster import SWEEP_S, Guest, Roster
 from gateway.silence import Silence, heartbeats, staleness
+from storage.stream_ranges import StreamRanges
 from storage.streams import FeedInfo, StreamKeys
 
 _LOG: Final = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class GatewayService:
     ticks: Streams
     bars: Streams
     feeds: Feeds
+    ranges: StreamRanges
     board: Board
     load_symbols: Callable[[], Awaitable[Sequence[StoredSymbol]]]
     readiness: Readiness
@@ -302,6 +304,7 @@ class GatewayService:
             ticks=self.ticks,
             bars=self.bars,
             feeds=self._registry,
+            starts=self.ranges,
             keys=self.stream_keys,
             market=self.market,
             fanout=self._fanout,

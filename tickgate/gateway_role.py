@@ -28,6 +28,7 @@ from storage.keys import StreamKeys
 from storage.redis import connect
 from storage.registry import FeedRegistry
 from storage.roles import RoleBoard
+from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from tickgate.arguments import Arguments
 from tickgate.banner import gateway_url
@@ -37,6 +38,7 @@ from tickgate.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_BACKLOG_S = 5.0  # for megabytes of what a client missed
 _BLOCKS_PER_READ = 32  # per stream: a reader that fell behind catches up in few round trips
 
 
@@ -71,6 +73,8 @@ async def _gateway(settings: Settings) -> None:
         readers = ticks, StreamReader(settings.redis_url)
         for reader in readers:
             stack.push_async_callback(reader.close)
+        backlog = connect(settings.redis_url, command_timeout_s=_BACKLOG_S, max_connections=2)
+        stack.push_async_callback(backlog.aclose)
         database = GatedDatabase(settings)
         await database.open()
         stack.push_async_callback(database.close)
@@ -87,7 +91,8 @@ async def _gateway(settings: Settings) -> None:
         )
         if not parts.keys.required:
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
-        service = _service(parts, readers, FeedRegistry(redis, stream_keys))
+        feeds = FeedRegistry(redis, stream_keys)
+        service = _service(parts, readers, feeds, StreamRanges(backlog))
         service.ping_database = database.ping
         gc.collect()
         gc.freeze()  # what lives as long as the role is never looked at again
@@ -112,7 +117,10 @@ def _application(parts: _Parts) -> web.Application:
 
 
 def _service(
-    parts: _Parts, readers: tuple[StreamReader, StreamReader], feeds: FeedRegistry
+    parts: _Parts,
+    readers: tuple[StreamReader, StreamReader],
+    feeds: FeedRegistry,
+    ranges: StreamRanges,
 ) -> GatewayService:
     own = report("gateway", gateway_url(parts.settings).rstrip("/"))
     return GatewayService(
@@ -125,6 +133,7 @@ def _service(
         ticks=readers[0],
         bars=readers[1],
         feeds=feeds,
+        ranges=ranges,
         board=parts.board,
         load_symbols=parts.store.symbols,
         readiness=parts.readiness,

@@ -29,6 +29,7 @@ from gateway.service import GatewayService, GatewaySettings
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
 from storage.rows import SymbolRow
+from storage.stream_ranges import StreamRanges
 from storage.streams import (
     BarWriter,
     FeedRegistry,
@@ -215,6 +216,7 @@ async def gateway(
         ticks=readers[0],
         bars=readers[1],
         feeds=FeedRegistry(redis, stream_keys),
+        ranges=StreamRanges(redis),
         board=RoleBoard(redis, stream_keys, now_ns=wall_ns),
         load_symbols=load_symbols or given_symbols,
         ping_database=ping_database,

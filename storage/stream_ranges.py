@@ -1,0 +1,127 @@
+"""StreamRanges: stretches of streams that lie back, and whether anything of them is gone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from storage.entry_id import ZERO_ID, EntryId
+from storage.redis import Command, Reply, exchange, refusal
+
+_COMMANDS: Final = 3  # reads in one go: with 64 blocks of 43 KB each, a reply is at most 8.3 MB
+_HEADS: Final = 32  # questions in one go: answers have two blocks at most, 2.8 MB in all
+_NO_KEY: Final = "no such key"
+
+
+class Range(NamedTuple):
+    """From the entry *first* on, that one included, up to *last*."""
+
+    key: str
+    first: EntryId
+    last: EntryId
+
+
+class StreamState(NamedTuple):
+    """What a stream holds.
+
+    ``last`` is the newest id that it ever had; ``removed`` says whether entries were ever taken
+    from it (a server that does not count them: that is not known, so yes).
+    """
+
+    first: EntryId | None  # None: it is empty
+    last: EntryId
+    removed: bool
+
+    def holds_all_after(self, position: EntryId) -> bool:
+        """Is every entry still there that came after the entry *position*?
+
+        :data:`ZERO_ID` stands before the first entry. Entries go from the oldest, so an entry
+        that is there vouches for all after it; a stream whose newest id is older than *position*
+        was deleted and written anew.
+        """
+        if position == ZERO_ID:
+            return not self.removed
+        return self.first is not None and self.first <= position <= self.last
+
+
+NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)
+"""The state of a stream that nobody has written to."""
+
+
+class StreamRanges:
+    """Reads without waiting for anything new. *redis* stays the caller's, who closes it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def newest(
+        self, keys: Sequence[str], *, before_ms: int | None = None
+    ) -> dict[str, EntryId]:
+        """Per key the id of the newest entry (of those from before *before_ms*), or ZERO_ID.
+
+        Raises:
+            StreamUnavailable: Redis is away, late or refuses.
+        """
+        end = "+" if before_ms is None else before_ms - 1  # with every sequence number
+        replies = await self._ask([("XREVRANGE", key, end, "-", "COUNT", 1) for key in keys])
+        return {
+            key: EntryId.parse(reply[0][0]) if reply else ZERO_ID
+            for key, reply in zip(keys, replies, strict=True)
+        }
+
+    async def read(
+        self, ranges: Sequence[Range], *, count: int, max_bytes: int
+    ) -> dict[str, list[tuple[EntryId, bytes]]]:
+        """At most *count* entries of each of *ranges*, in order; ids with payloads.
+
+        It stops once *max_bytes* were read: ranges that are not in the answer were not read. At
+        most 3 ranges more are read than that takes.
+
+        Raises:
+            StreamUnavailable: Redis is away, late or refuses.
+        """
+        found: dict[str, list[tuple[EntryId, bytes]]] = {}
+        size = 0
+        for at in range(0, len(ranges), _COMMANDS):
+            some = ranges[at : at + _COMMANDS]
+            replies = await self._ask(
+                [("XRANGE", r.key, str(r.first), str(r.last), "COUNT", count) for r in some]
+            )
+            for wanted, reply in zip(some, replies, strict=True):
+                entries = [(EntryId.parse(entry_id), fields[1]) for entry_id, fields in reply]
+                found[wanted.key] = entries
+                size += sum(len(payload) for _, payload in entries)
+            if size >= max_bytes:
+                break
+        return found
+
+    async def states(self, keys: Sequence[str]) -> dict[str, StreamState]:
+        """What each of *keys* holds now.
+
+        Raises:
+            StreamUnavailable: Redis is away, late or refuses.
+        """
+        replies = await self._ask([("XINFO", "STREAM", key) for key in keys])
+        return {key: _state(reply) for key, reply in zip(keys, replies, strict=True)}
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
+        replies: list[Reply] = []
+        for at in range(0, len(commands), _HEADS):
+            replies += await exchange(self._redis, commands[at : at + _HEADS])
+        for reply in replies:
+            if isinstance(reply, ResponseError) and _NO_KEY not in str(reply):
+                raise refusal(self._redis, reply)
+        return replies
+
+
+def _state(reply: Any) -> StreamState:
+    if isinstance(reply, ResponseError):
+        return NO_STREAM
+    fields: Mapping[bytes, Any] = dict(zip(reply[::2], reply[1::2], strict=True))
+    first = fields[b"first-entry"]
+    return StreamState(
+        first=EntryId.parse(first[0]) if first else None,
+        last=EntryId.parse(fields[b"last-generated-id"]),
+        removed=fields.get(b"entries-added", -1) != fields[b"length"],
+    )
