@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -32,6 +33,15 @@ class ListenError(TickgateError):
             f"cannot listen on {self.host}:{self.port}: {self.reason}; "
             "choose another --port, or stop the program that uses it"
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where to listen; *shared*: with other processes of the same user that share it too."""
+
+    host: str
+    port: int
+    shared: bool = False
 
 
 class FirstRequest(asyncio.Protocol):
@@ -140,8 +150,7 @@ def add_stream_routes(app: web.Application, connect: Callable[[], Connection]) -
 @asynccontextmanager
 async def listening(
     *,
-    host: str,
-    port: int,
+    address: Address,
     app: web.Application,
     connect: Callable[[], Connection],
     roster: Roster,
@@ -163,7 +172,7 @@ async def listening(
         return FirstRequest(connect=connect, http=http, roster=roster, monotonic_ns=monotonic_ns)
 
     try:
-        server = await _listen(first_request, host, port)
+        server = await _listen(first_request, address)
         try:
             yield server
         finally:
@@ -172,10 +181,12 @@ async def listening(
         await runner.cleanup()
 
 
-async def _listen(factory: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
+async def _listen(factory: Callable[[], asyncio.Protocol], address: Address) -> asyncio.Server:
+    loop, host, port = asyncio.get_running_loop(), address.host, address.port
     try:
-        return await loop.create_server(factory, host, port, backlog=_BACKLOG)
+        return await loop.create_server(
+            factory, host, port, backlog=_BACKLOG, reuse_port=address.shared
+        )
     except OSError as exc:
         in_use = exc.errno == errno.EADDRINUSE
         reason = "the port is in use" if in_use else str(exc.strerror or exc)

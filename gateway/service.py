@@ -20,13 +20,15 @@ from gateway.fanout import Fanout
 from gateway.http.state import LISTENER
 from gateway.hub import Hub
 from gateway.keys import ApiKeys
-from gateway.listener import add_stream_routes, listening
+from gateway.listener import Address, add_stream_routes, listening
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
 from gateway.roster import SWEEP_S, Guest, Roster
 from gateway.silence import Silence, heartbeats, staleness
+from gateway.tally import Tally
+from gateway.tally_memory import private
 from storage.stream_ranges import StreamRanges
 from storage.streams import FeedInfo, StreamKeys
 
@@ -57,6 +59,7 @@ class GatewaySettings:
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0: a free one
+    shared_port: bool = False  # several processes listen on it
     batch_ms: int = 100
     max_message_bytes: int = 16_384
     max_symbols: int = 1_000  # per connection
@@ -113,6 +116,7 @@ class GatewayService:
     monotonic_ns: MonotonicClock
     ping_database: Callable[[], Awaitable[None]] | None = None
     silence: Silence = field(default_factory=Silence)
+    tally: Tally = field(default_factory=private)
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
@@ -178,15 +182,17 @@ class GatewayService:
         Raises:
             ListenError: the port is in use, or must not be used.
         """
+        settings = self.settings
+        address = Address(host=settings.host, port=settings.port, shared=settings.shared_port)
         async with listening(
-            host=self.settings.host,
-            port=self.settings.port,
+            address=address,
             app=self.app,
             connect=self._connect,
             roster=self._roster,
             monotonic_ns=self.monotonic_ns,
         ) as server:
             self.port = server.sockets[0].getsockname()[1]
+            self.tally.announce(self.identity.pid, listens=True)
             _LOG.info("listening on %s:%d", self.settings.host, self.port)
             async with asyncio.TaskGroup() as group:
                 tasks = [

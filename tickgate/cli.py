@@ -12,7 +12,7 @@ from core.market.errors import TickgateError
 from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
-from tickgate import rules, settings
+from tickgate import rules, settings, workers
 from tickgate.arguments import Arguments, Command, UsageError, parse
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
@@ -54,7 +54,7 @@ _RUNNERS = {
     settings.DEV: "tickgate.dev:run",
     settings.INGEST: "tickgate.ingest_role:run",
     settings.AGGREGATE: "tickgate.aggregate_role:run",
-    settings.GATEWAY: "tickgate.gateway_role:run",
+    settings.GATEWAY: "tickgate.workers:run",
     settings.MIGRATE: "tickgate.migrate:run",
     settings.CHECK: "tickgate.check:run",
     settings.CONFIG: "tickgate.show:run",
@@ -104,7 +104,9 @@ def _run(command: Command, argv: Sequence[str]) -> int:
     try:
         arguments = parse(command, argv)
         loaded = config.load(Settings, arguments.flags, os.environ, prefix=PREFIX)
-        rules.check(loaded, command.name)
+        lean = command.name == settings.DEV
+        lean = lean or workers.is_parent(loaded.values, command.name, os.environ)
+        rules.check(loaded, command.name, lean=lean)
         logs.set_up(role=command.name, level=loaded.values.log_level, fmt=loaded.values.log_format)
         return _runner(command.name)(loaded, arguments)
     except (ConfigError, UsageError) as exc:

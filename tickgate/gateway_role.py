@@ -3,17 +3,19 @@
 import functools
 import gc
 import logging
+import os
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
+from core.runtime import logs
 from core.runtime.config import Loaded
 from core.runtime.listen import available_port
 from core.runtime.readiness import Readiness
+from gateway import tally_memory
 from gateway.connection import Limits
 from gateway.drain import Pace
 from gateway.http.app import build_app
@@ -23,6 +25,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
+from gateway.tally import Layout, Tally
 from storage.bars import BarStore
 from storage.keys import StreamKeys
 from storage.redis import connect
@@ -30,11 +33,12 @@ from storage.registry import FeedRegistry
 from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
-from tickgate.arguments import Arguments
 from tickgate.banner import gateway_url
-from tickgate.role import new_registry, report, run_role, serve
+from tickgate.role import report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
+from tickgate.worker_metrics import Registries, registries
+from tickgate.workers import Place
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +46,12 @@ _BACKLOG_S = 5.0  # for megabytes of what a client missed
 _BLOCKS_PER_READ = 32  # per stream: a reader that fell behind catches up in few round trips
 
 
-def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
-    """Serve until stopped."""
-    return run_role(functools.partial(_gateway, loaded.values))
+def run(loaded: Loaded[Settings], place: Place | None) -> int:
+    """Serve until stopped; *place* is that among the workers, None for a single process."""
+    settings = loaded.values
+    if place is not None:
+        logs.set_up(role=place.name, level=settings.log_level, fmt=settings.log_format)
+    return run_role(functools.partial(_gateway, settings, place))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +65,17 @@ class _Parts:
     store: BarStore
     board: RoleBoard
     readiness: Readiness
-    registry: CollectorRegistry
     silence: Silence
+    registries: Registries
+    tally: Tally
+    shared_port: bool
 
 
-async def _gateway(settings: Settings) -> None:
-    port = available_port(settings.host, settings.port)
-    settings = msgspec.structs.replace(settings, port=port)
+async def _gateway(settings: Settings, place: Place | None) -> None:
+    if place is None:
+        port = available_port(settings.host, settings.port)
+        settings = msgspec.structs.replace(settings, port=port)
+    tally = _tally(settings, place)
     stream_keys = StreamKeys(settings.namespace, settings.shards)
     async with AsyncExitStack() as stack:
         redis = connect(settings.redis_url)
@@ -86,10 +97,12 @@ async def _gateway(settings: Settings) -> None:
             store=BarStore(database),
             board=RoleBoard(redis, stream_keys, now_ns=time.time_ns),
             readiness=Readiness(time.time_ns, "redis", "database"),
-            registry=new_registry(),
             silence=Silence(stale_after_s=settings.stale_after_s, heartbeat_s=settings.heartbeat_s),
+            registries=registries(place, tally),
+            tally=tally,
+            shared_port=place is not None,
         )
-        if not parts.keys.required:
+        if not parts.keys.required and (place is None or not place.index):
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
         feeds = FeedRegistry(redis, stream_keys)
         service = _service(parts, readers, feeds, StreamRanges(backlog))
@@ -99,6 +112,16 @@ async def _gateway(settings: Settings) -> None:
         await serve(settings, service)
 
 
+def _tally(settings: Settings, place: Place | None) -> Tally:
+    """The counts of this process, among those of all workers."""
+    if place is None:
+        return tally_memory.private()
+    layout = Layout(settings.workers)
+    tally = Tally(tally_memory.attach(place.tally_path, layout), layout, place.index)
+    tally.announce(os.getpid(), listens=False)
+    return tally
+
+
 def _application(parts: _Parts) -> web.Application:
     return build_app(
         market=parts.market,
@@ -106,7 +129,8 @@ def _application(parts: _Parts) -> web.Application:
         board=parts.board,
         readiness=parts.readiness,
         silence=parts.silence,
-        registry=parts.registry,
+        registry=parts.registries.own,
+        shown=parts.registries.shown,
         keys=parts.keys,
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
@@ -124,7 +148,7 @@ def _service(
 ) -> GatewayService:
     own = report("gateway", gateway_url(parts.settings).rstrip("/"))
     return GatewayService(
-        settings=gateway_settings(parts.settings),
+        settings=gateway_settings(parts.settings, shared_port=parts.shared_port),
         identity=Identity(name=own.name, pid=own.pid, version=own.version, ops_url=own.ops_url),
         app=_application(parts),
         market=parts.market,
@@ -138,17 +162,19 @@ def _service(
         load_symbols=parts.store.symbols,
         readiness=parts.readiness,
         silence=parts.silence,
-        metrics=GatewayMetrics(parts.registry),
+        metrics=GatewayMetrics(parts.registries.own),
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
+        tally=parts.tally,
     )
 
 
-def gateway_settings(settings: Settings) -> GatewaySettings:
+def gateway_settings(settings: Settings, *, shared_port: bool = False) -> GatewaySettings:
     """The gateway's own values; without keys, connections per address are not limited."""
     return GatewaySettings(
         host=settings.host,
         port=settings.port,
+        shared_port=shared_port,
         batch_ms=settings.batch_ms,
         max_message_bytes=settings.max_message_bytes,
         max_symbols=settings.max_symbols,

@@ -31,14 +31,17 @@ def data_dir(settings: Settings, environ: Mapping[str, str]) -> Path:
     return base / "tickgate"
 
 
-def check(loaded: Loaded[Settings], command: str) -> None:
+def check(loaded: Loaded[Settings], command: str, *, lean: bool = False) -> None:
     """Check what no single setting shows.
+
+    A *lean* process does not load the libraries that know URLs: the processes that it starts look
+    closer, and end with code 2.
 
     Raises:
         ConfigError: names every setting that does not go with the others.
     """
     rules = (
-        _check_urls,
+        _check_urls if lean else _check_urls_closely,
         _check_hosts,
         _check_keys,
         _check_reconnect,
@@ -61,7 +64,11 @@ def problem(loaded: Loaded[Settings], name: str, accepted: str) -> Problem:
     return Problem(source, repr(shown) if shown else "empty", accepted)
 
 
-def _check_urls(loaded: Loaded[Settings], command: str) -> list[Problem]:
+def _check_urls_closely(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    return _check_urls(loaded, command, closely=True)
+
+
+def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False) -> list[Problem]:
     values, problems = loaded.values, []
     schemes = {
         "redis_url": (values.redis_url, ("redis://", "rediss://", "unix://")),
@@ -74,7 +81,7 @@ def _check_urls(loaded: Loaded[Settings], command: str) -> list[Problem]:
         dsn = setting.name == "database_url" and "=" in url and "://" not in url
         if url and not url.startswith(accepted) and not dsn:
             problems.append(problem(loaded, setting.name, setting.accepted))
-        elif url and (reason := _ill_formed(setting.name, url, command)):
+        elif url and (reason := _ill_formed(setting.name, url, closely=closely)):
             problems.append(problem(loaded, setting.name, f"{setting.accepted} ({reason})"))
         if not url and command not in (DEV, CHECK):
             needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
@@ -82,14 +89,14 @@ def _check_urls(loaded: Loaded[Settings], command: str) -> list[Problem]:
     return problems
 
 
-def _ill_formed(name: str, url: str, command: str) -> str:
+def _ill_formed(name: str, url: str, *, closely: bool) -> str:
     """What is wrong with *url*; empty when nothing is."""
     if "://" in url:
         try:
             _ = urlsplit(url).port
         except ValueError as exc:
             return str(exc)
-    if command == DEV:  # stays lean; the roles that it starts look closer and end with code 2
+    if not closely:
         return ""
     if name == "redis_url":
         from storage.redis import url_problem as redis_problem

@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 8080
     workers: Annotated[
-        int, Meta(ge=1, le=1, description="gateway processes on the port", extra=_WIRE)
+        int, Meta(ge=1, le=64, description="gateway processes on the port", extra=_WIRE)
     ] = 1
     api_keys: Annotated[
         str,

@@ -48,23 +48,30 @@ class Backoff:
         first_s: float = 1.0,
         cap_s: float = 300.0,
         stable_s: float = 60.0,
+        at_once: bool = False,
     ) -> None:
-        """*uniform* draws from a range; a run of *stable_s* or longer forgets former failures."""
-        self._uniform = uniform
+        """*uniform* draws from a range; a run of *stable_s* or longer forgets former failures.
+
+        With *at_once* the first failure is not waited for at all, the second as the first else.
+        """
+        self._uniform, self._free = uniform, 1 if at_once else 0
         self._first_s, self._cap_s, self._stable_s = first_s, cap_s, stable_s
         self.failures = 0
 
     def next_s(self, ran_s: float) -> float:
         """Seconds to wait after a run that lasted *ran_s*: within a quarter below the full wait."""
         self.failures = 1 if ran_s >= self._stable_s else self.failures + 1
-        full_s = min(self._cap_s, self._first_s * 2.0 ** min(self.failures - 1, 30))
+        doublings = self.failures - 1 - self._free
+        if doublings < 0:
+            return 0.0
+        full_s = min(self._cap_s, self._first_s * 2.0 ** min(doublings, 30))
         return self._uniform(0.75 * full_s, full_s)
 
 
 class ChildProcess:
     """One child as a service: run() keeps it alive until begin_drain(), then until it has ended."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one argument per property
         self,
         *,
         name: str,
@@ -73,11 +80,16 @@ class ChildProcess:
         monotonic_ns: MonotonicClock,
         backoff: Backoff,
         may_end: bool = False,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing starts before run(). A child that *may_end* is done with exit code 0."""
+        """Nothing starts before run(). A child that *may_end* is done with exit code 0.
+
+        *on_end* is called whenever a run of the child has ended, before the next one starts.
+        """
         self._name, self._command = name, tuple(command)
         self._environ = {**environ, PARENT_PIPE: "1"}
         self._monotonic_ns, self._backoff, self._may_end = monotonic_ns, backoff, may_end
+        self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
         self._draining = asyncio.Event()
 
@@ -125,6 +137,7 @@ class ChildProcess:
         finally:
             await self._make_sure(process)
             self._process = None
+            self._on_end()
 
     async def _make_sure(self, process: asyncio.subprocess.Process) -> None:
         """Kill *process* if it still runs: run() was cancelled."""

@@ -26,15 +26,26 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         PortInUse: it cannot be had, with the system's reason.
     """
-    address = "127.0.0.1" if host == "localhost" else host
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    sock = _bind(host, port)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, port))
         sock.listen(128)
     except OSError as exc:
         sock.close()
-        raise PortInUse(host, port, (exc.strerror or str(exc)).lower()) from exc
+        raise PortInUse(host, port, _reason(exc)) from exc
+    sock.setblocking(False)
+    return sock
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that holds *port*, or a free one for 0, for processes that share it.
+
+    They listen with SO_REUSEPORT; this socket does not listen, so no connection comes here. The
+    port is looked at first: SO_REUSEPORT alone would join another program's of the same user.
+
+    Raises:
+        PortInUse: it cannot be had, with the system's reason.
+    """
+    sock = _bind(host, available_port(host, port), share=True)
     sock.setblocking(False)
     return sock
 
@@ -48,3 +59,21 @@ def available_port(host: str, port: int) -> int:
     with closing(listen(host, port)) as sock:
         found: int = sock.getsockname()[1]
         return found
+
+
+def _bind(host: str, port: int, *, share: bool = False) -> socket.socket:
+    address = "127.0.0.1" if host == "localhost" else host
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address, port))
+    except OSError as exc:
+        sock.close()
+        raise PortInUse(host, port, _reason(exc)) from exc
+    return sock
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -48,6 +48,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     timeout_s: float = 30.0,
     requests_per_minute: int = 100,
     page: Page | None = None,
+    shown: CollectorRegistry | None = None,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -57,7 +58,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         board: the reports of the roles.
         readiness: what this role waits for, for ``/readyz``.
         silence: which feeds are stale, for ``/v1/status``; None: nobody looks.
-        registry: where this package's metrics go, and what ``/metrics`` shows.
+        registry: where this package's metrics go.
         keys: who is let in; none: everybody, and without a limit on requests.
         now_ns: wall clock, for defaults of times and the clock offset of callers.
         monotonic_ns: for durations, caches and limits.
@@ -65,6 +66,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         timeout_s: seconds after which a request is answered by 504.
         requests_per_minute: of a key, where keys are required; 0 sets no limit.
         page: the page's files; None reads the installed ones.
+        shown: what ``/metrics`` shows; None: *registry*.
     """
     metrics = HttpMetrics(registry)
     is_limited = keys.required and requests_per_minute > 0
@@ -91,7 +93,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         ),
         readiness=readiness,
         silence=silence or Silence(),
-        registry=registry,
+        registry=registry if shown is None else shown,
         now_ns=now_ns,
         version=version,
     )

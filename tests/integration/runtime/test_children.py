@@ -48,6 +48,36 @@ def test_the_wait_is_spread_over_its_last_quarter() -> None:
     assert [backoff.next_s(ran_s=0) for _ in range(3)] == [0.75, 1.5, 3.0]
 
 
+def test_the_first_restart_may_come_at_once() -> None:
+    backoff = Backoff(uniform=lambda low, high: high, stable_s=10, at_once=True)
+
+    assert [backoff.next_s(ran_s=1) for _ in range(4)] == [0, 1, 2, 4]
+    assert backoff.next_s(ran_s=10) == 0
+
+
+async def test_what_a_child_leaves_is_cleared_away_before_the_next_start(
+    eventually: Eventually,
+) -> None:
+    seen: list[int | None] = []
+    running = ChildProcess(
+        name="child",
+        command=(sys.executable, "-c", IDLE),
+        environ=os.environ,
+        monotonic_ns=monotonic_ns,
+        backoff=Backoff(uniform=lambda low, high: high, at_once=True),
+        on_end=lambda: seen.append(running.pid),
+    )
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(running.run())
+        first = await eventually(lambda: running.pid)
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: running.pid not in (None, first))
+        running.begin_drain()
+
+    assert seen == [None, None]
+
+
 async def test_a_child_that_dies_is_started_again(eventually: Eventually) -> None:
     running = child(IDLE)
 
