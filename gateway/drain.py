@@ -88,7 +88,8 @@ class Drain:
         """Let go who is there, and who comes by a connection that was open when this began."""
         loop, told = asyncio.get_running_loop(), set[Guest]()
         may_come_until_s = loop.time() + _REQUESTS_S
-        while self.roster.guests or (self.roster.requests and loop.time() < may_come_until_s):
+        is_over = False
+        while not is_over:
             fresh = [guest for guest in self.roster.guests if guest not in told]
             told.update(fresh)
             if fresh:
@@ -96,6 +97,8 @@ class Drain:
                 await self._let_go(fresh)
                 limit.reschedule(loop.time() + self.answer_s)
             await asyncio.sleep(_STEP_S)
+            may_come = self.roster.requests and loop.time() < may_come_until_s
+            is_over = not (self.roster.guests or may_come)
 
     async def _let_go(self, guests: Sequence[Guest]) -> None:
         within_s = math.ceil(self.pace.spread_s(len(guests)))

@@ -26,6 +26,7 @@ from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
+from gateway.silence import Silence
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
 from storage.rows import SymbolRow
@@ -191,6 +192,7 @@ async def gateway(
     load_symbols: Callable[[], Awaitable[Sequence[SymbolRow]]] | None = None,
     ping_database: Callable[[], Awaitable[None]] | None = None,
     make: type[GatewayService] = GatewayService,
+    silence: Silence | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there."""
     stream_keys = StreamKeys(namespace, SHARDS)
@@ -220,6 +222,7 @@ async def gateway(
         board=RoleBoard(redis, stream_keys, now_ns=wall_ns),
         load_symbols=load_symbols or given_symbols,
         ping_database=ping_database,
+        silence=silence or Silence(),
         readiness=Readiness(wall_ns, "redis", "database"),
         metrics=GatewayMetrics(registry),
         now_ns=wall_ns,

@@ -1,0 +1,113 @@
+"""Heartbeats and stale feeds: a client can tell a quiet market from a broken one."""
+
+from typing import Any
+
+from gateway.service import GatewaySettings
+from gateway.silence import Silence
+from tests.conftest import Eventually
+from tests.integration.gateway.raw import PING, PONG, client_frame, raw_client
+from tests.integration.gateway.rig import START_NS, Client, gateway
+
+FIRST = "2023-11-14T22:13:20.001Z"  # event time of the first trade of a rig
+
+
+async def next_of(client: Client, kind: str) -> dict[str, Any]:
+    """The next message of that type; it is alone in its array."""
+    while True:
+        messages = await client.receive()
+        if messages[0]["T"] == kind:
+            (message,) = messages
+            return message
+
+
+async def test_sessions_with_a_subscription_get_heartbeats_in_their_codec(
+    redis_url: str, namespace: str, eventually: Eventually
+) -> None:
+    silence = Silence(heartbeat_s=0.25)
+    async with (
+        gateway(redis_url, namespace, silence=silence) as rig,
+        rig.client() as idle,
+        rig.client() as json,
+        rig.client("?encoding=msgpack") as msgpack,
+    ):
+        await rig.trade("SIM:S001")
+        await eventually(rig.service.market.feeds)
+        for client in (json, msgpack):
+            await client.connection.send('{"action":"subscribe","trades":["SIM:S002"]}')
+            await next_of(client, "subscription")
+
+        await eventually(lambda: [state.newest_event_ns for state in silence.states()] != [None])
+        beats = [await next_of(json, "hb") for _ in range(3)]
+        binary = await next_of(msgpack, "hb")
+
+        assert silence.states()[0].newest_event_ns == START_NS + 1_000_000
+        assert beats[-1]["feeds"] == {"sim": FIRST}
+        assert beats[0]["t"] < beats[1]["t"] < beats[2]["t"]
+        assert binary["feeds"]["sim"].isoformat().startswith("2023-11-14T22:13:20.001")
+        reply = await idle.ask(action="unsubscribe", trades=["A"])
+        assert reply["T"] == "subscription"  # nothing came before it
+
+
+async def test_a_stale_feed_is_told_once_and_so_is_its_return(
+    redis_url: str, namespace: str
+) -> None:
+    silence = Silence(stale_after_s=0.4, heartbeat_s=0)
+    async with (
+        gateway(redis_url, namespace, silence=silence) as rig,
+        rig.client() as before,
+        rig.client("?encoding=msgpack") as later,
+    ):
+        await before.ask(action="subscribe", trades=["SIM:S001"])
+        await rig.trade("SIM:S001")
+
+        stale = await next_of(before, "stale")
+        assert stale == {
+            "T": "stale",
+            "feed": "sim",
+            "venue": "SIM",
+            "stale": True,
+            "t": FIRST,
+            "since": stale["since"],
+        }
+        assert rig.metric("gateway_feed_stale", feed="sim") == 1
+
+        request = '{"action":"subscribe","trades":["SIM:S001"],"snapshot":true}'
+        await later.connection.send(request)
+        kinds = [(await later.receive())[0]["T"] for _ in range(3)]
+        assert kinds == ["subscription", "t", "stale"]
+        await later.connection.send(request.replace("S001", "S002"))
+        assert (await later.receive())[0]["T"] == "subscription"
+
+        await rig.trade("SIM:S003")
+        for client in (before, later):
+            (message,) = await client.receive()  # the very next
+            assert (message["T"], message["stale"]) == ("stale", False)
+        assert rig.metric("gateway_feed_stale", feed="sim") == 0
+
+
+async def test_feeds_that_nobody_runs_are_not_called_stale(redis_url: str, namespace: str) -> None:
+    silence = Silence(stale_after_s=0.1, heartbeat_s=0.25)
+    async with (
+        gateway(redis_url, namespace, silence=silence) as rig,  # "sim" is registered, no more
+        rig.client() as client,
+    ):
+        await client.ask(action="subscribe", trades=["*"])
+
+        beats = [(await client.receive())[0] for _ in range(3)]
+
+    assert [(beat["T"], beat["feeds"]) for beat in beats] == [("hb", {})] * 3
+
+
+async def test_a_gateway_without_heartbeats_sends_none(redis_url: str, namespace: str) -> None:
+    settings = GatewaySettings(port=0, ping_s=0.25)
+    async with (
+        gateway(redis_url, namespace, settings=settings, silence=Silence(heartbeat_s=0)) as rig,
+        raw_client(rig.service.port) as client,
+    ):
+        await client.upgrade()
+        await client.say(action="subscribe", trades=["*"])
+        await client.message()
+
+        for _ in range(3):
+            assert await client.frame() == (PING, b"")
+            client.writer.write(client_frame(PONG, b""))
