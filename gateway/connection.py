@@ -6,38 +6,39 @@ finished from the hub.
 
 import asyncio
 import logging
-import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import PayloadTooBig
+from websockets.extensions import ServerExtensionFactory
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
 from gateway.budget import Budget
-from gateway.channels import Codec
+from gateway.channels import Codec, Mode
 from gateway.encode import control
 from gateway.fanout import Fanout
 from gateway.frames import frame
 from gateway.keys import ApiKeys, credentials
 from gateway.metrics import GatewayMetrics
+from gateway.outlet import Outlet
+from gateway.parsers import Parsers
 from gateway.roster import Roster
-from gateway.routes import Group
+from gateway.routes import Group, Send
 from gateway.session import handle_request, hello
 
 _LOG: Final = logging.getLogger(__name__)
-_WIRE_LOG: Final = logging.getLogger("websockets.gateway")  # chatter: two lines a connection
-_NOTSENT_LOWAT_BYTES: Final = 65_536  # may wait in the kernel unseen, besides TCP's window
-_SNDBUF_BYTES: Final = 65_536  # for systems without that option; the kernel doubles it
+WIRE_LOG: Final = logging.getLogger("websockets.gateway")  # chatter: two lines a connection
 _PONG: Final = b"\x8a"  # first byte of a pong frame
+_PING: Final = b"\x89\x00"  # a whole ping frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,84 +64,93 @@ class Shared:
     limits: Limits
     metrics: GatewayMetrics
     monotonic_ns: MonotonicClock
-    on_change: Callable[[], None]  # a subscription came or went
+    parsers: Parsers
+    extensions: Sequence[ServerExtensionFactory] = ()
+    on_change: Callable[[], None] = lambda: None  # a subscription came or went
     on_subscribed: Callable[["Connection"], None] = lambda _: None  # it had none before
 
 
-class Connection(asyncio.Protocol):
+class Connection(Outlet):
     """A client's connection, from its handshake request on.
 
-    The transport's buffer is its queue. When it is not empty the client is behind; judged by
-    the age of the oldest unsent bytes, then by their number, it is closed: error 407, code 1008.
+    A client that is behind is judged by the age of its oldest unsent bytes, then by their number,
+    and closed: error 407, code 1008. One of mode ``latest`` gets less often what is newest.
     """
 
     __slots__ = (
         "_budget",
         "_closed",
+        "_core",
         "_frames",
         "_heard",
         "_message",
-        "_protocol",
-        "_transport",
-        "_unsent",
-        "_written_bytes",
         "authenticated",
-        "codec",
         "group",
         "key_id",
-        "shared",
+        "style",
     )
-    _transport: asyncio.Transport
 
     def __init__(self, shared: Shared) -> None:
-        now_ns = shared.monotonic_ns()
-        limits = shared.limits
+        super().__init__()
         self.shared = shared
-        self.codec = Codec.JSON
+        self.style = shared.fanout.hub.style(Codec.JSON)
         self.group: Group | None = None
         self.authenticated = False
         self.key_id = ""
-        self._protocol = ServerProtocol(max_size=limits.max_inbound_bytes, logger=_WIRE_LOG)
-        self._budget = Budget(limits.messages_per_s, now_ns)
-        self._frames = Budget(limits.frames_per_s, now_ns)
+        # The protocol core while it has a state of its own: before the handshake is through, in
+        # the middle of a frame or message, and from the close on. Else it is lent by the parsers.
+        self._core: Protocol | None = ServerProtocol(
+            extensions=shared.extensions,
+            max_size=shared.limits.max_inbound_bytes,
+            logger=WIRE_LOG,
+        )
+        self._budget: Budget | None = None  # None: full
+        self._frames: Budget | None = None
         self._heard = True
         self._closed = ""  # why, once it is over
         self._message: tuple[bool, list[bytes]] | None = None  # of fragments: binary, parts
-        self._unsent: deque[tuple[int, int]] | None = None  # (end in bytes written, since ns)
-        self._written_bytes = 0
+
+    @property
+    def codec(self) -> Codec:
+        """Of what is sent."""
+        return self.style.codec
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
-        self._transport = transport
-        transport.set_write_buffer_limits(high=0)  # told of the first byte that is left over
-        _bound_kernel_buffer(transport.get_extra_info("socket"))
+        self.open(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.shut()
         self._over("lost")
         self.shared.roster.discard(self)
 
     def pause_writing(self) -> None:
-        now_ns = self.shared.monotonic_ns()
-        self._unsent = deque([(self._written_bytes, now_ns)])
+        super().pause_writing()
         self.shared.roster.blocked[self] = None
 
     def resume_writing(self) -> None:
-        self._unsent = None
+        super().resume_writing()
         self.shared.roster.blocked.pop(self, None)
+        parts = self.missed()
+        if parts:
+            self.deliver(self.shared.fanout.hub.frame(self.style, parts))
 
     def eof_received(self) -> bool:
         self._over("lost")
-        self._protocol.receive_eof()
-        self._send_control()
+        core = self._own_core()
+        core.receive_eof()
+        self._send_control(core)
         return False
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        core = self._own_core()
         try:
-            self._protocol.receive_data(data)
-            self._on_events(self._protocol.events_received(), deque(self._protocol.data_to_send()))
+            core.receive_data(data)
+            self._on_events(core, deque(core.data_to_send()))
+            if self.shared.parsers.give_back(core):
+                self._core = None
         except Exception:  # noqa: BLE001 - one client's trouble must not end the others
             _LOG.exception("internal error while serving a client; closing it")
             self.close(CloseCode.INTERNAL_ERROR, "internal", error=(messages.INTERNAL, _INTERNAL))
@@ -154,18 +164,29 @@ class Connection(asyncio.Protocol):
     def deliver(self, framed: bytes) -> None:
         if self._closed:
             return
+        if self._unsent is None:
+            self.push(framed)
+            return
         limit = self.shared.limits.slow_client_bytes
-        if self._unsent is not None and self._transport.get_write_buffer_size() > limit:
+        if self.style.mode is Mode.ALL and self.unsent_bytes() > limit:
             self._close_slow("slow_bytes", f"more than {limit} bytes behind")
         else:
-            self._write(framed)
+            self.write(framed)
+
+    def offer(self, send: Send) -> None:
+        if self._closed:
+            return
+        if self._unsent is None:
+            self.push(send.framed())
+        else:
+            self.shared.metrics.conflated.inc(self.miss(send.parts))
 
     def reply(self, message: dict[str, Any]) -> None:
         """Send one control message, alone in its array."""
         if not self._closed:
             if message["T"] == "error":
                 self.shared.metrics.request_errors.labels(str(message["code"])).inc()
-            self._write(frame(control(message, self.codec), self.codec))
+            self.push_or_write(frame(control(message, self.codec), self.codec))
 
     def refuse(self, code: int, reason: str) -> None:
         """Send an error message."""
@@ -175,20 +196,18 @@ class Connection(asyncio.Protocol):
         """Begin the closing handshake, after an error message where one is given."""
         if error is not None:
             self.refuse(*error)
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(code, error[1][:100] if error else "")
+        core = self._own_core()
+        if core.state is State.OPEN:
+            core.send_close(code, error[1][:100] if error else "")
         self._over(why)
-        self._send_control()
+        self._send_control(core)
         self.shared.roster.closing.start(self, self.shared.monotonic_ns())
 
     def check_pace(self, now_ns: int) -> None:
-        unsent, age_ns = self._unsent, self.shared.limits.slow_client_age_ns
-        if unsent is None or self._closed:
+        since_ns, age_ns = self.unsent_since_ns(), self.shared.limits.slow_client_age_ns
+        if since_ns is None or self._closed or self.style.mode is Mode.LATEST:
             return
-        sent = self._written_bytes - self._transport.get_write_buffer_size()
-        while len(unsent) > 1 and unsent[0][0] <= sent:
-            unsent.popleft()
-        if now_ns - unsent[0][1] >= age_ns:
+        if now_ns - since_ns >= age_ns:
             self._close_slow("slow_age", f"more than {age_ns / 1e9:g} s behind")
 
     def ping(self) -> None:
@@ -199,8 +218,8 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._heard = False
-        self._protocol.send_ping(b"")
-        self._send_control()
+        self._budget = self._frames = None  # both are full again by now, and take up memory
+        self.push_or_write(_PING)
 
     def expire(self) -> None:
         error = (messages.AUTH_TIMEOUT, "auth timeout")
@@ -208,10 +227,12 @@ class Connection(asyncio.Protocol):
 
     def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
         self.notice(framed)
+        if self.style.cursor and not self._closed:
+            self.shared.fanout.bring_up_to_date(self)
 
     def notice(self, framed: Mapping[Codec, bytes]) -> None:
         if not self._closed:
-            self._write(framed[self.codec])
+            self.push_or_write(framed[self.codec])
 
     def say_goodbye(self) -> None:
         if not self._closed:
@@ -220,35 +241,45 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    def unsent_bytes(self) -> int:
-        return self._transport.get_write_buffer_size()
+    def push_or_write(self, piece: bytes) -> None:
+        """Send *piece* behind all that was sent before."""
+        if self._unsent is None:
+            self.push(piece)
+        else:
+            self.write(piece)
 
     # Inside.
 
-    def _on_events(self, events: Iterable[Any], pieces: deque[bytes]) -> None:
+    def _own_core(self) -> Protocol:
+        """The protocol core; from now on it is this connection's."""
+        if self._core is None:
+            self._core = self.shared.parsers.take()
+        return self._core
+
+    def _on_events(self, core: Protocol, pieces: deque[bytes]) -> None:
         """Answer in the order of what came: each ping has its pong first in *pieces*."""
-        for event in events:
+        for event in cast("list[Any]", core.events_received()):
             if isinstance(event, Request):
-                self._handshake(event)
+                self._handshake(cast("ServerProtocol", core), event)
             elif not self._closed:
                 self._on_frame(event)
                 if event.opcode is Opcode.PING and not self._closed:
                     self._write_control((pieces.popleft(),))
-        self._on_violation()
+        self._on_violation(core)
         if self._closed:
             pieces = deque(piece for piece in pieces if piece[:1] != _PONG)
         self._write_control(pieces)
-        self._send_control()
+        self._send_control(core)
 
-    def _handshake(self, request: Request) -> None:
+    def _handshake(self, core: ServerProtocol, request: Request) -> None:
         codec = requested_codec(request)
         if codec is None:
-            response = self._protocol.reject(400, "encoding: expected json or msgpack")
+            response = core.reject(400, "encoding: expected json or msgpack")
         else:
-            self.codec = codec
-            response = self._protocol.accept(request)
-        self._protocol.send_response(_as_json(response))
-        self._send_control()
+            response = core.accept(request)
+            self.style = self.shared.fanout.hub.style(codec, deflate=bool(core.extensions))
+        core.send_response(_as_json(response))
+        self._send_control(core)
         if response.status_code != 101:
             self._closed = "handshake"
             return
@@ -258,8 +289,11 @@ class Connection(asyncio.Protocol):
         hello(self, _credentials_of(request), str(address[0]))
 
     def _on_frame(self, received: Frame) -> None:
-        if not self._frames.take(self.shared.monotonic_ns()):
-            self._close_busy(f"more than {self.shared.limits.frames_per_s} frames a second")
+        now_ns, limits = self.shared.monotonic_ns(), self.shared.limits
+        if self._frames is None:
+            self._frames = Budget(limits.frames_per_s, now_ns)
+        if not self._frames.take(now_ns):
+            self._close_busy(f"more than {limits.frames_per_s} frames a second")
         elif received.opcode is Opcode.TEXT or received.opcode is Opcode.BINARY:
             self._message = (received.opcode is Opcode.BINARY, [bytes(received.data)])
             self._complete(received.fin)
@@ -273,14 +307,16 @@ class Connection(asyncio.Protocol):
         if not fin or self._message is None:
             return
         (binary, parts), self._message = self._message, None
-        if not self._budget.take(self.shared.monotonic_ns()):
-            rate = self.shared.limits.messages_per_s
+        now_ns, rate = self.shared.monotonic_ns(), self.shared.limits.messages_per_s
+        if self._budget is None:
+            self._budget = Budget(rate, now_ns)
+        if not self._budget.take(now_ns):
             self._close_busy(f"more than {rate} messages a second")
             return
         payload = b"".join(parts)
         if not binary and not _is_utf8(payload):
             self.refuse(messages.INVALID_SYNTAX, "a text message is not UTF-8")
-            self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")
+            self._own_core().fail(CloseCode.INVALID_DATA, "not UTF-8")
             self._over("protocol")
             return
         self.on_message(payload, binary=binary)
@@ -296,9 +332,9 @@ class Connection(asyncio.Protocol):
         self.shared.roster.closing.stop(self)
         self.shared.roster.lingering.start(self, self.shared.monotonic_ns())
 
-    def _on_violation(self) -> None:
+    def _on_violation(self, core: Protocol) -> None:
         """The protocol core has found a violation and made its close frame: say why before it."""
-        error = self._protocol.parser_exc
+        error = core.parser_exc
         if error is None or isinstance(error, EOFError):
             return
         limit = self.shared.limits.max_inbound_bytes
@@ -308,28 +344,19 @@ class Connection(asyncio.Protocol):
             self.refuse(messages.INVALID_SYNTAX, f"protocol violation: {error}"[:200])
         self._over("protocol")
 
-    def _send_control(self) -> None:
+    def _send_control(self, core: Protocol) -> None:
         """Write what the protocol core has made since."""
-        self._write_control(self._protocol.data_to_send())
+        self._write_control(core.data_to_send())
 
     def _write_control(self, pieces: Iterable[bytes]) -> None:
         """Write pieces of the protocol core; an empty one is its end of stream."""
         for piece in pieces:
             if piece:
-                self._write(piece)
+                self.push_or_write(piece)
             else:
                 self._over("protocol")
                 self.shared.roster.closing.start(self, self.shared.monotonic_ns())
                 self._transport.close()
-
-    def _write(self, piece: bytes) -> None:
-        if self._transport.is_closing():
-            return
-        self._written_bytes += len(piece)
-        unsent = self._unsent
-        self._transport.write(piece)
-        if unsent is not None and unsent is self._unsent:
-            unsent.append((self._written_bytes, self.shared.monotonic_ns()))
 
     def _over(self, why: str) -> None:
         """No more data for this client; its subscriptions end. Later calls change nothing."""
@@ -375,17 +402,6 @@ def _as_json(response: Response) -> Response:
         response.headers["Content-Type"] = "application/json"
         response.headers["Content-Length"] = str(len(body))
     return response
-
-
-def _bound_kernel_buffer(sock: socket.socket | None) -> None:
-    """Keep what a stalled client hides in the kernel small, so that its lag is seen."""
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        option, size = socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT_BYTES
-        sock.setsockopt(socket.IPPROTO_TCP, option, size)
-    else:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_BYTES)
 
 
 def _is_utf8(payload: bytes) -> bool:

@@ -6,11 +6,12 @@ once per message and codec.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from core.market.bar import Bar
 from core.market.block import Row
@@ -29,7 +30,21 @@ _TRADE_ID: Final = struct.Struct(">3sq")
 _SIDE_MSGPACK: Final = {
     side: b"\xa3tks" + msgspec.msgpack.encode(name) for side, name in _TAKER_SIDES.items()
 }
+_SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
+_JSON: Final = msgspec.json.Encoder()
+_TAKER: Final = tuple(_TAKER_SIDES.get(side.value, UNSET) for side in sorted(Side))
 _SIDE_JSON: Final = {side: f',"tks":"{name}"}}' for side, name in _TAKER_SIDES.items()}
+
+
+class _Trade(msgspec.Struct, tag_field="T", tag="t", gc=False):
+    """A trade as JSON. In bulk twice as fast as text of our own, floats above all."""
+
+    S: str
+    p: float
+    s: float
+    t: str
+    i: int | UnsetType
+    tks: str | UnsetType
 
 
 def rfc3339(time_ns: int) -> str:
@@ -58,6 +73,12 @@ def control(message: Mapping[str, Any], codec: Codec) -> bytes:
     return msgspec.msgpack.encode([message])
 
 
+def cursor(text: str, codec: Codec) -> bytes:
+    """The item that ends a batch: where to go on after what came up to it."""
+    message = {"T": "cursor", "c": text}
+    return msgspec.json.encode(message) if codec is Codec.JSON else msgspec.msgpack.encode(message)
+
+
 def prefix(kind: str, spelling: str, codec: Codec) -> bytes:
     """`T` and `S` of an item; *kind* is the message type, such as ``t``."""
     if codec is Codec.JSON:
@@ -82,6 +103,28 @@ def bar_tail(bar: Bar, codec: Codec) -> Tail:
     ext = msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(bar.start_ns))
     body = msgspec.msgpack.encode({**fields, "t": ext})
     return bytes((body[0] + 2,)), body[1:]  # a fixmap: two more fields come in the prefix
+
+
+def trades(rows: Iterable[Row], spelling: str, codec: Codec) -> bytes:
+    """Trades of one symbol as the inside of an array: items without its brackets or header."""
+    if codec is Codec.JSON:
+        rows = list(rows)
+        return _JSON.encode(
+            [
+                _Trade(
+                    spelling, price, size, time, UNSET if ident == NO_ID else ident, _TAKER[side]
+                )
+                for (_, _, _, ident, price, size, side), time in zip(
+                    rows, _times(rows), strict=True
+                )
+            ]
+        )[1:-1]
+    return b"".join(items(prefix("t", spelling, codec), trade_tails(rows, codec)))
+
+
+def bars(some: Iterable[Bar], kind: str, spelling: str, codec: Codec) -> bytes:
+    """Bars of one symbol as the inside of an array; *kind* is their `T`."""
+    return _SEPARATORS[codec].join(items(prefix(kind, spelling, codec), bar_tails(some, codec)))
 
 
 def items(prefix: bytes, tails: Sequence[Tail]) -> list[bytes]:
@@ -117,19 +160,17 @@ def _bar_fields(bar: Bar) -> dict[str, Any]:
 
 
 def _trades_json(rows: Iterable[Row]) -> list[Tail]:
-    tails: list[Tail] = []
-    last_second, text = -1, ""
-    for _, event_ns, _, trade_id, price, size, side in rows:
-        second, fraction_ns = divmod(event_ns, SECOND_NS)
-        if second != last_second:  # trades come in bursts: most share their second
-            last_second, text = second, _second(second)
-        fraction = f".{fraction_ns:09d}Z" if fraction_ns % 1_000 else _fraction(fraction_ns)
-        ident = "" if trade_id == NO_ID else f',"i":{trade_id}'
-        body = (
-            f'"p":{price!r},"s":{size!r},"t":"{text}{fraction}"{ident}{_SIDE_JSON.get(side, "}")}'
+    found = list(rows)
+    return [
+        (
+            b"{",
+            (
+                f'"p":{price!r},"s":{size!r},"t":"{time}"{_ident(ident)}'
+                + _SIDE_JSON.get(side, "}")
+            ).encode(),
         )
-        tails.append((b"{", body.encode()))
-    return tails
+        for (_, _, _, ident, price, size, side), time in zip(found, _times(found), strict=True)
+    ]
 
 
 def _trades_msgpack(rows: Iterable[Row]) -> list[Tail]:
@@ -148,6 +189,23 @@ def _trades_msgpack(rows: Iterable[Row]) -> list[Tail]:
             fields += 1
         tails.append((bytes((0x80 | fields,)), body))
     return tails
+
+
+def _ident(ident: int) -> str:
+    return "" if ident == NO_ID else f',"i":{ident}'
+
+
+def _times(rows: Iterable[Row]) -> Iterator[str]:
+    """The time of each as :func:`rfc3339` writes it; trades come in bursts that share a second."""
+    last_second, text = -1, ""
+    for row in rows:
+        second, fraction_ns = divmod(row[1], SECOND_NS)
+        if second != last_second:
+            last_second, text = second, _second(second)
+        if fraction_ns % 1_000:
+            yield f"{text}.{fraction_ns:09d}Z"
+        else:
+            yield text + _fraction(fraction_ns)
 
 
 def _second(second: int) -> str:

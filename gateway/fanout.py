@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from core.runtime.ports import Clock, MonotonicClock
-from gateway.hub import Hub, Send
+from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
-from gateway.routes import Client
+from gateway.routes import Client, Send
 
-_SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 2 ms
-_PREPARATIONS: Final = 5  # times in a window that messages are encoded ahead of its end
-_EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
+_SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 1 to 2 ms
 _SECOND_NS: Final = 1_000_000_000
+_EARLY_NS: Final = 1_000_000  # a timer may fire up to this much before its time
 
 
 class Fanout:
@@ -24,23 +23,17 @@ class Fanout:
     """
 
     def __init__(
-        self,
-        *,
-        hub: Hub,
-        interval_ns: int,
-        metrics: GatewayMetrics,
-        now_ns: Clock,
-        monotonic_ns: MonotonicClock,
+        self, *, hub: Hub, metrics: GatewayMetrics, now_ns: Clock, monotonic_ns: MonotonicClock
     ) -> None:
         self.hub = hub
         self.on_written: Callable[[], None] = _nothing  # called when all that was due is written
-        self._interval_ns = interval_ns
         self._metrics = metrics
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
-        self._queue: deque[tuple[Client, bytes]] = deque()
+        self._queue: deque[Send] = deque()
+        self._served = 0  # clients of the first in the queue that were served
         self._pumping = False
-        self._timer: asyncio.TimerHandle | None = None  # set while the hub has something pending
-        self._window_end_ns = self._prepare_ns = 0
+        self._timer: asyncio.TimerHandle | None = None  # for the next end of a window
+        self._timer_ns = 0
         self._oldest_sealed_ns: int | None = None
 
     @property
@@ -56,42 +49,52 @@ class Fanout:
             return
         if oldest_sealed_ns is not None and self._oldest_sealed_ns is None:
             self._oldest_sealed_ns = oldest_sealed_ns
-        now_ns = self._monotonic_ns()
-        if self._timer is None:
-            delay_ns = self._interval_ns - now_ns % self._interval_ns
-            if delay_ns < _EARLY_NS:
-                delay_ns += self._interval_ns
-            self._window_end_ns = now_ns + delay_ns
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay_ns / _SECOND_NS, self._end_window)
-        elif now_ns >= self._window_end_ns:  # the timer is late, this is the boundary
-            self._timer.cancel()
-            self._end_window()
-            return
-        self._enqueue(self.hub.lead(now_ns))
-        if now_ns >= self._prepare_ns:
-            self.hub.prepare()
-            self._prepare_ns = now_ns + self._interval_ns // _PREPARATIONS
+        self._step(self._monotonic_ns())
 
-    def settle(self) -> None:
-        """Write what is queued at once, so that what the caller writes comes after it."""
-        while self._queue:
-            client, framed = self._queue.popleft()
-            client.deliver(framed)
+    def settle(self, client: Client) -> None:
+        """Write what is queued for *client* at once, so that what the caller writes comes after."""
+        for index, send in enumerate(self._queue):
+            waiting = send.clients if index else send.clients[self._served :]
+            if client in waiting:
+                send.clients = tuple(other for other in send.clients if other is not client)
+                send.write((client,))
+
+    def bring_up_to_date(self, client: Client) -> None:
+        """Send *client* what is pending for it, and a cursor behind that."""
+        self.settle(client)
+        for send in self.hub.catch_up(client, self._monotonic_ns()):
+            send.write((client,))
 
     def finish(self) -> None:
-        """End the window early and write everything."""
+        """End all windows early and write everything."""
         self._enqueue(self.hub.flush(self._monotonic_ns()))
-        self.settle()
+        while self._queue:
+            self._write(len(self._queue[0].clients))
 
-    def _end_window(self) -> None:
+    def _step(self, now_ns: int) -> None:
+        self._enqueue(self.hub.step(now_ns))
+        due_ns = self.hub.due_ns
+        if due_ns is not None and (self._timer is None or due_ns < self._timer_ns):
+            self._schedule(due_ns, now_ns)
+
+    def _schedule(self, due_ns: int, now_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0, due_ns - now_ns) / _SECOND_NS
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._end_windows)
+        self._timer_ns = due_ns
+
+    def _end_windows(self) -> None:
         self._timer = None
-        self._enqueue(self.hub.flush(self._monotonic_ns()))
+        now_ns = self._monotonic_ns()
+        if now_ns < self._timer_ns < now_ns + _EARLY_NS:
+            now_ns = self._timer_ns
+        self._step(now_ns)
 
     def _enqueue(self, sends: Iterable[Send]) -> None:
         batches = messages = 0
         for send in sends:
-            self._queue.extend((client, send.framed) for client in send.clients)
+            self._queue.append(send)
             batches += len(send.clients)
             messages += send.messages * len(send.clients)
         if batches:
@@ -101,14 +104,25 @@ class Fanout:
             self._pump()
 
     def _pump(self) -> None:
-        for _ in range(min(_SLICE, len(self._queue))):
-            client, framed = self._queue.popleft()
-            client.deliver(framed)
+        left = _SLICE
+        while left > 0 and self._queue:
+            left -= self._write(left)
         self._pumping = bool(self._queue)
         if self._pumping:
             asyncio.get_running_loop().call_soon(self._pump)
         elif not self.hub.pending:
             self._written()
+
+    def _write(self, most: int) -> int:
+        """Serve at most *most* clients of the first in the queue; returns how many, at least 1."""
+        send = self._queue[0]
+        some = send.clients[self._served : self._served + most]
+        self._served += len(some)
+        if self._served >= len(send.clients):
+            self._queue.popleft()
+            self._served = 0
+        send.write(some)
+        return max(1, len(some))
 
     def _written(self) -> None:
         if self._oldest_sealed_ns is not None:

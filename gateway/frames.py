@@ -5,28 +5,53 @@ Source: RFC 6455, section 5.2.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from gateway.channels import Codec
 
 _FIN: Final = 0x80
 _SHORT, _MEDIUM = 126, 65_536  # payload lengths from which the header is 4 and 10 bytes long
-_SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
+SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
+"""What stands between two items of an array."""
+
 _ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
+_RSV1: Final = 0x40  # the payload is compressed
+_WINDOW_BITS: Final = 12  # 4 KiB: the memory of a compressor is made anew for each message
+_MEMORY_LEVEL: Final = 5
+_LEVEL: Final = 1
 
 
 class Fragment:
-    """The items of one symbol and spelling in one window: joined once, shared by all clients."""
+    """Some items of one symbol and spelling: encoded once, shared by all clients.
 
-    __slots__ = ("_items", "_units", "body", "codec", "count")
+    ``key`` names channel and spelling: of two fragments with one key the later replaces the
+    earlier where only the newest is wanted; None is never replaced.
+    """
 
-    def __init__(self, items: Sequence[bytes], codec: Codec) -> None:
-        self.body = _SEPARATORS[codec].join(items)
-        self.codec, self.count = codec, len(items)
+    __slots__ = ("_items", "_units", "body", "codec", "count", "key")
+
+    def __init__(
+        self,
+        body: bytes,
+        count: int,
+        codec: Codec,
+        *,
+        items: Callable[[], Sequence[bytes]],
+        key: tuple[str, str] | None = None,
+    ) -> None:
+        """*body* holds *count* items with separators between; *items* gives them one by one."""
+        self.body, self.count, self.codec, self.key = body, count, codec, key
         self._items = items
         self._units: list[tuple[bytes, int]] = []
+
+    @classmethod
+    def of(
+        cls, items: Sequence[bytes], codec: Codec, *, key: tuple[str, str] | None = None
+    ) -> "Fragment":
+        """A fragment of finished items."""
+        return cls(SEPARATORS[codec].join(items), len(items), codec, items=lambda: items, key=key)
 
     def units(self, max_body_bytes: int) -> list[tuple[bytes, int]]:
         """Bodies of at most *max_body_bytes* with their numbers of items; made once.
@@ -41,14 +66,14 @@ class Fragment:
         return self._units
 
     def _cut(self, aim_bytes: int) -> Iterator[tuple[bytes, int]]:
-        separator = _SEPARATORS[self.codec]
+        separator, items = SEPARATORS[self.codec], self._items()
         first = size = 0
-        for index, item in enumerate(self._items):
+        for index, item in enumerate(items):
             if index > first and size + len(item) > aim_bytes:
-                yield separator.join(self._items[first:index]), index - first
+                yield separator.join(items[first:index]), index - first
                 first, size = index, 0
             size += len(item) + len(separator)
-        yield separator.join(self._items[first:]), self.count - first
+        yield separator.join(items[first:]), self.count - first
 
 
 def frame(payload: bytes, codec: Codec) -> bytes:
@@ -56,41 +81,57 @@ def frame(payload: bytes, codec: Codec) -> bytes:
     return _header(len(payload), codec) + payload
 
 
-def frame_batch(fragments: Sequence[Fragment], codec: Codec, max_message_bytes: int) -> bytes:
+def frame_batch(
+    fragments: Sequence[Fragment], codec: Codec, max_message_bytes: int, *, deflate: bool = False
+) -> bytes:
     """All *fragments* in order, as few messages of at most *max_message_bytes* as it takes.
 
-    An item that is larger alone goes out alone. The bytes are copied once.
+    An item that is larger alone goes out alone. With *deflate* each message is compressed by
+    itself, and the bound is that of its content. Otherwise the bytes are copied once.
     """
     max_body_bytes = max_message_bytes - _ARRAY_OVERHEAD
-    separator = len(_SEPARATORS[codec])
+    separator = len(SEPARATORS[codec])
+    add = _add_deflated if deflate else _add_message
     pieces: list[bytes] = []
     bodies: list[bytes] = []
     size = count = 0
-    units = chain.from_iterable(fragment.units(max_body_bytes) for fragment in fragments)
-    for body, items in units:
-        if bodies and size + len(body) > max_body_bytes:
-            _add_message(pieces, bodies, size - separator, count, codec)
-            bodies, size, count = [], 0, 0
-        size += len(body) + separator
-        bodies.append(body)
-        count += items
-    _add_message(pieces, bodies, size - separator, count, codec)
+    for fragment in fragments:
+        for body, items in fragment.units(max_body_bytes):
+            if bodies and size + len(body) > max_body_bytes:
+                add(pieces, bodies, size - separator, count, codec)
+                bodies, size, count = [], 0, 0
+            size += len(body) + separator
+            bodies.append(body)
+            count += items
+    add(pieces, bodies, size - separator, count, codec)
     return b"".join(pieces)
 
 
 def _add_message(
-    pieces: list[bytes], bodies: Sequence[bytes], size: int, count: int, codec: Codec
+    pieces: list[bytes], bodies: list[bytes], size: int, count: int, codec: Codec
 ) -> None:
     """Add header and content of one message; *size* is that of *bodies* once joined."""
     if codec is Codec.MSGPACK:
         array = _array_header(count)
-        pieces += (_header(size + len(array), codec), array)
-        pieces += bodies
+        pieces += (_header(size + len(array), codec), array, *bodies)
         return
-    pieces += (_header(size + 2, codec), b"[", bodies[0])
-    for body in bodies[1:]:
-        pieces += (b",", body)
-    pieces.append(b"]")
+    between = [b","] * (2 * len(bodies) - 1)
+    between[::2] = bodies
+    pieces += (_header(size + 2, codec), b"[", *between, b"]")
+
+
+def _add_deflated(
+    pieces: list[bytes], bodies: list[bytes], size: int, count: int, codec: Codec
+) -> None:
+    """Add one compressed message. Source: RFC 7692, section 7.2.1."""
+    if codec is Codec.MSGPACK:
+        payload = b"".join((_array_header(count), *bodies))
+    else:
+        payload = b"".join((b"[", b",".join(bodies), b"]"))
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL)
+    packed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    packed = packed[:-4]  # the empty block at its end goes without saying
+    pieces += (_header(len(packed), codec, _RSV1), packed)
 
 
 def _array_header(count: int) -> bytes:
@@ -101,8 +142,8 @@ def _array_header(count: int) -> bytes:
     return struct.pack(">BI", 0xDD, count)
 
 
-def _header(length: int, codec: Codec) -> bytes:
-    first = _FIN | codec.value
+def _header(length: int, codec: Codec, flags: int = 0) -> bytes:
+    first = _FIN | flags | codec.value
     if length < _SHORT:
         return bytes((first, length))
     if length < _MEDIUM:

@@ -1,116 +1,96 @@
-"""The hub: collects a window's messages per symbol and makes one batch per group of clients.
+"""The hub: who is subscribed to what, in which style; one lane per length of window. Pure."""
 
-Pure: it is told the time and hands over what is to be sent. Windows are the same for everybody,
-so that clients with the same subscriptions share their frames.
-"""
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from core.market.bar import Bar
 from core.market.block import Row
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
-from gateway.channels import CONFLATED, Channel, Codec, channel_of
-from gateway.frames import Fragment, frame_batch
+from gateway.channels import Channel, Codec
+from gateway.conflation import cursor_fragment
+from gateway.frames import Fragment
+from gateway.lane import Lane
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
-from gateway.routes import Client, Group, Routes, Topic, Variant
+from gateway.routes import Client, Group, Routes, Send, Style, Variant
 from gateway.snapshot import snapshot_fragments
 
+_MS_NS: Final = 1_000_000
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Finished frames for some clients, and how many messages they hold."""
 
-    clients: tuple[Client, ...]
-    framed: bytes
-    messages: int
+def _no_cursor() -> str:
+    return ""
 
 
 class Hub:
-    """Routes messages to groups of clients. One task owns it: the gateway's event loop.
-
-    A window's messages are held until :meth:`flush`; nothing but older running bars is dropped,
-    so memory grows with the feeds' rate times one window.
-    """
+    """Routes messages to groups of clients. One task owns it: the gateway's event loop."""
 
     def __init__(
-        self, *, market: MarketState, interval_ns: int, max_message_bytes: int, max_symbols: int
+        self,
+        *,
+        market: MarketState,
+        interval_ms: int,
+        max_message_bytes: int,
+        max_symbols: int,
+        cursor: Callable[[], str] = _no_cursor,
     ) -> None:
-        """*max_symbols* bounds the different spellings that one client subscribes to."""
+        """*interval_ms* is the window of clients that ask for none.
+
+        *max_symbols* bounds the different spellings that one client subscribes to; *cursor* gives
+        the text of a cursor behind everything that was published up to the call.
+        """
         self.subscribers = 0  # clients with a channel that carries something by now
         self._market = market
-        self._interval_ns = interval_ns
-        self._max_message_bytes = max_message_bytes
-        self._max_symbols = max_symbols
-        self._routes = Routes(market)
-        self._groups: dict[frozenset[Variant], Group] = {}
-        self._dirty: list[Topic] = []  # topics with messages, in order of their first one
-        self._fresh: list[Topic] = []  # those of _dirty that lead() has not looked at
-        self._marked: dict[Group, None] = {}  # groups with marks, to be cleared by flush()
-        self._turn = 0
+        self._interval_ms = interval_ms
+        self._max_message_bytes, self._max_symbols = max_message_bytes, max_symbols
+        self._cursor = cursor
+        self._lanes: dict[int, Lane] = {}
+        self._styles: dict[Style, Style] = {}
 
     @property
     def pending(self) -> bool:
         """Are there messages that the next flush will send?"""
-        return bool(self._dirty)
+        return any(lane.pending for lane in self._lanes.values())
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next window ends of those that have something to send."""
+        due = [lane.due_ns for lane in self._lanes.values() if lane.due_ns is not None]
+        return min(due, default=None)
+
+    def style(self, codec: Codec, *, deflate: bool = False) -> Style:
+        """The style of a new client."""
+        return self._shared(Style(codec, self._interval_ms, deflate=deflate))
 
     def carry(self, symbols: Iterable[Symbol]) -> None:
         """Venues carry *symbols* from now on."""
-        self._routes.bind(symbols)
+        found = list(symbols)
+        for lane in self._lanes.values():
+            lane.routes.bind(found)
 
-    def publish_trades(self, symbols: Sequence[Symbol], rows: Iterable[Row]) -> None:
-        """Take in a block's ticks; those that nobody subscribes to cost next to nothing."""
-        topics = [self._routes.wanted(Channel.TRADES, symbol) for symbol in symbols]
-        if not any(topics):
-            return
-        for row in rows:
-            topic = topics[row[0]]
-            if topic is not None:
-                self._add(topic, row)
+    def publish_trades(self, symbols: Sequence[Symbol], rows: Sequence[Row]) -> None:
+        """Take in a block's ticks."""
+        for lane in self._lanes.values():
+            lane.publish_trades(symbols, rows)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""
-        topic = self._routes.wanted(channel_of(bar), bar.symbol)
-        if topic is not None:
-            self._add(topic, bar)
+        for lane in self._lanes.values():
+            lane.publish_bar(bar)
+
+    def step(self, now_ns: int) -> list[Send]:
+        """What is to be sent now that something was published, or a window is over."""
+        return self._sends(Lane.step, now_ns)
 
     def prepare(self) -> None:
-        """Encode what has come so far, so that little is left to do when the window ends."""
-        for topic in self._dirty:
-            if topic.channel not in CONFLATED:
-                for codec in self._routes.codecs(topic):
-                    topic.encoded(codec)
-
-    def lead(self, now_ns: int) -> list[Send]:
-        """Batches for clients that were sent nothing for a whole window: they do not wait."""
-        touched: dict[Group, None] = {}
-        idle_since_ns = now_ns - self._interval_ns
-        for topic in self._fresh:
-            led: dict[Group, None] = {}  # marked last: a group may have the topic by two spellings
-            for prefix, codec, groups in self._routes.receivers(topic):
-                idle = [group for group in groups if group.sent_ns <= idle_since_ns]
-                _spread(topic, topic_prefix=(prefix, codec), groups=idle, touched=touched)
-                led |= dict.fromkeys(idle)
-            self._mark(led, topic)
-        self._fresh.clear()
-        return self._sends(touched, now_ns)
+        """Encode what has come so far; lanes do so themselves when much has come."""
+        for lane in self._lanes.values():
+            lane.prepare()
 
     def flush(self, now_ns: int) -> list[Send]:
-        """End the window: one batch for each group that has something to get."""
-        touched: dict[Group, None] = {}
-        for topic in self._dirty:
-            for prefix, codec, groups in self._routes.receivers(topic):
-                _spread(topic, topic_prefix=(prefix, codec), groups=groups, touched=touched)
-        sends = self._sends(touched, now_ns)
-        for topic in self._dirty:
-            topic.clear()
-            self._routes.retire(topic)
-        self._dirty.clear()
-        self._fresh.clear()
-        self._clear_marks()
-        return sends
+        """End all windows early."""
+        return self._sends(Lane.flush, now_ns)
 
     def names(self, client: Client) -> set[Name]:
         """What *client* is subscribed to."""
@@ -127,21 +107,23 @@ class Hub:
             RequestError: a name is ill-formed or ambiguous (400), or there would be too many
                 (405); nothing has changed then.
         """
-        current = client.group.variants if client.group else frozenset()
-        held = {(variant.channel, variant.spelling) for variant in current}
-        added = [name for name in names if name not in held]
-        spellings = {spelling for _, spelling in held} | {spelling for _, spelling in added}
-        if len(spellings) > self._max_symbols:
-            raise RequestError(
-                SYMBOL_LIMIT,
-                f"{len(spellings)} symbols are more than the {self._max_symbols} that one "
-                "connection may have; nothing was added",
-            )
+        style = self._styled(client.style, options)
+        current = client.group.variants if client.group else ()
+        held = {(variant.channel, variant.spelling): variant.symbol for variant in current}
+        wanted = dict.fromkeys(names) | held
+        if client.group is not None and style is client.style and len(wanted) == len(held):
+            return []
+        self._check_number({spelling for _, spelling in wanted})
+        lane = self._lane(style.interval_ms)
         try:
-            new = [self._routes.variant(*name, client.codec) for name in added]
+            variants = [
+                lane.routes.variant(*name, style.codec, known=symbol)
+                for name, symbol in wanted.items()
+            ]
         except SymbolError as exc:
+            self._tidy(style.interval_ms)
             raise RequestError(INVALID_SYNTAX, str(exc)) from exc
-        return self._regroup(client, current.union(new), now_ns)
+        return self._move(client, style, variants, now_ns)
 
     def unsubscribe(self, client: Client, names: Iterable[Name], now_ns: int) -> list[Send]:
         """Take *names* away; the batch that must go out before the reply, if any."""
@@ -149,21 +131,17 @@ class Hub:
             return []
         unwanted = set(names)
         current = client.group.variants
-        kept = frozenset(v for v in current if (v.channel, v.spelling) not in unwanted)
-        return self._regroup(client, kept, now_ns)
+        kept = [v for v in current if (v.channel, v.spelling) not in unwanted]
+        if len(kept) == len(current):
+            return []
+        return self._move(client, client.style, kept, now_ns)
 
     def leave(self, client: Client) -> None:
         """Forget *client*; what was pending for it is dropped."""
-        group, client.group = client.group, None
-        if group is None:
-            return
-        self.subscribers -= _listens(group)
-        del group.clients[client]
-        if not group.clients:
-            self._routes.unlink(group)
-            self._marked.pop(group, None)
-            if not group.solo:
-                del self._groups[group.variants]
+        if client.group is not None:
+            self.subscribers -= _listens(client.group)
+            self._lanes[client.style.interval_ms].leave(client)
+            self._tidy(client.style.interval_ms)
 
     def snapshot(self, client: Client, names: Sequence[Name]) -> list[Send]:
         """The last trades and the running bars of *names*, which *client* is subscribed to."""
@@ -171,109 +149,106 @@ class Hub:
             return []
         by_name = {(v.channel, v.spelling): v for v in client.group.variants}
         wanted = [by_name[name] for name in names if name in by_name]
-        fragments = snapshot_fragments(self._market, wanted, client.codec)
-        return [self._send((client,), fragments)] if fragments else []
+        fragments = snapshot_fragments(self._market, wanted, client.style.codec)
+        return [self._alone(client, fragments)] if fragments else []
 
-    def _add(self, topic: Topic, message: Row | Bar) -> None:
-        if not topic.messages:
-            self._dirty.append(topic)
-            self._fresh.append(topic)
-        topic.messages.append(message)
+    def cursor(self, client: Client) -> list[Send]:
+        """A cursor by itself, if *client* asked for them.
 
-    def _regroup(self, client: Client, variants: frozenset[Variant], now_ns: int) -> list[Send]:
-        before = client.group
-        if before is not None and before.variants == variants:
+        It stands behind everything that was published, so what is pending must have been sent.
+        """
+        if not client.style.cursor:
             return []
-        sends = self._pending_of(client)
-        group = self._group_for(client, variants, now_ns) if variants else None
-        self.leave(client)
-        if group is not None:
-            group.clients[client] = None
-            client.group = group
-            self.subscribers += _listens(group)
+        return [self._alone(client, [cursor_fragment(self._cursor(), client.style.codec)])]
+
+    def catch_up(self, client: Client, now_ns: int) -> list[Send]:
+        """What is pending for *client*, then a cursor; for one with a subscription."""
+        group, style = client.group, client.style
+        if group is None:
+            return []
+        sends = self._move(client, style, group.variants, now_ns)
+        return sends or self.cursor(client)
+
+    def frame(self, style: Style, parts: Sequence[Fragment]) -> bytes:
+        """*parts* as the frames of one batch in *style*."""
+        return Send((), style, parts, messages=0, limit_bytes=self._max_message_bytes).framed()
+
+    def _sends(self, work: Callable[[Lane, int], list[Send]], now_ns: int) -> list[Send]:
+        sends: list[Send] = []
+        for interval_ms, lane in list(self._lanes.items()):
+            sends += work(lane, now_ns)
+            self._tidy(interval_ms)
         return sends
 
-    def _group_for(self, client: Client, variants: frozenset[Variant], now_ns: int) -> Group:
-        """The group to join: in the middle of a window one of its own, told apart by its marks."""
-        group = None if self._dirty else self._groups.get(variants)
-        if group is None:
-            sent_ns = client.group.sent_ns if client.group else now_ns - self._interval_ns
-            group = Group(variants, client.codec, sent_ns=sent_ns)
-            self._routes.link(group)  # before the old group is left, so that nothing is unbound
-            if self._dirty:
-                group.solo = True
-                group.marks = {topic: len(topic.messages) for topic in self._dirty}
-                self._marked[group] = None
-            else:
-                self._groups[variants] = group
-        return group
+    def _alone(self, client: Client, parts: Sequence[Fragment]) -> Send:
+        messages = sum(part.count for part in parts)
+        return Send(
+            (client,), client.style, parts, messages=messages, limit_bytes=self._max_message_bytes
+        )
 
-    def _pending_of(self, client: Client) -> list[Send]:
-        """What the next flush would have sent to *client*, now and to it alone."""
-        own, touched = client.group, dict[Group, None]()
-        if own is None:
-            return []
-        for topic in self._dirty:
-            for prefix, codec, groups in self._routes.receivers(topic):
-                if own in groups:
-                    _spread(topic, topic_prefix=(prefix, codec), groups=(own,), touched=touched)
-        parts, own.parts = own.parts, []
-        return [self._send((client,), parts)] if parts else []
+    def _check_number(self, spellings: set[str]) -> None:
+        if len(spellings) > self._max_symbols:
+            raise RequestError(
+                SYMBOL_LIMIT,
+                f"{len(spellings)} symbols are more than the {self._max_symbols} that one "
+                "connection may have; nothing was added",
+            )
 
-    def _sends(self, touched: dict[Group, None], now_ns: int) -> list[Send]:
-        sends = []
-        for group in touched:
-            group.sent_ns = now_ns
-            parts, group.parts = group.parts, []
-            sends.append(self._send(tuple(group.clients), parts))
-        self._turn += 1  # who is served first changes from window to window
-        turn = self._turn % len(sends) if sends else 0
-        return sends[turn:] + sends[:turn]
+    def _styled(self, style: Style, options: Options) -> Style:
+        return self._shared(
+            style._replace(
+                mode=style.mode if options.mode is None else options.mode,
+                interval_ms=(
+                    style.interval_ms if options.interval_ms is None else options.interval_ms
+                ),
+                cursor=style.cursor if options.cursor is None else options.cursor,
+            )
+        )
 
-    def _send(self, clients: tuple[Client, ...], fragments: Sequence[Fragment]) -> Send:
-        framed = frame_batch(fragments, clients[0].codec, self._max_message_bytes)
-        return Send(clients, framed, sum(fragment.count for fragment in fragments))
+    def _shared(self, style: Style) -> Style:
+        """One object for equal styles; there are at most a few per length of window."""
+        return self._styles.setdefault(style, style)
 
-    def _mark(self, groups: Iterable[Group], topic: Topic) -> None:
-        for group in groups:
-            group.marks[topic] = len(topic.messages)
-            self._marked[group] = None
+    def _lane(self, interval_ms: int) -> Lane:
+        lane = self._lanes.get(interval_ms)
+        if lane is None:
+            lane = self._lanes[interval_ms] = Lane(
+                Routes(self._market),
+                interval_ns=interval_ms * _MS_NS,
+                limit_bytes=self._max_message_bytes,
+                cursor=self._cursor,
+            )
+        return lane
 
-    def _clear_marks(self) -> None:
-        marked, self._marked = self._marked, {}
-        for group in marked:
-            group.marks.clear()
-            if group.solo:
-                self._merge(group)
+    def _tidy(self, interval_ms: int) -> None:
+        """Forget a lane that nobody is in; the lanes there are so never outnumber the clients."""
+        lane = self._lanes.get(interval_ms)
+        if lane is not None and lane.empty:
+            del self._lanes[interval_ms]
 
-    def _merge(self, solo: Group) -> None:
-        """A new window begins: *solo* differs no more from others with its subscriptions."""
-        shared = self._groups.setdefault(solo.variants, solo)
-        solo.solo = False
-        if shared is not solo:
-            for client in solo.clients:
-                client.group = shared
-                shared.clients[client] = None
-            self._routes.unlink(solo)
-
-
-def _spread(
-    topic: Topic,
-    *,
-    topic_prefix: tuple[bytes, Codec],
-    groups: Iterable[Group],
-    touched: dict[Group, None],
-) -> None:
-    """Give each of *groups* what it has not had of *topic*; equal parts are made once."""
-    made: dict[int, Fragment | None] = {}
-    for group in groups:
-        start = group.marks.get(topic, 0)
-        if start not in made:
-            made[start] = topic.fragment(*topic_prefix, start)
-        fragment = made[start]
-        if fragment is not None:
-            group.parts.append(fragment)
-            touched[group] = None
+    def _move(
+        self, client: Client, style: Style, variants: Sequence[Variant], now_ns: int
+    ) -> list[Send]:
+        """Take *client* to another group, perhaps in another lane, and let nothing get lost."""
+        before, lane = client.group, self._lane(style.interval_ms)
+        sends: list[Send] = []
+        if before is not None:
+            sends = self._lanes[client.style.interval_ms].pending_of(client)
+        sent_ns = now_ns - lane.interval_ns
+        if before is not None:
+            sent_ns = now_ns if sends else before.sent_ns
+        old_style, client.style, client.group = client.style, style, None
+        if variants:  # first, so that no name is unbound in between
+            lane.join(client, variants, sent_ns)
+        after = client.group
+        if before is not None:
+            client.style, client.group = old_style, before
+            self.leave(client)
+            client.style, client.group = style, after
+        if after is not None:
+            self.subscribers += _listens(after)
+        self._tidy(style.interval_ms)
+        return sends
 
 
 def _listens(group: Group) -> bool:

@@ -29,6 +29,11 @@ class GatewayMetrics:
             "Batches written, counted once per client and window.",
             registry=registry,
         )
+        self.conflated = Counter(
+            "gateway_conflated",
+            "Parts that a slow session of mode latest was never sent, as newer ones replaced them.",
+            registry=registry,
+        )
         self.closed = Counter(
             "gateway_closed_clients",
             "WebSocket clients that are gone, by reason.",

@@ -1,101 +1,215 @@
 """Who gets which messages: topics, the spellings they go out under, and groups of clients. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 from core.market.bar import Bar
 from core.market.block import Row
 from core.market.symbol import Symbol, fold
 from gateway import encode
-from gateway.channels import CHANNELS, CONFLATED, TYPES, WILDCARD, Channel, Codec
-from gateway.frames import Fragment
+from gateway.channels import CHANNELS, CONFLATED, TYPES, WILDCARD, Channel, Codec, Mode
+from gateway.frames import SEPARATORS, Fragment, frame_batch
 from gateway.market import MarketState
 
 Message = Row | Bar  # what a topic carries: rows of ticks on trades, bars on all other channels
 
 
-class Client(Protocol):
-    """A subscriber as the hub sees it. ``group`` is the hub's own; set it to None at first."""
+_NO_MARKS: Final[Mapping["Topic", int]] = MappingProxyType({})
+
+
+class Style(NamedTuple):
+    """How a session wants its data; sessions differ in a few styles, which are shared."""
 
     codec: Codec
-    group: "Group | None"
+    interval_ms: int
+    mode: Mode = Mode.ALL
+    cursor: bool = False
+    deflate: bool = False
+
+
+class Client(Protocol):
+    """A subscriber as the hub sees it. The hub alone changes ``style`` and ``group``."""
+
+    style: Style
+    group: "Group | None"  # None at first
 
     def deliver(self, framed: bytes) -> None:
         """Send finished frames, in order. Does not block; a slow client is its owner's trouble."""
+        ...
+
+    def offer(self, send: "Send") -> None:
+        """As deliver(), to a session of mode ``latest``: what is not sent in time is replaced."""
         ...
 
 
 class Variant:
     """One channel and symbol under one spelling and codec; ``*`` spells every symbol in full."""
 
-    __slots__ = ("channel", "codec", "groups", "prefix", "spelling", "symbol", "topic")
+    __slots__ = ("channel", "codec", "groups", "spelling", "symbol", "topic")
 
     def __init__(
         self, channel: Channel, spelling: str, codec: Codec, symbol: Symbol | None
     ) -> None:
         self.channel, self.spelling, self.codec = channel, spelling, codec
-        self.prefix = encode.prefix(TYPES[channel], spelling, codec)
         self.symbol = symbol  # None: ``*``, or a name that nobody carries yet
         self.topic: Topic | None = None  # set while some group has this variant
         self.groups: dict[Group, None] = {}
 
 
 class Group:
-    """Clients with the same subscriptions: their frames are joined and framed once.
+    """Clients with the same subscriptions and style: their frames are joined and framed once.
 
     ``marks`` says how many of a topic's messages of the running window are not (or no more) to
-    be sent to this group; ``parts`` is filled and emptied within one call of the hub.
+    be sent to this group; ``parts`` is filled and taken within one call of the lane.
     """
 
-    __slots__ = ("clients", "codec", "marks", "parts", "sent_ns", "solo", "variants")
+    __slots__ = ("clients", "marks", "parts", "sent_ns", "solo", "style", "variants")
 
-    def __init__(self, variants: frozenset[Variant], codec: Codec, *, sent_ns: int) -> None:
-        self.variants, self.codec = variants, codec
+    def __init__(self, variants: tuple[Variant, ...], style: Style, *, sent_ns: int) -> None:
+        """*variants* in canonical order: see :func:`canonical`."""
+        self.variants, self.style = variants, style
         self.clients: dict[Client, None] = {}
-        self.marks: dict[Topic, int] = {}
+        self.marks: Mapping[Topic, int] = _NO_MARKS
         self.parts: list[Fragment] = []
         self.sent_ns = sent_ns
         self.solo = False
+
+    def mark(self, topic: "Topic", count: int) -> None:
+        """The first *count* messages of *topic* in this window are not for this group."""
+        if self.marks is _NO_MARKS:
+            self.marks = {}
+        self.marks[topic] = count  # type: ignore[index]  # it is a dict of its own by now
+
+    def unmark(self) -> None:
+        """A new window begins."""
+        self.marks = _NO_MARKS
 
     def names(self) -> set[tuple[Channel, str]]:
         """The subscriptions, as the clients spell them."""
         return {(variant.channel, variant.spelling) for variant in self.variants}
 
 
-class Topic:
-    """The messages of one channel and symbol in the running window, encoded when first needed."""
+def canonical(variants: Iterable[Variant]) -> tuple[Variant, ...]:
+    """Equal sets become equal tuples, which take a fifth of a set's memory."""
+    return tuple(sorted(variants, key=id))
 
-    __slots__ = ("_tails", "channel", "messages", "symbol", "variants")
+
+class Send:
+    """A batch for some clients. It is framed when it is first wanted, once for all of them."""
+
+    __slots__ = ("_framed", "_limit_bytes", "clients", "messages", "parts", "style")
+
+    def __init__(
+        self,
+        clients: tuple[Client, ...],
+        style: Style,
+        parts: Sequence[Fragment],
+        *,
+        messages: int,
+        limit_bytes: int,
+    ) -> None:
+        """*messages* counts those in *parts* that are data."""
+        self.clients, self.style, self.parts, self.messages = clients, style, parts, messages
+        self._limit_bytes = limit_bytes
+        self._framed = b""
+
+    def framed(self) -> bytes:
+        """The frames, ready for the socket."""
+        if not self._framed:
+            self._framed = self.frame(self.parts)
+        return self._framed
+
+    def frame(self, parts: Sequence[Fragment]) -> bytes:
+        """Frame *parts* as this batch would be."""
+        return frame_batch(parts, self.style.codec, self._limit_bytes, deflate=self.style.deflate)
+
+    def write(self, clients: Iterable[Client]) -> None:
+        """Hand the batch over to *clients*, which are some of its own."""
+        if self.style.mode is Mode.LATEST:
+            for client in clients:
+                client.offer(self)
+        else:
+            framed = self.framed()
+            for client in clients:
+                client.deliver(framed)
+
+
+class _Voice:
+    """A topic under one spelling and codec: its chunks, and how many messages they hold."""
+
+    __slots__ = ("chunks", "done")
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[int, bytes]] = []
+        self.done = 0
+
+
+class Topic:
+    """The messages of one channel and symbol in the running window, encoded when first needed.
+
+    What is encoded is kept in chunks by spelling and codec: each begins where some group's part
+    begins, so that most parts are one chunk as it is.
+    """
+
+    __slots__ = ("_voices", "channel", "messages", "symbol", "variants")
 
     def __init__(self, channel: Channel, symbol: Symbol) -> None:
         self.channel, self.symbol = channel, symbol
         self.messages: list[Any] = []
         self.variants: dict[Variant, None] = {}
-        self._tails: dict[Codec, list[encode.Tail]] = {}
+        self._voices: dict[tuple[str, Codec], _Voice] = {}
 
-    def fragment(self, prefix: bytes, codec: Codec, start: int) -> Fragment | None:
+    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment | None:
         """The window's messages from *start* on; None when there are none."""
-        if start >= len(self.messages):
+        messages = self.messages
+        if start >= len(messages):
             return None
-        tails = self.encoded(codec)
-        wanted = tails[-1:] if self.channel in CONFLATED else tails[start:]
-        return Fragment(encode.items(prefix, wanted), codec)
+        if self.channel in CONFLATED:
+            return self.newest(spelling, codec)
+        chunks = self.encode(spelling, codec)
+        wanted = [body for first, body in chunks if first >= start]
+        if start and all(first != start for first, _ in chunks):
+            wanted = [self._body(messages[start:], spelling, codec)]
+        body = wanted[0] if len(wanted) == 1 else SEPARATORS[codec].join(wanted)
+        return self._fragment(body, spelling, codec, (start, len(messages)))
 
-    def encoded(self, codec: Codec) -> list[encode.Tail]:
-        """The window's messages for *codec*, as far as they have come; each is encoded once."""
-        tails = self._tails.setdefault(codec, [])
-        tails += self._encoded(self.messages[len(tails) :], codec)
-        return tails
+    def newest(self, spelling: str, codec: Codec) -> Fragment:
+        """The newest message only; there must be one."""
+        end = len(self.messages)
+        body = self._body(self.messages[-1:], spelling, codec)
+        return self._fragment(body, spelling, codec, (end - 1, end))
+
+    def encode(self, spelling: str, codec: Codec) -> list[tuple[int, bytes]]:
+        """Encode what has come since the last call; all chunks, with the number each begins at."""
+        voice = self._voices.get((spelling, codec))
+        if voice is None:
+            voice = self._voices[spelling, codec] = _Voice()
+        if voice.done < len(self.messages):
+            body = self._body(self.messages[voice.done :], spelling, codec)
+            voice.chunks.append((voice.done, body))
+            voice.done = len(self.messages)
+        return voice.chunks
 
     def clear(self) -> None:
-        """Begin a new window."""
-        self.messages.clear()
-        self._tails.clear()
+        """Begin a new window; fragments of the old one keep their messages."""
+        self.messages = []
+        self._voices = {}
 
-    def _encoded(self, messages: Sequence[Any], codec: Codec) -> list[encode.Tail]:
+    def _body(self, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
         if self.channel is Channel.TRADES:
-            return encode.trade_tails(messages, codec)
-        return encode.bar_tails(messages, codec)
+            return encode.trades(messages, spelling, codec)
+        return encode.bars(messages, TYPES[self.channel], spelling, codec)
+
+    def _fragment(
+        self, body: bytes, spelling: str, codec: Codec, span: tuple[int, int]
+    ) -> Fragment:
+        messages, (start, end) = self.messages, span
+
+        def items() -> list[bytes]:
+            return [self._body((message,), spelling, codec) for message in messages[start:end]]
+
+        return Fragment(body, end - start, codec, items=items, key=(self.channel, spelling))
 
 
 class Routes:
@@ -111,16 +225,22 @@ class Routes:
         self.topics: dict[Channel, dict[Symbol, Topic]] = {channel: {} for channel in CHANNELS}
         self.wild: dict[Channel, dict[Variant, None]] = {channel: {} for channel in CHANNELS}
 
-    def variant(self, channel: Channel, spelling: str, codec: Codec) -> Variant:
+    def variant(
+        self, channel: Channel, spelling: str, codec: Codec, *, known: Symbol | None = None
+    ) -> Variant:
         """The variant of that name; one that has groups is shared.
+
+        A name that is bound stays bound: *known* is the symbol that its owner knows it for.
 
         Raises:
             SymbolError: a new name is ill-formed, or carried by several venues.
         """
-        known = self._variants.get((channel, spelling, codec))
-        if known is not None:
-            return known
-        symbol = None if spelling == WILDCARD else self._market.resolve(spelling)
+        shared = self._variants.get((channel, spelling, codec))
+        if shared is not None:
+            return shared
+        symbol = known
+        if symbol is None and spelling != WILDCARD:
+            symbol = self._market.resolve(spelling)
         return Variant(channel, spelling, codec, symbol)
 
     def link(self, group: Group) -> None:
@@ -152,22 +272,19 @@ class Routes:
             topic = self._topic(channel, symbol)
         return topic
 
-    def receivers(self, topic: Topic) -> Iterator[tuple[bytes, Codec, Iterable[Group]]]:
-        """Prefix and codec, with the groups that get *topic* so; each group and spelling once.
+    def receivers(self, topic: Topic) -> Iterator[tuple[str, Codec, Iterable[Group]]]:
+        """Spelling and codec, with the groups that get *topic* so; each group and spelling once.
 
         A group that names the symbol gets it as named, not by its ``*`` as well.
         """
-        for variant in topic.variants:
-            yield variant.prefix, variant.codec, variant.groups
+        named = topic.variants
+        for variant in named:
+            yield variant.spelling, variant.codec, variant.groups
         for star in self.wild[topic.channel]:
-            groups = [g for g in star.groups if g.variants.isdisjoint(topic.variants)]
-            if groups:
-                kind = TYPES[topic.channel]
-                yield encode.prefix(kind, topic.symbol, star.codec), star.codec, groups
-
-    def codecs(self, topic: Topic) -> set[Codec]:
-        """The codecs that *topic* goes out in."""
-        return {v.codec for v in topic.variants} | {v.codec for v in self.wild[topic.channel]}
+            groups: Iterable[Group] = star.groups
+            if named:
+                groups = [g for g in groups if named.keys().isdisjoint(g.variants)]
+            yield topic.symbol, star.codec, groups
 
     def retire(self, topic: Topic) -> None:
         """Forget *topic* unless a name leads to it."""

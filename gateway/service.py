@@ -14,7 +14,7 @@ from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from gateway.channels import Codec
-from gateway.connection import Connection, Limits, Shared
+from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
 from gateway.http.state import LISTENER
@@ -23,6 +23,7 @@ from gateway.keys import ApiKeys
 from gateway.listener import Address, add_stream_routes, listening
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
+from gateway.parsers import Parsers
 from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
 from gateway.roster import SWEEP_S, Guest, Roster
@@ -157,6 +158,7 @@ class GatewayService:
             limits=self.settings.limits,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
+            parsers=Parsers(max_size=self.settings.limits.max_inbound_bytes, logger=WIRE_LOG),
             on_change=self._reporter.on_change,
             on_subscribed=self._tell_stale,
         )
@@ -290,16 +292,14 @@ class GatewayService:
         return Connection(self._shared)
 
     def _make_fanout(self) -> Fanout:
-        interval_ns = self.settings.batch_ms * _MS_NS
         hub = Hub(
             market=self.market,
-            interval_ns=interval_ns,
+            interval_ms=self.settings.batch_ms,
             max_message_bytes=self.settings.max_message_bytes,
             max_symbols=self.settings.max_symbols,
         )
         return Fanout(
             hub=hub,
-            interval_ns=interval_ns,
             metrics=self.metrics,
             now_ns=self.now_ns,
             monotonic_ns=self.monotonic_ns,

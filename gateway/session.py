@@ -73,7 +73,7 @@ def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
 
 def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     shared = client.shared
-    shared.fanout.settle()
+    shared.fanout.settle(client)
     was_idle = client.group is None
     hub, now_ns = shared.fanout.hub, shared.monotonic_ns()
     if isinstance(request, Subscribe):
@@ -81,11 +81,11 @@ def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     else:
         sends = hub.unsubscribe(client, request.names, now_ns)
     for send in sends:
-        client.deliver(send.framed)
+        send.write((client,))
     client.reply(_subscription(hub.names(client)))
     if isinstance(request, Subscribe) and request.snapshot:
         for send in hub.snapshot(client, request.names):
-            client.deliver(send.framed)
+            client.deliver(send.framed())
     if was_idle and client.group is not None:
         shared.on_subscribed(client)
     shared.on_change()

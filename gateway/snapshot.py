@@ -40,7 +40,7 @@ def _trade(market: MarketState, spelling: str, symbol: Symbol, codec: Codec) -> 
         return None
     row = (0, tick.event_ns, tick.seq, tick.trade_id, tick.price, tick.size, int(tick.side))
     prefix = encode.prefix(TYPES[Channel.TRADES], spelling, codec)
-    return Fragment(encode.items(prefix, encode.trade_tails((row,), codec)), codec)
+    return Fragment.of(encode.items(prefix, encode.trade_tails((row,), codec)), codec)
 
 
 def _running_bar(
@@ -50,4 +50,4 @@ def _running_bar(
     if bar is None:
         return None
     prefix = encode.prefix(TYPES[running_channel(timeframe)], spelling, codec)
-    return Fragment(encode.items(prefix, encode.bar_tails((bar,), codec)), codec)
+    return Fragment.of(encode.items(prefix, encode.bar_tails((bar,), codec)), codec)

@@ -8,11 +8,12 @@ from core.market.bar import Bar
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from gateway.channels import Channel, Codec
-from gateway.hub import Hub, Send
+from gateway.hub import Hub
 from gateway.market import MarketState
-from gateway.routes import Group
+from gateway.routes import Group, Send, Style
 
 MS_NS = 1_000_000
+INTERVAL_MS = 100
 START_NS = 1_700_000_000_000_000_000
 
 
@@ -20,14 +21,17 @@ class Listener:
     """Decodes batches that are short enough for one frame with a header of 2 or 4 bytes."""
 
     def __init__(self, codec: Codec = Codec.JSON) -> None:
-        self.codec = codec
+        self.style = Style(codec, INTERVAL_MS)
         self.group: Group | None = None
         self.batches: list[list[dict[str, Any]]] = []
 
     def deliver(self, framed: bytes) -> None:
         payload = framed[4:] if framed[1] == 126 else framed[2:]
-        decoder = msgspec.json if self.codec is Codec.JSON else msgspec.msgpack
+        decoder = msgspec.json if self.style.codec is Codec.JSON else msgspec.msgpack
         self.batches.append(decoder.decode(payload))
+
+    def offer(self, send: Send) -> None:
+        self.deliver(send.framed())
 
     @property
     def ids(self) -> list[int]:
@@ -46,7 +50,7 @@ class Desk:
         self.market = MarketState()
         self.hub = Hub(
             market=self.market,
-            interval_ns=100 * MS_NS,
+            interval_ms=INTERVAL_MS,
             max_message_bytes=60_000,
             max_symbols=max_symbols,
         )
@@ -78,7 +82,7 @@ class Desk:
         self.send(self.hub.unsubscribe(client, wanted, self.now_ns))
 
     def lead(self) -> None:
-        self.send(self.hub.lead(self.now_ns))
+        self.send(self.hub.step(self.now_ns))
 
     def flush(self, *, after_ms: int = 0) -> None:
         self.now_ns += after_ms * MS_NS
@@ -86,5 +90,4 @@ class Desk:
 
     def send(self, sends: list[Send]) -> None:
         for send in sends:
-            for client in send.clients:
-                client.deliver(send.framed)
+            send.write(send.clients)

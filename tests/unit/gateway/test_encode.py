@@ -150,7 +150,7 @@ def test_a_frame_has_the_header_of_its_length(codec: Codec, size: int) -> None:
 def test_a_batch_is_one_array(codec: Codec, count: int) -> None:
     one = control({"n": 1}, codec)[1:]
     item = one[:-1] if codec is Codec.JSON else one
-    fragment = Fragment([item] * count, codec)
+    fragment = Fragment.of([item] * count, codec)
 
     (payload,) = payloads(frame_batch([fragment], codec, 10_000_000))
 
@@ -162,9 +162,9 @@ def test_a_large_batch_is_cut_into_messages_within_the_bound(codec: Codec) -> No
     made: list[Fragment] = []
     for size in (1, 30, 2, 5):
         rows = [(0, AT_NS, 0, n, 1.0, 1.0, 1) for n in range(size)]
-        made.append(Fragment(items(prefix("t", "A", codec), trade_tails(rows, codec)), codec))
+        made.append(Fragment.of(items(prefix("t", "A", codec), trade_tails(rows, codec)), codec))
     large = prefix("t", "L" * 2_000, codec)
-    made.insert(2, Fragment(items(large, trade_tails(rows[:1], codec)), codec))
+    made.insert(2, Fragment.of(items(large, trade_tails(rows[:1], codec)), codec))
 
     messages = payloads(frame_batch(made, codec, 1_024))
 

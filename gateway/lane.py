@@ -1,0 +1,260 @@
+"""A lane: the windows of one length, and the groups of clients that share them. Pure.
+
+Windows are the same for everybody in a lane, so that clients with the same subscriptions share
+their frames. The lane is told the time and hands over what is to be sent.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from core.market.bar import Bar
+from core.market.block import Row
+from core.market.symbol import Symbol
+from gateway.channels import CONFLATED, Channel, Codec, Mode, channel_of
+from gateway.conflation import cursor_fragment
+from gateway.frames import Fragment
+from gateway.routes import Client, Group, Message, Routes, Send, Style, Topic, Variant, canonical
+
+_EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
+_MANY: Final = 2_000  # messages, about 1 ms of encoding: not to be left to the window's end
+
+
+class Lane:
+    """Routes messages to its groups. Owned by the hub.
+
+    A window's messages are held until it ends; nothing but older running bars is dropped, so
+    memory grows with the feeds' rate times one window.
+    """
+
+    def __init__(
+        self, routes: Routes, *, interval_ns: int, limit_bytes: int, cursor: Callable[[], str]
+    ) -> None:
+        """*limit_bytes* bounds a message; *cursor* is asked for at the moment of each batch."""
+        self.due_ns: int | None = None  # end of the running window; None: nothing is pending
+        self.routes = routes
+        self.interval_ns = interval_ns
+        self._limit_bytes, self._cursor = limit_bytes, cursor
+        self._groups: dict[tuple[Style, tuple[Variant, ...]], Group] = {}
+        self._dirty: list[Topic] = []  # topics with messages, in order of their first one
+        self._fresh: list[Topic] = []  # those of _dirty that lead() has not looked at
+        self._marked: dict[Group, None] = {}  # groups with marks, to be cleared by flush()
+        self._waiting = 0  # messages published since they were last encoded
+        self._turn = 0
+
+    @property
+    def pending(self) -> bool:
+        """Are there messages that the next flush will send?"""
+        return bool(self._dirty)
+
+    @property
+    def empty(self) -> bool:
+        """Has it no group, so that it may be forgotten?"""
+        return not self._groups and not self._dirty
+
+    def publish_trades(self, symbols: Sequence[Symbol], rows: Iterable[Row]) -> None:
+        """Take in a block's ticks; those that nobody subscribes to cost next to nothing."""
+        topics = [self.routes.wanted(Channel.TRADES, symbol) for symbol in symbols]
+        if not any(topics):
+            return
+        for row in rows:
+            topic = topics[row[0]]
+            if topic is not None:
+                self._add(topic, row)
+
+    def publish_bar(self, bar: Bar) -> None:
+        """Take in a running, closed or revised bar."""
+        topic = self.routes.wanted(channel_of(bar), bar.symbol)
+        if topic is not None:
+            self._add(topic, bar)
+
+    def step(self, now_ns: int) -> list[Send]:
+        """What is to be sent now: all if the window is over, else to those that need not wait."""
+        if not self._dirty:
+            return []
+        if self.due_ns is None:
+            self.due_ns = now_ns + self.interval_ns
+            if self.interval_ns:
+                self.due_ns -= self.due_ns % self.interval_ns
+                if self.due_ns - now_ns < _EARLY_NS:
+                    self.due_ns += self.interval_ns
+        if now_ns >= self.due_ns:
+            return self.flush(now_ns)
+        sends = self.lead(now_ns)
+        if self._waiting > _MANY:
+            self.prepare()
+        return sends
+
+    def prepare(self) -> None:
+        """Encode what has come so far, so that little is left to do when the window ends."""
+        self._waiting = 0
+        for topic in self._dirty:
+            if topic.channel not in CONFLATED:
+                for spelling, codec, _ in self.routes.receivers(topic):
+                    topic.encode(spelling, codec)
+
+    def lead(self, now_ns: int) -> list[Send]:
+        """Batches for clients that were sent nothing for a whole window: they do not wait."""
+        touched: list[Group] = []
+        idle_since_ns = now_ns - self.interval_ns
+        for topic in self._fresh:
+            led: dict[Group, None] = {}  # marked last: a group may have the topic by two spellings
+            for spelling, codec, groups in self.routes.receivers(topic):
+                idle = [group for group in groups if group.sent_ns <= idle_since_ns]
+                if idle:
+                    _spread(topic, spelling, codec, groups=idle, touched=touched)
+                    led |= dict.fromkeys(idle)
+            for group in led:
+                self._mark(group, topic)
+        self._fresh.clear()
+        return self._sends(touched, now_ns)
+
+    def flush(self, now_ns: int) -> list[Send]:
+        """End the window: one batch for each group that has something to get."""
+        touched: list[Group] = []
+        for topic in self._dirty:
+            for spelling, codec, groups in self.routes.receivers(topic):
+                _spread(topic, spelling, codec, groups=groups, touched=touched)
+        sends = self._sends(touched, now_ns)
+        for topic in self._dirty:
+            topic.clear()
+            self.routes.retire(topic)
+        self._dirty.clear()
+        self._fresh.clear()
+        self._clear_marks()
+        self._waiting, self.due_ns = 0, None
+        return sends
+
+    def join(self, client: Client, variants: Iterable[Variant], sent_ns: int) -> None:
+        """Put *client*, which has no group, where it is sent what is published from now on.
+
+        It was sent data last at *sent_ns*; clients that join a group there is take over its time.
+        """
+        group = self._group_for(canonical(variants), client.style, sent_ns)
+        group.clients[client] = None
+        client.group = group
+
+    def leave(self, client: Client) -> None:
+        """Forget *client*; what was pending for it is dropped."""
+        group, client.group = client.group, None
+        assert group is not None  # the hub asks for members only
+        del group.clients[client]
+        if not group.clients:
+            self.routes.unlink(group)
+            self._marked.pop(group, None)
+            if not group.solo:
+                del self._groups[group.style, group.variants]
+
+    def pending_of(self, client: Client) -> list[Send]:
+        """What the next flush would send to *client*, now and to it alone."""
+        own = client.group
+        assert own is not None  # the hub asks for members only
+        touched: list[Group] = []
+        for topic in self._dirty:
+            for spelling, codec, groups in self.routes.receivers(topic):
+                if own in groups:
+                    _spread(topic, spelling, codec, groups=(own,), touched=touched)
+        parts, own.parts = own.parts, []
+        return [self._batch((client,), own.style, parts, {})] if parts else []
+
+    def _add(self, topic: Topic, message: Message) -> None:
+        if not topic.messages:
+            self._dirty.append(topic)
+            self._fresh.append(topic)
+        topic.messages.append(message)
+        self._waiting += 1
+
+    def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
+        """The group to join: in the middle of a window one of its own, told apart by its marks."""
+        group = None if self._dirty else self._groups.get((style, variants))
+        if group is None:
+            group = Group(variants, style, sent_ns=sent_ns)
+            self.routes.link(group)
+            if self._dirty:
+                group.solo = True
+                for topic in self._dirty:
+                    self._mark(group, topic)
+            else:
+                self._groups[style, variants] = group
+        return group
+
+    def _sends(self, touched: Sequence[Group], now_ns: int) -> list[Send]:
+        sends = []
+        cursors: dict[Codec, Fragment] = {}
+        for group in touched:
+            group.sent_ns = now_ns
+            parts, group.parts = group.parts, []
+            clients = self._turned(tuple(group.clients))
+            sends.append(self._batch(clients, group.style, parts, cursors))
+        self._turn += 1  # who is served first changes from window to window
+        turn = self._turn % len(sends) if sends else 0
+        return sends[turn:] + sends[:turn]
+
+    def _batch(
+        self,
+        clients: tuple[Client, ...],
+        style: Style,
+        parts: list[Fragment],
+        cursors: dict[Codec, Fragment],
+    ) -> Send:
+        """*parts*, with the cursor last where it is wanted; *cursors* has those made just now."""
+        messages = sum([part.count for part in parts])
+        if style.cursor:
+            if style.codec not in cursors:
+                cursors[style.codec] = cursor_fragment(self._cursor(), style.codec)
+            parts.append(cursors[style.codec])
+        return Send(clients, style, parts, messages=messages, limit_bytes=self._limit_bytes)
+
+    def _turned(self, clients: tuple[Client, ...]) -> tuple[Client, ...]:
+        if len(clients) == 1:
+            return clients
+        turn = self._turn * _STRIDE % len(clients)
+        return clients[turn:] + clients[:turn]
+
+    def _mark(self, group: Group, topic: Topic) -> None:
+        group.mark(topic, len(topic.messages))
+        self._marked[group] = None
+
+    def _clear_marks(self) -> None:
+        marked, self._marked = self._marked, {}
+        for group in marked:
+            group.unmark()
+            if group.solo:
+                self._merge(group)
+
+    def _merge(self, solo: Group) -> None:
+        """A new window begins: *solo* differs no more from others with its subscriptions."""
+        shared = self._groups.setdefault((solo.style, solo.variants), solo)
+        solo.solo = False
+        if shared is not solo:
+            for client in solo.clients:
+                client.group = shared
+                shared.clients[client] = None
+            self.routes.unlink(solo)
+
+
+_STRIDE: Final = 997  # a prime: the first of a large group changes far, not to its neighbour
+
+
+def _spread(
+    topic: Topic,
+    spelling: str,
+    codec: Codec,
+    *,
+    groups: Iterable[Group],
+    touched: list[Group],
+) -> None:
+    """Give each of *groups* what it has not had of *topic*; equal parts are made once."""
+    made: dict[tuple[int, Mode], Fragment | None] = {}
+    for group in groups:
+        start, mode = group.marks.get(topic, 0), group.style.mode
+        try:
+            fragment = made[start, mode]
+        except KeyError:
+            fragment = topic.fragment(spelling, codec, start)
+            if fragment is not None and mode is Mode.LATEST:
+                fragment = topic.newest(spelling, codec)
+            made[start, mode] = fragment
+        if fragment is not None:
+            if not group.parts:
+                touched.append(group)
+            group.parts.append(fragment)
