@@ -90,4 +90,8 @@ def test_the_newest_event_time_of_each_feed_is_known() -> None:
     apply(market, tick(A, 3, event_ns=7), feed="g")
 
     assert market.feed_times_ns() == {"f": 50, "g": 7}
-    assert {feed: news.ticks for feed, news in market.feeds().items()} == {"f": 3, "empty": 0, "g": 1}
+    assert {feed: news.ticks for feed, news in market.feeds().items()} == {
+        "f": 3,
+        "empty": 0,
+        "g": 1,
+    }
