@@ -34,6 +34,7 @@ class Board:
     def __init__(self, symbols: tuple[str, ...]) -> None:
         """``*`` stands for all symbols and has no line of its own."""
         self.lines = {symbol: Line(symbol) for symbol in symbols if symbol != "*"}
+        self.stale: dict[str, str] = {}  # by feed that is silent, in words
 
     def apply(self, message: Mapping[str, Any], now_ms: float) -> str | None:
         """Take in one message of the stream; returns a line of text for a pipe, if it makes one."""
@@ -46,6 +47,15 @@ class Board:
         if line.bar is None or message["t"] >= line.bar["t"]:
             line.bar = message
         return None if kind == "r" else bar_text(message)
+
+    def hear(self, message: Mapping[str, Any]) -> str:
+        """Take in a message of type ``stale``; what it says, in words."""
+        feed = message["feed"]
+        if message["stale"]:
+            self.stale[feed] = f"{feed} is stale: no trade since {message['since']}"
+            return self.stale[feed]
+        self.stale.pop(feed, None)
+        return f"{feed} has ended" if message.get("ended") else f"{feed} has trades again"
 
     def refer(self, symbol: str, reference: float) -> None:
         """Changes are against *reference* from now on."""

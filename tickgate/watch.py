@@ -125,6 +125,7 @@ class Watch:
         request = dict.fromkeys(channels, self._symbols)
         await _send(socket, {"action": "subscribe", **request, "snapshot": True})
         await self._take_references()
+        self._board.stale.clear()  # what is stale now is told
         self._tell(f"live from {self._base}", quiet=True)
         async for payload in socket:
             now_ms = time.time_ns() / 1e6
@@ -137,6 +138,10 @@ class Watch:
             if code in _FATAL:
                 raise Refused(code, reason)
             self._tell(f"the gateway says: {reason}")
+        elif message.get("T") == "stale":
+            news = self._board.hear(message)
+            if not self._live:
+                complain(f"tickgate watch: {news}")
         text = self._board.apply(message, now_ms)
         if text and not self._live:
             _print(text)
@@ -164,7 +169,8 @@ class Watch:
                 await asyncio.sleep(_REDRAW_S)
 
     def _table(self) -> Table:
-        table = Table(caption=self._status, caption_justify="left", expand=False)
+        caption = " · ".join((self._status, *self._board.stale.values()))
+        table = Table(caption=caption, caption_justify="left", expand=False)
         for name in _COLUMNS:
             table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
         for line in list(self._board.lines.values()):

@@ -54,6 +54,7 @@ export class Session {
         onState: (state) => events.onState(state),
         onSubscribed: () => this.#subscribed(),
         onError: (code, message) => this.#refused(code, message),
+        onFeedNews: () => this.loadStatus(),
       },
       credentials,
     );
@@ -104,6 +105,7 @@ export class Session {
     try {
       const status = await this.#api.status();
       this.clock.probe(sentMs, Date.now(), status.time_ns / 1e6);
+      this.#stream.heartbeatMs = status.heartbeat_s * 1000;
       this.#events.onStatus(status);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

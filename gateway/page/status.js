@@ -3,15 +3,14 @@
 import { formatAge, formatLatency } from "./format.js";
 import { byId, setText } from "./frames.js";
 
-const STALE_MS = 30_000; // without a tick for so long, a live feed is called stale
-
 const WORDS = {
   live: "Live", stale: "Stale", connecting: "Connecting", waiting: "Waiting", ended: "Ended",
-  failed: "Failed",
+  failed: "Failed", unknown: "Not reported",
 };
 /** @type {Record<string, "ok" | "warn" | "bad">} */
 const TONES = {
   live: "ok", ended: "ok", connecting: "warn", waiting: "warn", stale: "warn", failed: "bad",
+  unknown: "warn",
 };
 
 /** Shows the stream's state; counts down to the next attempt. */
@@ -70,17 +69,27 @@ export function showLatency(meter, isLive) {
 
 /** @typedef {{name: string, state: string, detail: string, ticks: number}} Feed */
 
+/**
+ * A feed whose state says that it is stale, unless there is worse to say, and for how long.
+ * @param {any} feed
+ * @param {number} nowNs the server's time
+ */
+function judged(feed, nowNs) {
+  const isStale = feed.stale && feed.state === "live";
+  const heard = feed.last_tick ?? null;
+  const quiet = heard === null ? "long" : formatAge(nowNs / 1e9 - Date.parse(heard) / 1000);
+  return { ...feed, state: isStale ? "stale" : feed.state, quiet };
+}
+
 /** Shows the feeds of `/v1/status` behind a button that carries the worst of their states. */
 export class FeedPanel {
   #button = byId("feeds-button");
   #list = byId("feeds-list");
   #note = byId("feeds-note");
-  /** When the tick count of a feed last moved. @type {Map<string, {ticks: number, at: number}>} */
-  #moved = new Map();
 
   /** @param {any} status the answer of /v1/status */
   show(status) {
-    const feeds = (status.feeds ?? []).map((/** @type {any} */ feed) => this.#judge(feed));
+    const feeds = (status.feeds ?? []).map((/** @type {any} */ feed) => judged(feed, status.time_ns));
     const waiting = this.#waiting(status);
     this.#list.replaceChildren(...feeds.map((/** @type {any} */ feed) => this.#item(feed)));
     setText(this.#note, waiting || (feeds.length ? "" : "No feed has reported yet."));
@@ -97,18 +106,9 @@ export class FeedPanel {
     setText(this.#note, reason);
   }
 
-  /** @param {any} feed */
-  #judge(feed) {
-    const now = performance.now();
-    const seen = this.#moved.get(feed.feed);
-    if (!seen || seen.ticks !== feed.ticks) this.#moved.set(feed.feed, { ticks: feed.ticks, at: now });
-    const quietMs = seen && seen.ticks === feed.ticks ? now - seen.at : 0;
-    const isStale = feed.state === "live" && quietMs > STALE_MS;
-    return { ...feed, state: isStale ? "stale" : feed.state, quietMs };
-  }
-
   /** What roles and this gateway wait for, in words. @param {any} status */
   #waiting(status) {
+    if (status.draining) return "this gateway is going down";
     const reasons = [];
     for (const [name, state] of Object.entries(status.dependencies ?? {})) {
       if (!state.ok) reasons.push(`gateway waits for ${name}: ${state.reason}`);
@@ -146,7 +146,8 @@ export class FeedPanel {
     state.textContent = WORDS[feed.state] ?? feed.state;
     const detail = document.createElement("small");
     const facts = [
-      feed.state === "stale" ? `no trade for ${formatAge(feed.quietMs / 1000)}` : feed.detail,
+      feed.stale ? `no trade for ${feed.quiet}` : "",
+      feed.detail,
       feed.symbols ? `${feed.symbols} symbols` : "", `${feed.ticks.toLocaleString("en-US")} trades`,
       feed.reconnects ? `${feed.reconnects} reconnects` : "",
     ];

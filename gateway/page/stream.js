@@ -3,8 +3,9 @@
 import { backoffMs } from "./backoff.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const QUIET_MS = 10_000; // after this long without a message the session is probed
-const PROBE_MS = 5000; // a probe that is not answered within this means the way is dead
+const HEARTBEAT_MS = 15_000; // the server's default; what it really is, /v1/status tells
+const MISSED_HEARTBEATS = 2.5; // without any message for so many of them the way is dead
+const CONTROL = ["success", "subscription", "error", "shutdown", "hb", "stale"];
 
 /**
  * What the session should carry: channel name to symbols.
@@ -23,6 +24,7 @@ const PROBE_MS = 5000; // a probe that is not answered within this means the way
  * @property {(state: StreamState) => void} onState
  * @property {() => void} onSubscribed the server has confirmed what is wanted now
  * @property {(code: number, message: string) => void} onError an error message of the server
+ * @property {() => void} onFeedNews a feed has become stale, or is no longer
  */
 
 /**
@@ -62,6 +64,8 @@ export class Stream {
   #subscribed = true;
   #attempt = 0;
   #isStopped = false;
+  /** Time between the server's heartbeats; 0: there are none, and a dead way goes unnoticed. */
+  heartbeatMs = HEARTBEAT_MS;
   /** @type {number | undefined} */
   #timer;
   /** @type {StreamState} */
@@ -145,17 +149,18 @@ export class Stream {
 
   /** @param {string} text */
   #receive(text) {
-    this.#watch(QUIET_MS, () => this.#probe());
+    this.#watch(this.heartbeatMs * MISSED_HEARTBEATS, () => this.#abandon("the gateway went silent"));
     /** @type {any[]} */
     const messages = JSON.parse(text);
     const first = messages[0];
-    if (first === undefined || !["success", "subscription", "error", "shutdown"].includes(first.T)) {
+    if (first === undefined || !CONTROL.includes(first.T)) {
       this.#events.onMessages(messages);
       return;
     }
     if (first.T === "success") this.#greet(first.msg);
     else if (first.T === "subscription") this.#confirm(first);
     else if (first.T === "error") this.#events.onError(first.code, first.msg);
+    else if (first.T === "stale") this.#events.onFeedNews();
   }
 
   /** @param {string} word "connected" or "authenticated" */
@@ -182,16 +187,14 @@ export class Stream {
     this.#events.onSubscribed();
   }
 
-  /** Do something unless a message arrives first. @param {number} patienceMs @param {() => void} then */
+  /**
+   * Do something unless a message arrives first.
+   * @param {number} patienceMs 0: wait for ever
+   * @param {() => void} then
+   */
   #watch(patienceMs, then) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(then, patienceMs);
-  }
-
-  /** A quiet market and a dead way look alike: ask for nothing, which is answered at once. */
-  #probe() {
-    this.#send({ action: "subscribe" });
-    this.#watch(PROBE_MS, () => this.#abandon("the gateway went silent"));
+    if (patienceMs) this.#timer = setTimeout(then, patienceMs);
   }
 
   /** Give up a connection that may never say that it is closed. @param {string} reason */

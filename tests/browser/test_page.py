@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.conftest import proxy_before
 from tests.browser.desk import Desk, open_desk, stored_bars
@@ -132,13 +132,30 @@ async def test_a_way_that_went_silent_is_noticed(browser: Browser, gateway_url: 
         await desk.visit(LIVE)
 
         proxy.black_hole()
-        await desk.page.clock.run_for(16_000)  # ms: 10 s of quiet, then a probe unanswered for 5 s
+        await desk.page.clock.run_for(38_000)  # ms: nothing for 2.5 heartbeats, each after 15 s
         await desk.until(lambda state: state["connection"] == "lost")
         assert await desk.page.locator("#connection").get_attribute("title") == (
             "the gateway went silent"
         )
         await proxy.heal()
         _forgive_lost_requests(desk)
+
+
+async def test_a_stale_feed_shows_with_its_silence(desk: Desk) -> None:
+    async def silenced(route: Route) -> None:
+        status = await (await route.fetch()).json()
+        (sim,) = (feed for feed in status["feeds"] if feed["feed"] == "sim")
+        sim["stale"], sim["last_tick"] = True, "2024-03-12T10:36:44Z"
+        status["time_ns"] = 1_710_239_849_000_000_000  # 45 s later
+        await route.fulfill(json=status)
+
+    await desk.page.route("**/v1/status", silenced)
+    await desk.visit(LIVE)
+
+    await expect(desk.page.locator("#feeds-label")).to_have_text("sim stale")
+    await desk.page.locator("#feeds-button").click()
+    await expect(desk.page.locator("#feeds-list")).to_contain_text("no trade for 45 s")
+    await desk.page.unroute_all(behavior="wait")
 
 
 async def test_search_filters_and_enter_selects(desk: Desk) -> None:

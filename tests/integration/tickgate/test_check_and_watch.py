@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.silence import Silence
+from tests.conftest import Eventually
+from tests.integration.gateway.rig import gateway
 from tests.integration.system.dev import dev
+from tickgate.settings import Settings
+from tickgate.watch import Watch
 
 
 async def tickgate(*arguments: str) -> tuple[int, str]:
@@ -82,6 +87,35 @@ async def test_watch_ends_in_silence_when_nobody_reads_its_pipe_any_more(tmp_pat
 
     assert len(out.splitlines()) == 3
     assert err == b""
+
+
+async def test_watch_tells_beside_its_pipe_that_a_feed_is_stale_and_that_it_is_back(
+    redis_url: str, namespace: str, eventually: Eventually, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+
+    def tells(words: str) -> bool:
+        out, err = capsys.readouterr()
+        said.append(out + err)
+        return words in "".join(said)
+
+    silence = Silence(stale_after_s=0.3, heartbeat_s=0.25)
+    async with (
+        gateway(redis_url, namespace, silence=silence) as rig,
+        asyncio.TaskGroup() as group,
+    ):
+        url = f"http://127.0.0.1:{rig.service.port}"
+        watch = Watch(Settings(url=url), ("SIM:S001",))
+        watching = group.create_task(watch.run(), name="watch")
+        await eventually(lambda: rig.metric("gateway_subscribers") == 1)
+        await rig.trade("SIM:S001")
+        await eventually(lambda: tells("tickgate watch: sim is stale: no trade since 20"))
+        await rig.trade("SIM:S001")
+        await eventually(lambda: tells("tickgate watch: sim has trades again"))
+        watching.cancel()
+
+    assert "SIM:S001 trade" in "".join(said)
+    assert "hb" not in "".join(said)
 
 
 async def _shown(terminal: int, *words: str) -> None:

@@ -75,6 +75,23 @@ def bar(kind: str, start: str, close: float) -> dict[str, Any]:
     }
 
 
+def test_a_stale_feed_is_kept_in_words_until_its_trades_come_again() -> None:
+    board = Board(("A:X",))
+    message = {"T": "stale", "feed": "sim", "venue": "SIM", "stale": True, "t": None}
+
+    said = [
+        board.hear({**message, "since": "2024-03-12T10:36:44Z"}),
+        *board.stale.values(),
+        board.hear({**message, "stale": False}),
+        board.hear({**message, "stale": False, "ended": True}),
+    ]
+
+    stale = "sim is stale: no trade since 2024-03-12T10:36:44Z"
+    assert said == [stale, stale, "sim has trades again", "sim has ended"]
+    assert board.stale == {}
+    assert board.apply({"T": "hb", "t": "2024-03-12T10:36:44Z", "feeds": {}}, 0) is None
+
+
 def test_a_trade_moves_the_last_price_and_its_delay() -> None:
     board = Board(("A:X",))
 
