@@ -10,13 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
 
-from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import PayloadTooBig
 from websockets.extensions import ServerExtensionFactory
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
@@ -27,7 +25,8 @@ from gateway.channels import Codec, Mode
 from gateway.encode import control
 from gateway.fanout import Fanout
 from gateway.frames import frame
-from gateway.keys import ApiKeys, credentials
+from gateway.handshake import as_json, requested_codec, shown_credentials
+from gateway.keys import ApiKeys
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
 from gateway.parsers import Parsers
@@ -278,7 +277,7 @@ class Connection(Outlet):
         else:
             response = core.accept(request)
             self.style = self.shared.fanout.hub.style(codec, deflate=bool(core.extensions))
-        core.send_response(_as_json(response))
+        core.send_response(as_json(response))
         self._send_control(core)
         if response.status_code != 101:
             self._closed = "handshake"
@@ -286,7 +285,7 @@ class Connection(Outlet):
         address = self._transport.get_extra_info("peername") or ("",)
         self.shared.roster.add(self, str(address[0]))
         self.shared.metrics.clients.inc()
-        hello(self, _credentials_of(request), str(address[0]))
+        hello(self, shown_credentials(request), str(address[0]))
 
     def _on_frame(self, received: Frame) -> None:
         now_ns, limits = self.shared.monotonic_ns(), self.shared.limits
@@ -373,35 +372,6 @@ class Connection(Outlet):
 
 
 _INTERNAL: Final = "internal error; please try again"
-
-
-def requested_codec(request: Request) -> Codec | None:
-    """By ``?encoding=``, else by the header Content-Type; None for an unknown encoding."""
-    encoding = parse_qs(urlsplit(request.path).query).get("encoding", [""])[-1]
-    if encoding:
-        return {"json": Codec.JSON, "msgpack": Codec.MSGPACK}.get(encoding)
-    types = request.headers.get_all("Content-Type")
-    return Codec.MSGPACK if "application/msgpack" in types else Codec.JSON
-
-
-def _credentials_of(request: Request) -> tuple[str, str] | None:
-    try:
-        return credentials(request.headers)
-    except MultipleValuesError:
-        return None
-
-
-def _as_json(response: Response) -> Response:
-    """The HTTP API's form of error for a refused handshake."""
-    if response.status_code != 101:
-        text = (response.body or b"").decode().strip()
-        body = control({"code": response.status_code, "message": text}, Codec.JSON)[1:-1]
-        response.body = body
-        for name in ("Content-Type", "Content-Length"):
-            del response.headers[name]
-        response.headers["Content-Type"] = "application/json"
-        response.headers["Content-Length"] = str(len(body))
-    return response
 
 
 def _is_utf8(payload: bytes) -> bool:

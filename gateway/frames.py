@@ -96,6 +96,12 @@ def frame_batch(
     bodies: list[bytes] = []
     size = count = 0
     for fragment in fragments:
+        length = len(fragment.body)
+        if size + length <= max_body_bytes:
+            size += length + separator
+            bodies.append(fragment.body)
+            count += fragment.count
+            continue
         for body, items in fragment.units(max_body_bytes):
             if bodies and size + len(body) > max_body_bytes:
                 add(pieces, bodies, size - separator, count, codec)

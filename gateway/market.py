@@ -137,7 +137,7 @@ class MarketState:
         return self._directory.add(symbol)
 
     def _apply(self, symbols: Sequence[Symbol], rows: Iterable[Row]) -> None:
-        cells = [self._last.get(symbol) for symbol in symbols]
+        cells = list(map(self._last.get, symbols))
         for row in rows:
             cell = cells[row[0]]
             if cell is None:

@@ -4,16 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
-from core.market.bar import Bar
-from core.market.block import Row
 from core.market.symbol import Symbol, fold
 from gateway import encode
 from gateway.channels import CHANNELS, CONFLATED, TYPES, WILDCARD, Channel, Codec, Mode
 from gateway.frames import SEPARATORS, Fragment, frame_batch
 from gateway.market import MarketState
-
-Message = Row | Bar  # what a topic carries: rows of ticks on trades, bars on all other channels
-
 
 _NO_MARKS: Final[Mapping["Topic", int]] = MappingProxyType({})
 
@@ -156,15 +151,21 @@ class Topic:
 
     def __init__(self, channel: Channel, symbol: Symbol) -> None:
         self.channel, self.symbol = channel, symbol
-        self.messages: list[Any] = []
+        self.messages: list[Any] = []  # rows of ticks on trades, bars on all other channels
         self.variants: dict[Variant, None] = {}
         self._voices: dict[tuple[str, Codec], _Voice] = {}
 
-    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment | None:
-        """The window's messages from *start* on; None when there are none."""
-        messages = self.messages
-        if start >= len(messages):
+    def part(self, spelling: str, codec: Codec, start: int, mode: Mode) -> Fragment | None:
+        """The window's messages from *start* on, as *mode* wants them; None without any."""
+        if start >= len(self.messages):
             return None
+        if mode is Mode.LATEST:
+            return self.newest(spelling, codec)
+        return self.fragment(spelling, codec, start)
+
+    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        """The window's messages from *start* on; there must be some."""
+        messages = self.messages
         if self.channel in CONFLATED:
             return self.newest(spelling, codec)
         chunks = self.encode(spelling, codec)
@@ -271,6 +272,12 @@ class Routes:
         if topic is None and self.wild[channel]:
             topic = self._topic(channel, symbol)
         return topic
+
+    def wanted_of(self, channel: Channel, symbols: Iterable[Symbol]) -> list[Topic | None]:
+        """:meth:`wanted` for each of *symbols*."""
+        if self.wild[channel]:
+            return [self._topic(channel, symbol) for symbol in symbols]
+        return list(map(self.topics[channel].get, symbols))
 
     def receivers(self, topic: Topic) -> Iterator[tuple[str, Codec, Iterable[Group]]]:
         """Spelling and codec, with the groups that get *topic* so; each group and spelling once.

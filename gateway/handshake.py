@@ -1,0 +1,40 @@
+"""What a stream's handshake request asks for, and how a refused one is answered."""
+
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import MultipleValuesError
+from websockets.http11 import Request, Response
+
+from gateway.channels import Codec
+from gateway.encode import control
+from gateway.keys import credentials
+
+
+def requested_codec(request: Request) -> Codec | None:
+    """By ``?encoding=``, else by the header Content-Type; None for an unknown encoding."""
+    encoding = parse_qs(urlsplit(request.path).query).get("encoding", [""])[-1]
+    if encoding:
+        return {"json": Codec.JSON, "msgpack": Codec.MSGPACK}.get(encoding)
+    types = request.headers.get_all("Content-Type")
+    return Codec.MSGPACK if "application/msgpack" in types else Codec.JSON
+
+
+def shown_credentials(request: Request) -> tuple[str, str] | None:
+    """Key id and secret in the headers of the request, where they can be read."""
+    try:
+        return credentials(request.headers)
+    except MultipleValuesError:
+        return None
+
+
+def as_json(response: Response) -> Response:
+    """The HTTP API's form of error for a refused handshake."""
+    if response.status_code != 101:
+        text = (response.body or b"").decode().strip()
+        body = control({"code": response.status_code, "message": text}, Codec.JSON)[1:-1]
+        response.body = body
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = str(len(body))
+    return response
