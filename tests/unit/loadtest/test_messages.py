@@ -17,6 +17,18 @@ def test_a_batch_gives_its_trades_in_order_and_skips_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
+    "frame",
+    [
+        '[{"T":"hb","t":"2026-01-02T03:04:05Z","feeds":{"sim":"2026-01-02T03:04:05.1Z","x":null}}]',
+        '[{"T":"stale","feed":"sim","venue":"SIM","stale":true,"t":null,"since":"2026-01-02T03:04Z"}]',
+        '[{"T":"shutdown","msg":"reconnect","within_s":5}]',
+    ],
+)
+def test_what_the_gateway_says_of_itself_is_no_trade(frame: str) -> None:
+    assert trades_of(frame) == []
+
+
+@pytest.mark.parametrize(
     ("frame", "reason"),
     [
         ('{"T":"t"}', "not an array of messages"),
