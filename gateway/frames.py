@@ -18,7 +18,9 @@ SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
 
 _ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
 _RSV1: Final = 0x40  # the payload is compressed
-_WINDOW_BITS: Final = 12  # 4 KiB: the memory of a compressor is made anew for each message
+WINDOW_BITS: Final = 12
+"""Of the compressor: 4 KiB are enough for messages of 16, as its memory is made anew for each."""
+
 _MEMORY_LEVEL: Final = 5
 _LEVEL: Final = 1
 
@@ -134,7 +136,7 @@ def _add_deflated(
         payload = b"".join((_array_header(count), *bodies))
     else:
         payload = b"".join((b"[", b",".join(bodies), b"]"))
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL)
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW_BITS, _MEMORY_LEVEL)
     packed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
     packed = packed[:-4]  # the empty block at its end goes without saying
     pieces += (_header(len(packed), codec, _RSV1), packed)

@@ -1,13 +1,31 @@
 """What a stream's handshake request asks for, and how a refused one is answered."""
 
+from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
+from websockets.extensions import ServerExtensionFactory
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 
 from gateway.channels import Codec
 from gateway.encode import control
+from gateway.frames import WINDOW_BITS
 from gateway.keys import credentials
+
+
+def compressions() -> Sequence[ServerExtensionFactory]:
+    """permessage-deflate as it can be shared by clients: no context from message to message.
+
+    Source: RFC 7692, section 7.1.1.
+    """
+    return (
+        ServerPerMessageDeflateFactory(
+            server_no_context_takeover=True,
+            client_no_context_takeover=True,
+            server_max_window_bits=WINDOW_BITS,
+        ),
+    )
 
 
 def requested_codec(request: Request) -> Codec | None:

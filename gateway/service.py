@@ -17,6 +17,7 @@ from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
+from gateway.handshake import compressions
 from gateway.http.state import LISTENER
 from gateway.hub import Hub
 from gateway.keys import ApiKeys
@@ -63,6 +64,7 @@ class GatewaySettings:
     shared_port: bool = False  # several processes listen on it
     batch_ms: int = 100
     max_message_bytes: int = 16_384
+    compression: bool = False
     max_symbols: int = 1_000  # per connection
     auth_timeout_s: float = 10.0
     request_timeout_s: float = 10.0  # for the head of a connection's first request
@@ -158,6 +160,7 @@ class GatewayService:
             limits=self.settings.limits,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
+            extensions=compressions() if self.settings.compression else (),
             parsers=Parsers(max_size=self.settings.limits.max_inbound_bytes, logger=WIRE_LOG),
             on_change=self._reporter.on_change,
             on_subscribed=self._tell_stale,

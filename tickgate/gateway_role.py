@@ -177,6 +177,7 @@ def gateway_settings(settings: Settings, *, shared_port: bool = False) -> Gatewa
         shared_port=shared_port,
         batch_ms=settings.batch_ms,
         max_message_bytes=settings.max_message_bytes,
+        compression=settings.compression,
         max_symbols=settings.max_symbols,
         auth_timeout_s=settings.auth_timeout_s,
         drain_s=min(settings.drain_s / 4, 3.0),
