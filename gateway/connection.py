@@ -131,9 +131,7 @@ class Connection(Outlet):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.shared.roster.blocked.pop(self, None)
-        parts = self.missed()
-        if parts:
-            self.deliver(self.shared.fanout.hub.frame(self.style, parts))
+        self._make_up()
 
     def eof_received(self) -> bool:
         self._over("lost")
@@ -235,6 +233,7 @@ class Connection(Outlet):
 
     def say_goodbye(self) -> None:
         if not self._closed:
+            self._make_up()
             self.close(CloseCode.SERVICE_RESTART, "drain")
 
     def abort(self) -> None:
@@ -248,6 +247,12 @@ class Connection(Outlet):
             self.write(piece)
 
     # Inside.
+
+    def _make_up(self) -> None:
+        """Send what was held while the client was behind."""
+        parts = self.missed()
+        if parts:
+            self.deliver(self.shared.fanout.hub.frame(self.style, parts))
 
     def _own_core(self) -> Protocol:
         """The protocol core; from now on it is this connection's."""

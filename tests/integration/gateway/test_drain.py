@@ -15,7 +15,7 @@ from gateway.drain import Pace
 from gateway.market import MarketState
 from gateway.service import GatewaySettings
 from tests.conftest import Eventually
-from tests.integration.gateway.raw import RawClient, upgrade_request
+from tests.integration.gateway.raw import RawClient, raw_client, upgrade_request
 from tests.integration.gateway.rig import Rig, gateway
 
 SYMBOLS = [f"SIM:S{n:03d}" for n in range(10)]
@@ -133,6 +133,30 @@ async def test_a_window_that_does_not_end_soon_is_sent_before_the_close(
 
     assert [message["T"] for message in found] == ["shutdown", "t", "t", "t"]
     assert (found[-1]["i"], code) == (last.trade_id, 1012)
+
+
+async def test_a_conflated_client_that_is_behind_gets_the_newest_before_the_close(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    witness = Witness(monkeypatch)
+    many = [f"SIM:S{n:03d}" for n in range(200)]
+    async with (
+        gateway(redis_url, namespace) as rig,
+        raw_client(rig.service.port, receive_bytes=4_096) as client,
+    ):
+        await client.upgrade()
+        await client.say(action="subscribe", trades=["*"], mode="latest")
+        await client.message()
+        while not rig.metric("gateway_conflated_total"):
+            (*_, last) = await rig.trade(*many)
+        await eventually(lambda: rig.service.market.last_trade(last.symbol) == last)
+
+        rig.service.begin_drain()
+        await eventually(lambda: witness.closes)  # while it does not read
+        found, code = await client.ended()
+
+    assert [m["i"] for m in found if m.get("S") == last.symbol][-1] == last.trade_id
+    assert code == 1012
 
 
 async def test_who_connects_at_the_last_moment_is_served_and_let_go(rig: Rig) -> None:
