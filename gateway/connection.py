@@ -30,6 +30,7 @@ from gateway.keys import ApiKeys
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
 from gateway.parsers import Parsers
+from gateway.resume import Resumes
 from gateway.roster import Roster
 from gateway.routes import Group, Send
 from gateway.session import handle_request, hello
@@ -64,6 +65,7 @@ class Shared:
     metrics: GatewayMetrics
     monotonic_ns: MonotonicClock
     parsers: Parsers
+    resumes: Resumes
     extensions: Sequence[ServerExtensionFactory] = ()
     on_change: Callable[[], None] = lambda: None  # a subscription came or went
     on_subscribed: Callable[["Connection"], None] = lambda _: None  # it had none before
@@ -108,6 +110,11 @@ class Connection(Outlet):
         self._heard = True
         self._closed = ""  # why, once it is over
         self._message: tuple[bool, list[bytes]] | None = None  # of fragments: binary, parts
+
+    @property
+    def over(self) -> bool:
+        """Is no more data to be sent?"""
+        return bool(self._closed)
 
     @property
     def codec(self) -> Codec:

@@ -157,9 +157,10 @@ class Hub:
 
         It stands behind everything that was published, so what is pending must have been sent.
         """
-        if not client.style.cursor:
+        text = self._cursor() if client.style.cursor else ""
+        if not text:  # or the gateway does not know yet where its streams stand
             return []
-        return [self._alone(client, [cursor_fragment(self._cursor(), client.style.codec)])]
+        return [self._alone(client, [cursor_fragment(text, client.style.codec)])]
 
     def catch_up(self, client: Client, now_ns: int) -> list[Send]:
         """What is pending for *client*, then a cursor; for one with a subscription."""

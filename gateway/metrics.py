@@ -70,6 +70,24 @@ class GatewayMetrics:
             "Blocks of ticks missing from the streams read, by their numbers.",
             registry=registry,
         )
+        self.resumes = Counter(
+            "gateway_resumes",
+            "Requests to resume that are through, by outcome: complete, gap (something was lost), "
+            "timeout (a gap, because it took too long), refused, left (the client went).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.resuming = Gauge(
+            "gateway_resuming",
+            "Clients that resume and are not at the live end yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.resume_entries = Counter(
+            "gateway_resume_entries",
+            "Stream entries read for clients that resume.",
+            registry=registry,
+        )
         self.unreadable_entries = Counter(
             "gateway_unreadable_entries",
             "Stream entries skipped because they could not be read.",

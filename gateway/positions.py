@@ -17,6 +17,7 @@ class Positions:
         self._feeds: dict[str, str] = {}
         self._feed_names: dict[str, None] = {}
         self._entry_ids: dict[str, EntryId] = {}
+        self._numbers: dict[str, int] = {}
         self._read: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
         self._unreadable: set[str] = set()
@@ -26,9 +27,13 @@ class Positions:
         self._feeds[key] = feed
         self._feed_names[feed] = None
 
-    def reach(self, key: str, entry_id: EntryId) -> None:
-        """Stream *key*, of ticks or bars, was read up to *entry_id*, and published to the hub."""
+    def reach(self, key: str, entry_id: EntryId, number: int = 0) -> None:
+        """Stream *key*, of ticks or bars, was read up to *entry_id*, and published to the hub.
+
+        *number* is that of the block there, 0 for bars and where it is not known.
+        """
         self._entry_ids[key] = entry_id
+        self._numbers[key] = number
         self.moves += 1
 
     def reached(self) -> Mapping[str, EntryId]:
@@ -37,6 +42,10 @@ class Positions:
         A stream of which nothing was read yet is there with the id after which reading begins.
         """
         return self._entry_ids
+
+    def numbers(self) -> dict[str, int]:
+        """By stream key, the numbers of the blocks at the positions reached; 0: unknown."""
+        return dict(self._numbers)
 
     def feeds(self) -> Iterable[str]:
         """The feeds whose streams are followed, in the order in which they were found."""

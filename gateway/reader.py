@@ -65,6 +65,7 @@ class MarketReader:
     def __init__(  # noqa: PLR0913 - the list of dependencies
         self,
         *,
+        positions: Positions,
         ticks: Streams,
         bars: Streams,
         feeds: Feeds,
@@ -77,7 +78,7 @@ class MarketReader:
         now_ns: Clock,
     ) -> None:
         """*ticks* and *bars* are two readers, each on a connection of its own."""
-        self.positions = Positions()
+        self.positions = positions
         self.tap: Tap | None = None  # told of each entry that was published, right after it
         self._ticks, self._bars, self._feeds, self._keys = ticks, bars, feeds, keys
         self._starts, self._unknown = starts, {"ticks", "bars"}
@@ -87,6 +88,7 @@ class MarketReader:
         self._known: dict[str, FeedInfo] = {}
         self._live_from_ms = now_ns() // _MS_NS
         self._something = asyncio.Event()  # at least one feed is followed
+        self._starts_known = asyncio.Event()  # nothing is published before a cursor can be made
 
     async def follow_feeds(self) -> None:
         """Look for feeds each second; those of the first look are read from just before now."""
@@ -107,6 +109,7 @@ class MarketReader:
     async def read_ticks(self) -> None:
         """Read blocks of ticks for ever."""
         await self._something.wait()
+        await self._starts_known.wait()
         await self._read(self._ticks.read, self._on_blocks)
 
     async def read_bars(self) -> None:
@@ -118,6 +121,7 @@ class MarketReader:
         for shard in range(self._keys.shards):
             self._bars.follow(self._keys.running(shard), str(since))
         self._start_known("bars")
+        await self._starts_known.wait()
         await self._read(self._bars.read, self._on_bars)
 
     async def _newest_before(self, found: Iterable[FeedInfo]) -> Mapping[str, EntryId]:
@@ -139,7 +143,9 @@ class MarketReader:
 
     def _start_known(self, streams: str) -> None:
         self._unknown.discard(streams)
-        self.positions.complete = not self._unknown
+        if not self._unknown:
+            self.positions.complete = True
+            self._starts_known.set()
 
     def _follow(
         self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId], *, primed: bool
@@ -224,7 +230,8 @@ class MarketReader:
         self._fanout.published()
 
     def _published(self, key: str, entry_id: EntryId, content: Block | list[Bar]) -> None:
-        self.positions.reach(key, entry_id)
+        number = content.meta.number if isinstance(content, Block) else 0
+        self.positions.reach(key, entry_id, number)
         if self.tap is not None:
             self.tap(key, entry_id, content)
 

@@ -15,6 +15,7 @@ from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
+from gateway.cursor import CursorMaker
 from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
 from gateway.handshake import compressions
@@ -25,8 +26,10 @@ from gateway.listener import Address, add_stream_routes, listening
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.parsers import Parsers
+from gateway.positions import Positions
 from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
+from gateway.resume import ResumeLimits, Resumes
 from gateway.roster import SWEEP_S, Guest, Roster
 from gateway.silence import Silence, heartbeats, staleness
 from gateway.tally import Tally
@@ -72,6 +75,7 @@ class GatewaySettings:
     drain_s: float = 3.0  # for clients to answer the close at the end
     drain_pace: Pace = field(default_factory=Pace)
     limits: Limits = field(default_factory=Limits)
+    resume: ResumeLimits = field(default_factory=ResumeLimits)
 
 
 class _Registry:
@@ -125,7 +129,9 @@ class GatewayService:
         self.port = 0  # where it listens, once it does
         self._draining = asyncio.Event()
         self._database_error: type[TickgateError] | None = None  # of the newest failure
-        self._fanout = self._make_fanout()
+        positions = Positions()
+        cursors = CursorMaker(positions, self.stream_keys)
+        self._fanout = self._make_fanout(cursors)
         self._roster = Roster(
             monotonic_ns=self.monotonic_ns,
             auth_timeout_s=self.settings.auth_timeout_s,
@@ -135,7 +141,19 @@ class GatewayService:
             heartbeats=self._heartbeats,
         )
         self._registry = _Registry(self.feeds)
-        self._reader = self._make_reader()
+        self._reader = self._make_reader(positions)
+        self._resumes = Resumes(
+            fanout=self._fanout,
+            reader=self._reader,
+            market=self.market,
+            ranges=self.ranges,
+            keys=self.stream_keys,
+            cursors=cursors,
+            metrics=self.metrics,
+            now_ns=self.now_ns,
+            monotonic_ns=self.monotonic_ns,
+            limits=self.settings.resume,
+        )
         self._reporter = Reporter(
             identity=self.identity,
             board=self.board,
@@ -161,6 +179,7 @@ class GatewayService:
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
             extensions=compressions() if self.settings.compression else (),
+            resumes=self._resumes,
             parsers=Parsers(max_size=self.settings.limits.max_inbound_bytes, logger=WIRE_LOG),
             on_change=self._reporter.on_change,
             on_subscribed=self._tell_stale,
@@ -220,6 +239,7 @@ class GatewayService:
             "report": self._reporter.run(),
             "sweep": self._sweep(),
             "symbols": self._load(),
+            "resumes": self._resumes.run(),
         }
 
     async def _load(self) -> None:
@@ -294,12 +314,13 @@ class GatewayService:
     def _connect(self) -> Connection:
         return Connection(self._shared)
 
-    def _make_fanout(self) -> Fanout:
+    def _make_fanout(self, cursor: Callable[[], str]) -> Fanout:
         hub = Hub(
             market=self.market,
             interval_ms=self.settings.batch_ms,
             max_message_bytes=self.settings.max_message_bytes,
             max_symbols=self.settings.max_symbols,
+            cursor=cursor,
         )
         return Fanout(
             hub=hub,
@@ -308,8 +329,9 @@ class GatewayService:
             monotonic_ns=self.monotonic_ns,
         )
 
-    def _make_reader(self) -> MarketReader:
+    def _make_reader(self, positions: Positions) -> MarketReader:
         return MarketReader(
+            positions=positions,
             ticks=self.ticks,
             bars=self.bars,
             feeds=self._registry,

@@ -1,12 +1,13 @@
 """What a client's requests do: authentication, subscriptions, and the replies."""
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.frames import CloseCode
 
 from gateway import messages
 from gateway.channels import CHANNELS
-from gateway.messages import Auth, RequestError, Subscribe, Unsubscribe
+from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -29,7 +30,9 @@ def hello(client: "Connection", shown: tuple[str, str] | None, address: str) -> 
 
 
 def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> None:
-    """Do what one message asks for, and reply."""
+    """Do what one message asks for, and reply; while the client resumes it is kept for later."""
+    if client.shared.resumes.hold(client, payload, binary=binary):
+        return
     try:
         request = messages.decode_request(payload, binary=binary)
         if isinstance(request, Auth):
@@ -73,25 +76,44 @@ def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
 
 def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     shared = client.shared
+    if isinstance(request, Subscribe):
+        if request.resume:
+            shared.resumes.start(client, request)
+        else:
+            enter(client, request, snapshot=request.names if request.snapshot else (), tell=True)
+        return
+    shared.fanout.settle(client)
+    hub = shared.fanout.hub
+    for send in hub.unsubscribe(client, request.names, shared.monotonic_ns()):
+        send.write((client,))
+    client.reply(subscription(hub.names(client)))
+    shared.on_change()
+
+
+def enter(
+    client: "Connection", request: Subscribe, *, snapshot: Sequence[Name], tell: bool = False
+) -> None:
+    """Subscribe *client*: the reply if it is to *tell*, the *snapshot*, a cursor, then live.
+
+    Raises:
+        RequestError: a name is refused; nothing has changed then.
+    """
+    shared = client.shared
     shared.fanout.settle(client)
     was_idle = client.group is None
-    hub, now_ns = shared.fanout.hub, shared.monotonic_ns()
-    if isinstance(request, Subscribe):
-        sends = hub.subscribe(client, request.names, now_ns, request.options)
-    else:
-        sends = hub.unsubscribe(client, request.names, now_ns)
-    for send in sends:
+    hub = shared.fanout.hub
+    for send in hub.subscribe(client, request.names, shared.monotonic_ns(), request.options):
         send.write((client,))
-    client.reply(_subscription(hub.names(client)))
-    if isinstance(request, Subscribe) and request.snapshot:
-        for send in hub.snapshot(client, request.names):
-            client.deliver(send.framed())
+    if tell:
+        client.reply(subscription(hub.names(client)))
+    for send in (*hub.snapshot(client, snapshot), *hub.cursor(client)):
+        client.deliver(send.framed())
     if was_idle and client.group is not None:
         shared.on_subscribed(client)
     shared.on_change()
 
 
-def _subscription(names: set[messages.Name]) -> dict[str, Any]:
+def subscription(names: Collection[Name]) -> dict[str, Any]:
     """The entire set; every channel of the endpoint is there, empty or not."""
     by_channel: dict[str, list[str]] = {channel.value: [] for channel in CHANNELS}
     for channel, spelling in sorted(names):

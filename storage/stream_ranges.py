@@ -1,52 +1,18 @@
 """StreamRanges: stretches of streams that lie back, and whether anything of them is gone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from storage.entry_id import ZERO_ID, EntryId
 from storage.redis import Command, Reply, exchange, refusal
+from storage.stream_state import NO_STREAM, Range, StreamState
 
 _COMMANDS: Final = 3  # reads in one go: with 64 blocks of 43 KB each, a reply is at most 8.3 MB
 _HEADS: Final = 32  # questions in one go: answers have two blocks at most, 2.8 MB in all
 _NO_KEY: Final = "no such key"
-
-
-class Range(NamedTuple):
-    """From the entry *first* on, that one included, up to *last*."""
-
-    key: str
-    first: EntryId
-    last: EntryId
-
-
-class StreamState(NamedTuple):
-    """What a stream holds.
-
-    ``last`` is the newest id that it ever had; ``removed`` says whether entries were ever taken
-    from it (a server that does not count them: that is not known, so yes).
-    """
-
-    first: EntryId | None  # None: it is empty
-    last: EntryId
-    removed: bool
-
-    def holds_all_after(self, position: EntryId) -> bool:
-        """Is every entry still there that came after the entry *position*?
-
-        :data:`ZERO_ID` stands before the first entry. Entries go from the oldest, so an entry
-        that is there vouches for all after it; a stream whose newest id is older than *position*
-        was deleted and written anew.
-        """
-        if position == ZERO_ID:
-            return not self.removed
-        return self.first is not None and self.first <= position <= self.last
-
-
-NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)
-"""The state of a stream that nobody has written to."""
 
 
 class StreamRanges:

@@ -1,0 +1,212 @@
+"""What clients missed, by stream and symbol; encoded once for all who missed the same. Pure."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from core.market.bar import Bar
+from core.market.block import Block, Row
+from core.market.symbol import Symbol
+from gateway import encode
+from gateway.channels import TYPES, Channel, Codec, channel_of
+from gateway.frames import Fragment
+from gateway.positions import Positions
+from storage.entry_id import ZERO_ID, EntryId
+
+Content = Block | Sequence[Bar]
+"""What an entry holds: a block of ticks, or bars."""
+
+_MAX_SPANS: Final = 16  # kept encoded per track and spelling
+_FEW: Final = 8  # ticks; a block of so many is looked through faster as tuples
+_ENTRY_BYTES, _TICK_BYTES, _BAR_BYTES = 500, 43, 300  # about, in memory
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class Track:
+    """The messages of one channel and symbol in a stretch, in stream order."""
+
+    __slots__ = ("_channel", "_entry_ids", "_fragments", "_messages", "done")
+
+    def __init__(self, channel: Channel) -> None:
+        self.done = 0  # of the places that the stretch knows
+        self._channel = channel
+        self._messages: list[Any] = []  # rows of ticks, or bars
+        self._entry_ids: list[EntryId] = []  # of each message
+        self._fragments: dict[tuple[str, Codec], dict[tuple[int, int], Fragment]] = {}
+
+    def extend(self, entry_id: EntryId, messages: Sequence[Any]) -> None:
+        """The entry *entry_id* holds *messages*."""
+        self._messages += messages
+        self._entry_ids += [entry_id] * len(messages)
+
+    def fragment(self, spelling: str, codec: Codec, after: EntryId) -> Fragment | None:
+        """The messages that came after the entry *after*; None when there are none.
+
+        Fragments are kept, as clients come in droves with the same position.
+        """
+        messages = self._messages
+        span = bisect_right(self._entry_ids, after), len(messages)
+        if span[0] == span[1]:
+            return None
+        made = self._fragments.setdefault((spelling, codec), {})
+        fragment = made.get(span)
+        if fragment is None:
+            if len(made) >= _MAX_SPANS:
+                made.clear()
+            fragment = message_fragment(self._channel, messages[span[0] :], spelling, codec)
+            made[span] = fragment
+        return fragment
+
+
+class Stretch:
+    """The entries of one stream after *after* up to ``reached``, in order.
+
+    ``hole`` is the newest entry before which one is missing, as the blocks' numbers tell: who
+    stands before it cannot go on from there.
+    """
+
+    __slots__ = ("_number", "_places", "_tracks", "after", "hole", "reached")
+
+    def __init__(self, after: EntryId, number: int = 0) -> None:
+        """*number* is that of the block *after*, 0 where it is not known."""
+        self.after = self.reached = after
+        self.hole: EntryId | None = None
+        self._number = number
+        # Where each symbol occurs: entry id, and the block with the symbol's index, or the bar.
+        self._places: dict[Channel, dict[Symbol, list[tuple[EntryId, Any]]]] = {}
+        self._tracks: dict[tuple[Channel, Symbol], Track] = {}
+
+    def add(self, entry_id: EntryId, content: Content) -> int:
+        """The next entry; about how many bytes it takes."""
+        self.reached = entry_id
+        if not isinstance(content, Block):
+            for bar in content:
+                self._note(channel_of(bar), bar.symbol, entry_id, bar)
+            return _ENTRY_BYTES + _BAR_BYTES * len(content)
+        number = content.meta.number
+        if self._number and number != self._number + 1:
+            self.hole = entry_id
+        self._number = number
+        for index, symbol in enumerate(content.symbols):
+            self._note(Channel.TRADES, symbol, entry_id, (content, index))
+        return _ENTRY_BYTES + _TICK_BYTES * len(content)
+
+    def channels(self) -> Iterable[Channel]:
+        """Those with messages."""
+        return self._places
+
+    def symbols(self, channel: Channel) -> Iterable[Symbol]:
+        """Those with messages on *channel*."""
+        return self._places.get(channel, ())
+
+    def fragment(
+        self, channel: Channel, symbol: Symbol, spelling: str, codec: Codec, after: EntryId
+    ) -> Fragment | None:
+        """What came on *channel* of *symbol* after the entry *after*; None for nothing."""
+        places = self._places.get(channel, _NOTHING).get(symbol)
+        if places is None:
+            return None
+        track = self._tracks.get((channel, symbol))
+        if track is None:
+            track = self._tracks[channel, symbol] = Track(channel)
+        for entry_id, what in places[track.done :]:
+            track.extend(entry_id, _messages(what))
+        track.done = len(places)
+        return track.fragment(spelling, codec, after)
+
+    def newest(self, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
+        """The newest message on *channel* of *symbol*, with its entry; None for nothing.
+
+        A block names no symbol that it has no tick of.
+        """
+        places = self._places.get(channel, _NOTHING).get(symbol)
+        if places is None:
+            return None
+        entry_id, what = places[-1]
+        return entry_id, _messages(what)[-1]
+
+    def _note(self, channel: Channel, symbol: Symbol, entry_id: EntryId, what: Any) -> None:
+        by_symbol = self._places.setdefault(channel, {})
+        by_symbol.setdefault(symbol, []).append((entry_id, what))
+
+
+class Tail:
+    """What was published since ``starts``, by stream; ``size`` is about its bytes."""
+
+    def __init__(self, positions: Positions) -> None:
+        self.starts = dict(positions.reached())
+        self.stretches: dict[str, Stretch] = {}
+        self.size = 0
+        self._numbers = positions.numbers()
+
+    def start(self, key: str) -> EntryId:
+        """A stream that came later is held from its beginning."""
+        return self.starts.get(key, ZERO_ID)
+
+    def add(self, key: str, entry_id: EntryId, content: Content) -> None:
+        """The newest entry of stream *key* was published."""
+        stretch = self.stretches.get(key)
+        if stretch is None:
+            stretch = Stretch(self.start(key), self._numbers.get(key, 0))
+            self.stretches[key] = stretch
+        self.size += stretch.add(entry_id, content)
+
+
+class Newest:
+    """The newest message of each stream, channel and symbol, of all stretches that were noted."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, Channel], dict[Symbol, tuple[EntryId, Any]]] = {}
+
+    def note(self, key: str, stretch: Stretch) -> None:
+        """Take in a stretch of stream *key*."""
+        for channel in stretch.channels():
+            held = self._found.setdefault((key, channel), {})
+            for symbol in stretch.symbols(channel):
+                found = stretch.newest(channel, symbol)
+                if found is not None and (symbol not in held or held[symbol][0] < found[0]):
+                    held[symbol] = found
+
+    def symbols(self, key: str, channel: Channel) -> Iterable[Symbol]:
+        """Those with messages on *channel* in stream *key*."""
+        return self._found.get((key, channel), ())
+
+    def of(self, key: str, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
+        """The newest message, with its entry; None for nothing."""
+        return self._found.get((key, channel), _NOTHING).get(symbol)
+
+
+def message_fragment(
+    channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec
+) -> Fragment:
+    """Rows of ticks, or bars, of one symbol, encoded."""
+
+    def body(some: Sequence[Any]) -> bytes:
+        if channel is Channel.TRADES:
+            return encode.trades(some, spelling, codec)
+        return encode.bars(some, TYPES[channel], spelling, codec)
+
+    def items() -> list[bytes]:
+        return [body((message,)) for message in messages]
+
+    return Fragment(body(messages), len(messages), codec, items=items, key=(channel, spelling))
+
+
+def _messages(what: Any) -> Sequence[Any]:
+    if isinstance(what, Bar):
+        return (what,)
+    block, index = what
+    return _rows(block, index)
+
+
+def _rows(block: Block, index: int) -> list[Row]:
+    """The ticks of one symbol; those of others are not made into tuples."""
+    if len(block) <= _FEW:
+        return [row for row in block.rows() if row[0] == index]
+    at = np.flatnonzero(block.symbol_index == index)
+    columns = (block.event_ns, block.seq, block.trade_id, block.price, block.size, block.side)
+    return list(zip(repeat(index), *(column[at].tolist() for column in columns), strict=False))

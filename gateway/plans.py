@@ -1,0 +1,109 @@
+"""Which streams hold what the clients that resume are subscribed to. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from core.market.errors import SymbolError
+from core.market.symbol import Symbol
+from gateway.channels import CONFLATED, TIMEFRAMES_OF, WILDCARD, Channel
+from gateway.market import MarketState
+from gateway.messages import Name
+from storage.keys import StreamKeys, shard_of
+
+_OF_BARS: Final = TIMEFRAMES_OF.keys() - CONFLATED  # running bars are state, not history
+
+
+class Wanted:
+    """One name of a client, shared by all who spell it so."""
+
+    __slots__ = ("channel", "spelling", "streams", "symbol")
+
+    def __init__(self, channel: Channel, spelling: str) -> None:
+        self.channel, self.spelling = channel, spelling
+        self.symbol: Symbol | None = None  # ``*``, or a name that nobody carries yet
+        self.streams: tuple[str, ...] = ()  # that may hold messages for it
+
+
+class Plan:
+    """The names of a client, shared by all who have the same."""
+
+    __slots__ = ("is_loose", "names", "streams", "users", "wanted")
+
+    def __init__(self, names: tuple[Name, ...], wanted: Sequence[Wanted]) -> None:
+        self.names, self.wanted = names, wanted
+        self.users = 0
+        self.streams: frozenset[str] = frozenset()
+        self.is_loose = True  # to be looked at again: some name is not bound to a symbol
+
+    def named(self, channel: Channel) -> set[Symbol]:
+        """The symbols that come by their names on *channel*, and so not by its ``*``."""
+        return {w.symbol for w in self.wanted if w.channel is channel and w.symbol is not None}
+
+
+class Plans:
+    """All plans in use."""
+
+    def __init__(self, market: MarketState, keys: StreamKeys) -> None:
+        self._market, self._keys = market, keys
+        self._plans: dict[tuple[Name, ...], Plan] = {}
+        self._wanted: dict[Name, Wanted] = {}
+        self._feeds: list[str] = []
+        self._bars = [(keys.bars(shard),) for shard in range(keys.shards)]
+        self._ticks: list[tuple[str, ...]] = [()] * keys.shards  # by shard, one of each feed
+
+    def enter(self, names: tuple[Name, ...]) -> Plan:
+        """The plan for a client with *names*; call :meth:`refresh` before it is used."""
+        plan = self._plans.get(names)
+        if plan is None:
+            wanted = [self._wanted.setdefault(name, Wanted(*name)) for name in names]
+            plan = self._plans[names] = Plan(names, wanted)
+        plan.users += 1
+        return plan
+
+    def leave(self, plan: Plan) -> None:
+        """A client with *plan* is done with it. What it wanted is kept until all are."""
+        plan.users -= 1
+        if not plan.users:
+            del self._plans[plan.names]
+
+    def refresh(self, feeds: Iterable[str]) -> None:
+        """Take in new *feeds*, and bind names to symbols that are carried by now."""
+        found = list(feeds)
+        has_news = found != self._feeds
+        if has_news:
+            self._feeds = found
+            self._ticks = [
+                tuple(self._keys.ticks(feed, shard) for feed in found)
+                for shard in range(self._keys.shards)
+            ]
+            for wanted in self._wanted.values():
+                wanted.streams = ()
+        for plan in self._plans.values():
+            if plan.is_loose or has_news:
+                self._look_up(plan)
+
+    def _look_up(self, plan: Plan) -> None:
+        for wanted in plan.wanted:
+            if wanted.symbol is None and wanted.spelling != WILDCARD:
+                wanted.symbol = self._resolve(wanted.spelling)
+                wanted.streams = ()
+            wanted.streams = wanted.streams or self._streams(wanted)
+        plan.is_loose = any(w.symbol is None and w.spelling != WILDCARD for w in plan.wanted)
+        plan.streams = frozenset(key for wanted in plan.wanted for key in wanted.streams)
+
+    def _resolve(self, spelling: str) -> Symbol | None:
+        try:
+            return self._market.resolve(spelling)
+        except SymbolError:  # carried by several venues only now: the subscription will say so
+            return None
+
+    def _streams(self, wanted: Wanted) -> tuple[str, ...]:
+        if wanted.channel is Channel.TRADES:
+            by_shard: Sequence[tuple[str, ...]] = self._ticks
+        elif wanted.channel in _OF_BARS:
+            by_shard = self._bars
+        else:
+            return ()
+        if wanted.symbol is not None:
+            return by_shard[shard_of(wanted.symbol, self._keys.shards)]
+        return tuple(key for streams in by_shard for key in streams)

@@ -1,0 +1,40 @@
+"""What is asked of streams that lie back, and how it is told whether anything is gone. Pure."""
+
+from typing import Final, NamedTuple
+
+from storage.entry_id import ZERO_ID, EntryId
+
+
+class Range(NamedTuple):
+    """A stretch of a stream: entries from *first* on, that one included, up to *last*."""
+
+    key: str
+    first: EntryId
+    last: EntryId
+
+
+class StreamState(NamedTuple):
+    """What a stream holds.
+
+    ``last`` is the newest id that it ever had; ``removed`` says whether entries were ever taken
+    from it (a server that does not count them: that is not known, so yes).
+    """
+
+    first: EntryId | None  # None: it is empty
+    last: EntryId
+    removed: bool
+
+    def holds_all_after(self, position: EntryId) -> bool:
+        """Is every entry still there that came after the entry *position*?
+
+        :data:`ZERO_ID` stands before the first entry. Entries go from the oldest, so one that is
+        there vouches for all after it; a stream whose newest id is older than *position* was
+        deleted and written anew.
+        """
+        if position == ZERO_ID:
+            return not self.removed
+        return self.first is not None and self.first <= position <= self.last
+
+
+NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)
+"""The state of a stream that nobody has written to."""
