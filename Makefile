@@ -76,6 +76,10 @@ loadtest: $(VENV)/.tools ## Locust users against a tickgate dev of its own: ARGS
 bench: $(VENV)/.tools ## Measure speed and memory into docs/benchmarks.md; BENCH_SECONDS=60
 	$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-fanout
+bench-fanout: $(VENV)/.tools ## Measure fan-out beside other servers and with crowds; FANOUT_ROUNDS=9
+	$(BIN)/python -m tests.bench.fanout $(ARGS)
+
 .PHONY: wheel
 wheel: $(VENV)/.tools ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist

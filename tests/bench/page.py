@@ -16,17 +16,17 @@ _ROOT = Path(__file__).parents[2]
 _GOALS = {"p99_ms": 150.0, "rss_mb": 300.0, "slope": 1.0, "start_s": 5.0}
 
 
-def put_between_marks(page: str, text: str) -> str:
-    """*page* with *text* between its marks.
+def put_between_marks(page: str, text: str, *, begin: str = BEGIN, end: str = END) -> str:
+    """*page* with *text* between the marks *begin* and *end*.
 
     Raises:
         ValueError: the page has not both marks, in order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"the page needs the lines {begin} and {end}")
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
 def render(
@@ -35,7 +35,7 @@ def render(
     """All sections, as Markdown; *day* in ISO form."""
     return "\n\n".join(
         [
-            _conditions(day, system.seconds),
+            conditions(day, f"make bench BENCH_SECONDS={system.seconds:g}"),
             "### The whole system\n\n" + _load(system.seconds) + "\n\n" + _system(system, start),
             "### Processes during that run\n\n" + _processes(system),
             "### Single parts, one core\n\n" + _micro(micro),
@@ -43,9 +43,10 @@ def render(
     )
 
 
-def _conditions(day: str, seconds: float) -> str:
+def conditions(day: str, command: str) -> str:
+    """When, of what, how and where it was measured; *day* in ISO form."""
     return (
-        f"Measured {day} at commit {_commit()} with `make bench BENCH_SECONDS={seconds:g}`, "
+        f"Measured {day} at commit {_commit()} with `{command}`, "
         f"{platform.python_implementation()} {platform.python_version()}, on {_cpu()}, "
         f"{len(os.sched_getaffinity(0))} cores, {_memory_gib():.0f} GiB, Linux "
         f"{platform.release().partition('-')[0]}."

@@ -24,7 +24,7 @@ class Usage:
 def usage_of_tree(root: int) -> list[Usage]:
     """*root* and all its descendants, as far as they are still there when they are read."""
     found = []
-    for pid in _descendants(root):
+    for pid in descendants(root):
         try:
             found.append(_usage(pid))
         except (OSError, IndexError):
@@ -39,7 +39,8 @@ def slope_per_minute(times_s: Sequence[float], values: Sequence[float]) -> float
     return 60 * covariance / sum((t - mean_t) ** 2 for t in times_s)
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """*root* and the processes that descend from it, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
