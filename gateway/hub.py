@@ -167,7 +167,9 @@ class Hub:
         group, style = client.group, client.style
         if group is None:
             return []
-        sends = self._move(client, style, group.variants, now_ns)
+        sends: list[Send] = []
+        if self._lanes[style.interval_ms].pending:
+            sends = self._move(client, style, group.variants, now_ns)
         return sends or self.cursor(client)
 
     def frame(self, style: Style, parts: Sequence[Fragment]) -> bytes:

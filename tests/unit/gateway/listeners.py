@@ -10,6 +10,7 @@ from core.market.timeframe import Timeframe
 from gateway.channels import Channel, Codec
 from gateway.hub import Hub
 from gateway.market import MarketState
+from gateway.messages import DEFAULTS, Options
 from gateway.routes import Group, Send, Style
 
 MS_NS = 1_000_000
@@ -34,13 +35,18 @@ class Listener:
         self.deliver(send.framed())
 
     @property
+    def messages(self) -> list[dict[str, Any]]:
+        """All that came, in order."""
+        return [message for batch in self.batches for message in batch]
+
+    @property
     def ids(self) -> list[int]:
-        return [message["i"] for batch in self.batches for message in batch]
+        return [message["i"] for message in self.messages]
 
     @property
     def seen(self) -> list[tuple[str, Any]]:
         """Spelling, and id of a trade or open of a bar."""
-        return [(m["S"], m.get("i", m.get("o"))) for batch in self.batches for m in batch]
+        return [(m["S"], m.get("i", m.get("o"))) for m in self.messages if m["T"] != "cursor"]
 
 
 class Desk:
@@ -53,6 +59,7 @@ class Desk:
             interval_ms=INTERVAL_MS,
             max_message_bytes=60_000,
             max_symbols=max_symbols,
+            cursor=lambda: str(self.next_id),
         )
         self.now_ns = 1_000 * MS_NS
         self.next_id = 0
@@ -74,8 +81,15 @@ class Desk:
         self.market.apply_bar(bar)
         self.hub.publish_bar(bar)
 
-    def subscribe(self, client: Listener, *names: str, channel: Channel = Channel.TRADES) -> None:
-        self.send(self.hub.subscribe(client, [(channel, n) for n in names], self.now_ns))
+    def subscribe(
+        self,
+        client: Listener,
+        *names: str,
+        channel: Channel = Channel.TRADES,
+        options: Options = DEFAULTS,
+    ) -> None:
+        wanted = [(channel, name) for name in names]
+        self.send(self.hub.subscribe(client, wanted, self.now_ns, options))
 
     def unsubscribe(self, client: Listener, *names: str) -> None:
         wanted = [(Channel.TRADES, name) for name in names]
