@@ -261,7 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(
             description="agree to compress the messages of clients that offer it "
-            "(permessage-deflate): a third of the bytes for three times the processor time",
+            "(permessage-deflate): a fifth of the bytes, for 60 us per 16 KiB message",
             extra=_WIRE,
         ),
     ] = False
