@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-_WIDTH, _LABELS, _VALUES = 860, 230, 150  # pixels: all, and beside the bars left and right
+_WIDTH, _LABELS, _VALUES = 860, 250, 150  # pixels: all, and beside the bars left and right
 _BAR, _STEP, _HEAD, _GAP, _MARGIN = 16, 26, 44, 26, 20
 _INK, _PAPER, _SOFT = "#1f2328", "#ffffff", "#59636e"
 _OURS, _OTHERS, _FLOOR = "#0969da", "#8c959f", "#2da44e"

@@ -55,9 +55,21 @@ class Contender(Protocol):
         """
         ...
 
-    def play(self, running: Running, work: Work, ticks: Sequence[Tick]) -> None:
-        """Hand over the schedule; returns before the first tick is due."""
+    def prepare(self, work: Work, ticks: Sequence[Tick]) -> bytes:
+        """The schedule, in the form that :meth:`play` takes; for the server that was started."""
         ...
+
+    def play(self, running: Running, schedule: bytes) -> None:
+        """Hand over the schedule."""
+        ...
+
+
+class _Published:
+    """A server that is sent the schedule by a publisher beside it."""
+
+    def play(self, running: Running, schedule: bytes) -> None:
+        assert running.publisher is not None
+        running.publisher.play(schedule)
 
 
 class Player:
@@ -113,9 +125,12 @@ class InProcess:
             paths = [f"/{number}" for number in range(work.clients)]
             yield Running(process=process, port=port, paths=paths)
 
-    def play(self, running: Running, work: Work, ticks: Sequence[Tick]) -> None:
+    def prepare(self, work: Work, ticks: Sequence[Tick]) -> bytes:
+        return feeds.for_in_process(work, ticks)
+
+    def play(self, running: Running, schedule: bytes) -> None:
         path = running.process.log.with_name("script")
-        path.write_bytes(feeds.for_in_process(work, ticks))
+        path.write_bytes(schedule)
         running.process.say(f"{path}\n".encode())
 
 
@@ -129,7 +144,7 @@ websocket {{ host: 127.0.0.1, port: {websocket}, no_tls: true, compression: fals
 
 
 @dataclass(frozen=True)
-class Nats:
+class Nats(_Published):
     """nats-server over WebSocket; clients speak its protocol, a publisher too."""
 
     key: str
@@ -157,11 +172,10 @@ class Nats:
                     publisher=publisher,
                 )
 
-    def play(self, running: Running, work: Work, ticks: Sequence[Tick]) -> None:
-        assert running.publisher is not None
+    def prepare(self, work: Work, ticks: Sequence[Tick]) -> bytes:
         records = feeds.for_nats(work, ticks, batched=self.batched)
         hello = b'CONNECT {"verbose":false,"pedantic":false,"echo":false}\r\n'
-        running.publisher.play(script.played([records], hello=hello))
+        return script.played([records], hello=hello)
 
 
 def _nats_greeting(symbols: Sequence[int]) -> bytes:
@@ -210,7 +224,7 @@ http {{
 
 
 @dataclass(frozen=True)
-class Nchan:
+class Nchan(_Published):
     """nginx with nchan: clients ask for several channels in one path, a publisher posts."""
 
     key: str
@@ -238,10 +252,8 @@ class Nchan:
                     publisher=publisher,
                 )
 
-    def play(self, running: Running, work: Work, ticks: Sequence[Tick]) -> None:
-        assert running.publisher is not None
-        connections = feeds.for_nchan(work, ticks, batched=self.batched)
-        running.publisher.play(script.played(connections))
+    def prepare(self, work: Work, ticks: Sequence[Tick]) -> bytes:
+        return script.played(feeds.for_nchan(work, ticks, batched=self.batched))
 
 
 def _nchan_path(symbols: Sequence[int]) -> str:
@@ -249,7 +261,7 @@ def _nchan_path(symbols: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Tickgate:
+class Tickgate(_Published):
     """The gateway role as users run it, between real servers; blocks come from the streams."""
 
     key: str
@@ -280,10 +292,8 @@ class Tickgate:
                     publisher=publisher,
                 )
 
-    def play(self, running: Running, work: Work, ticks: Sequence[Tick]) -> None:
-        assert running.publisher is not None
-        keys = self.backend.keys
-        running.publisher.play(script.played([feeds.for_tickgate(work, ticks, keys)]))
+    def prepare(self, work: Work, ticks: Sequence[Tick]) -> bytes:
+        return script.played([feeds.for_tickgate(work, ticks, self.backend.keys)])
 
 
 def _tickgate_greeting(work: Work, symbols: Sequence[int]) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 
 SYMBOLS = 500
@@ -20,8 +21,7 @@ PER_FRAME = 5  # trades of one symbol that fill a frame of FRAME_BYTES
 _OFFSET_NS = 1  # keeps all nine digits of a time's fraction in its text
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """One trade; ``due_ns`` is when it is scheduled to be sent, and the time it carries."""
 
     due_ns: int
@@ -57,6 +57,10 @@ class Work:
     def routed(self) -> bool:
         """Does each client get its own symbols, in windows? Else all get the same frames."""
         return self.each > 1
+
+    @property
+    def ticks_per_s(self) -> int:
+        return self.per_s if self.routed else self.per_s * PER_FRAME
 
     def ticks(self, start_ns: int, seconds: float) -> list[Tick]:
         """The schedule, in order of time."""

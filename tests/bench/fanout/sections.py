@@ -177,8 +177,10 @@ def _remarks(results: Results, entries: Sequence[Entry]) -> list[str]:
     keys = {(entry.contender.key, entry.work.key) for entry in entries}
     own = Results([s for s in results.samples if (s.contender, s.work) in keys])
     invalid = sum(not s.valid for s in own.samples)
+    busiest = max((s.receiver.busy for s in own.samples), default=0.0)
     remarks = [
-        f"{len(own.samples)} samples. Beside {own.disturbed} of them something else, or another "
+        f"{len(own.samples)} samples. The clients' process was busy for at most {busiest:.0%} of a "
+        f"sample. Beside {own.disturbed} of them something else, or another "
         "guest of the machine, took more than 5 % of the server's core."
     ]
     if invalid:
@@ -245,12 +247,11 @@ def _figures(results: Results, entries: Sequence[Entry]) -> dict[str, float]:
 
 
 def _sound(results: Results) -> bool:
-    """Did tickgate and the floor lose nothing? What others lose is theirs."""
-    ours = [s for s in results.samples if s.contender in (plan.TICKGATE, plan.FLOOR)]
-    return not any(s.lost or s.receiver.closed for s in ours) and not results.missing.keys() & {
-        plan.TICKGATE,
-        plan.FLOOR,
-    }
+    """Did tickgate and the floor run, and lose nothing? What others lose is theirs."""
+    ours = {plan.TICKGATE, plan.FLOOR}
+    failed = {contender for contender, _, _ in results.failures} | results.missing.keys()
+    lost = any(s.lost or s.receiver.closed for s in results.samples if s.contender in ours)
+    return not lost and not failed & ours
 
 
 def _frame_bar(results: Results, entry: Entry) -> list[Bar]:

@@ -146,6 +146,16 @@ def test_a_loss_of_ours_fails_the_run_and_one_of_others_is_shown() -> None:
     assert not sections.broadcast_section(ours, broadcast).sound
 
 
+def test_a_failure_of_ours_fails_the_run_even_where_other_rounds_went_well() -> None:
+    broadcast, _ = entries()
+    found = results()
+    found.failures.append((plan.TICKGATE, plan.THOUSAND.key, "exit code 1"))
+    shown = sections.broadcast_section(found, broadcast)
+
+    assert not shown.sound
+    assert "Failed: tickgate, broadcast-1000: exit code 1" in shown.text
+
+
 def test_rounds_go_forth_and_back() -> None:
     broadcast, _ = entries()
 
