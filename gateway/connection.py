@@ -20,6 +20,7 @@ from websockets.server import ServerProtocol
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
+from gateway.assembly import Assembly
 from gateway.budget import Budget
 from gateway.channels import Codec, Mode
 from gateway.encode import control
@@ -109,7 +110,7 @@ class Connection(Outlet):
         self._frames: Budget | None = None
         self._heard = True
         self._closed = ""  # why, once it is over
-        self._message: tuple[bool, list[bytes]] | None = None  # of fragments: binary, parts
+        self._message: Assembly | None = None
 
     @property
     def over(self) -> bool:
@@ -306,31 +307,33 @@ class Connection(Outlet):
         if not self._frames.take(now_ns):
             self._close_busy(f"more than {limits.frames_per_s} frames a second")
         elif received.opcode is Opcode.TEXT or received.opcode is Opcode.BINARY:
-            self._message = (received.opcode is Opcode.BINARY, [bytes(received.data)])
-            self._complete(received.fin)
+            self._message = Assembly(binary=received.opcode is Opcode.BINARY)
+            self._on_part(self._message, received)
         elif received.opcode is Opcode.CONT and self._message is not None:
-            self._message[1].append(bytes(received.data))
-            self._complete(received.fin)
+            self._on_part(self._message, received)
         elif received.opcode is Opcode.CLOSE:
             self._over("client")
 
-    def _complete(self, fin: bool) -> None:
-        if not fin or self._message is None:
-            return
-        (binary, parts), self._message = self._message, None
-        now_ns, rate = self.shared.monotonic_ns(), self.shared.limits.messages_per_s
-        if self._budget is None:
-            self._budget = Budget(rate, now_ns)
-        if not self._budget.take(now_ns):
-            self._close_busy(f"more than {rate} messages a second")
-            return
-        payload = b"".join(parts)
-        if not binary and not _is_utf8(payload):
+    def _on_part(self, message: Assembly, received: Frame) -> None:
+        try:
+            message.add(bytes(received.data), last=received.fin)
+        except UnicodeDecodeError:
             self.refuse(messages.INVALID_SYNTAX, "a text message is not UTF-8")
             self._own_core().fail(CloseCode.INVALID_DATA, "not UTF-8")
             self._over("protocol")
             return
-        self.on_message(payload, binary=binary)
+        if received.fin:
+            self._message = None
+            self._complete(message)
+
+    def _complete(self, message: Assembly) -> None:
+        now_ns, rate = self.shared.monotonic_ns(), self.shared.limits.messages_per_s
+        if self._budget is None:
+            self._budget = Budget(rate, now_ns)
+        if self._budget.take(now_ns):
+            self.on_message(message.payload(), binary=message.binary)
+        else:
+            self._close_busy(f"more than {rate} messages a second")
 
     def _close_busy(self, reason: str) -> None:
         error = (messages.INVALID_SYNTAX, reason)
@@ -384,11 +387,3 @@ class Connection(Outlet):
 
 
 _INTERNAL: Final = "internal error; please try again"
-
-
-def _is_utf8(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

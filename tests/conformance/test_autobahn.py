@@ -13,8 +13,8 @@ STRICTER = {"7.1.5"}
 """A close between the fragments of a message: Autobahn expects 1000. The message can never become
 complete, so `websockets` closes with 1002."""
 
-LATE = {"6.4.1", "6.4.2", "6.4.3", "6.4.4"}
-"""Text that is not UTF-8 is refused when its message is complete, not at its first bad byte."""
+LATE = {"6.4.3", "6.4.4"}
+"""Text that is not UTF-8 is refused when its frame is complete, not at its first bad byte."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(210)]
 
