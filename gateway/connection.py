@@ -53,6 +53,7 @@ class Limits:
     slow_client_bytes: int = 1_048_576
     max_connections_per_ip: int = 0  # 0: no limit
     max_connections_per_key: int = 0  # 0: no limit
+    handshakes_per_s: int = 0  # from one address; 0: no limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -298,7 +299,7 @@ class Connection(Outlet):
         address = self._transport.get_extra_info("peername") or ("",)
         self.shared.roster.add(self, str(address[0]))
         self.shared.metrics.clients.inc()
-        hello(self, shown_credentials(request), str(address[0]))
+        hello(self, shown_credentials(request))
 
     def _on_frame(self, received: Frame) -> None:
         now_ns, limits = self.shared.monotonic_ns(), self.shared.limits

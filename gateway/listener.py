@@ -11,10 +11,10 @@ from aiohttp import web
 
 from core.market.errors import TickgateError
 from core.runtime.ports import MonotonicClock
-from gateway.connection import Connection
+from gateway.door import Door
 from gateway.http.protocol import http_protocols
 from gateway.roster import Roster
-from gateway.sniff import First, sniff
+from gateway.sniff import First, Upgrade, sniff
 
 STREAM_PATHS: Final = frozenset(("/v1/stream",))
 _BACKLOG: Final = 4_096  # a whole fleet that reconnects at once; the kernel caps it at somaxconn
@@ -47,18 +47,18 @@ class Address:
 class FirstRequest(asyncio.Protocol):
     """A new connection until its first request's head is complete; then somebody else's."""
 
-    __slots__ = ("_connect", "_head", "_http", "_monotonic_ns", "_roster", "_transport")
+    __slots__ = ("_door", "_head", "_http", "_monotonic_ns", "_roster", "_transport")
     _transport: asyncio.Transport
 
     def __init__(
         self,
         *,
-        connect: Callable[[], Connection],
+        door: Door,
         http: Callable[[], asyncio.Protocol],
         roster: Roster,
         monotonic_ns: MonotonicClock,
     ) -> None:
-        self._connect, self._http = connect, http
+        self._door, self._http = door, http
         self._roster, self._monotonic_ns = roster, monotonic_ns
         self._head = b""
 
@@ -75,8 +75,13 @@ class FirstRequest(asyncio.Protocol):
         first = sniff(self._head, STREAM_PATHS)
         if first is not First.INCOMPLETE:
             self._roster.requests.stop(self)
-            protocol = self._connect() if first is First.STREAM else self._http()
-            hand_over(self._transport, protocol, self._head)
+            hand_over(self._transport, self._protocol(first), self._head)
+
+    def _protocol(self, first: First | Upgrade) -> asyncio.Protocol:
+        if not isinstance(first, Upgrade):
+            return self._http()
+        address = self._transport.get_extra_info("peername") or ("",)
+        return self._door.open(first, str(address[0]))
 
     def abort(self) -> None:
         self._transport.abort()
@@ -110,8 +115,8 @@ class _Rest:
         """Called when aiohttp lets go of the connection."""
 
 
-def take_over(request: web.Request, connection: Connection) -> web.Response:
-    """Move an upgrade request from a connection that aiohttp owns to *connection*.
+def take_over(request: web.Request, protocol: asyncio.Protocol) -> web.Response:
+    """Move an upgrade request from a connection that aiohttp owns to *protocol*.
 
     Pooled HTTP clients send it on a kept-alive connection. aiohttp is told that the connection
     is lost to it, and forgets it; the answer that is returned goes nowhere.
@@ -122,7 +127,7 @@ def take_over(request: web.Request, connection: Connection) -> web.Response:
         handler.set_parser(rest)  # type: ignore[arg-type]  # the two methods that are called
         handler.transport = None
         handler.connection_lost(None)
-        hand_over(transport, connection, _head_of(request) + rest.received)
+        hand_over(transport, protocol, _head_of(request) + rest.received)
     return web.Response()
 
 
@@ -133,12 +138,17 @@ def _head_of(request: web.Request) -> bytes:
     return b"".join((line.encode("latin-1"), *fields, b"\r\n"))
 
 
-def add_stream_routes(app: web.Application, connect: Callable[[], Connection]) -> None:
+def _upgrade_of(request: web.Request) -> Upgrade:
+    version = f"HTTP/{request.version.major}.{request.version.minor}"
+    return Upgrade.of((request.method, request.raw_path, version), request.headers.items())
+
+
+def add_stream_routes(app: web.Application, door: Door) -> None:
     """Answer the stream's paths in *app*: upgrades are taken over, all else is refused."""
 
     async def stream(request: web.Request) -> web.StreamResponse:
         if "websocket" in request.headers.get("Upgrade", "").lower():
-            return take_over(request, connect())
+            return take_over(request, door.open(_upgrade_of(request), request.remote or ""))
         message = f"{request.path} is a WebSocket endpoint: send an upgrade request"
         body: Mapping[str, Any] = {"code": 426, "message": message}
         return web.json_response(body, status=426, headers={"Upgrade": "websocket"})
@@ -152,7 +162,7 @@ async def listening(
     *,
     address: Address,
     app: web.Application,
-    connect: Callable[[], Connection],
+    door: Door,
     roster: Roster,
     monotonic_ns: MonotonicClock,
 ) -> AsyncIterator[asyncio.Server]:
@@ -169,7 +179,7 @@ async def listening(
     http = http_protocols(runner.server)
 
     def first_request() -> FirstRequest:
-        return FirstRequest(connect=connect, http=http, roster=roster, monotonic_ns=monotonic_ns)
+        return FirstRequest(door=door, http=http, roster=roster, monotonic_ns=monotonic_ns)
 
     try:
         server = await _listen(first_request, address)

@@ -40,6 +40,12 @@ class GatewayMetrics:
             ["reason"],  # closed set, see Reason in gateway/connection.py; never a client id
             registry=registry,
         )
+        self.refused = Counter(
+            "gateway_refused_handshakes",
+            "Upgrade requests refused before a session was made, by reason.",
+            ["reason"],  # handshake_rate, origin, connection_limit
+            registry=registry,
+        )
         self.request_errors = Counter(
             "gateway_request_errors",
             "Error messages sent to clients, by published code.",

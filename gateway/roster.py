@@ -1,7 +1,6 @@
 """All connections of this process: who is behind, who runs out of time, who is to be pinged."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -9,6 +8,7 @@ from typing import Final, Protocol
 from core.runtime.ports import MonotonicClock
 from gateway.channels import Codec
 from gateway.deadlines import Deadlines, Wheel
+from gateway.tally import Tally
 
 SWEEP_S: Final = 0.25  # period of sweep(): a slow client is found within it
 _SECOND_NS: Final = 1_000_000_000
@@ -75,16 +75,16 @@ class Roster:
     ping_s: float
     heartbeat_s: float = 0.0  # 0: none
     heartbeats: Callable[[], Mapping[Codec, bytes]] = dict  # framed by codec, asked once a sweep
-    guests: dict[Guest, str] = field(default_factory=dict)  # with the address of each
+    tally: Tally  # of connections by address and by key, in all workers
+    guests: dict[Guest, int] = field(default_factory=dict)  # with the mark of each one's address
     blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
-    per_address: Counter[str] = field(default_factory=Counter)
-    per_key: Counter[str] = field(default_factory=Counter)
-    keys: dict[Guest, str] = field(default_factory=dict)  # of those that gave one
+    keys: dict[Guest, int] = field(default_factory=dict)  # marks of the keys that were shown
 
     def __post_init__(self) -> None:
         self.auth: Deadlines[Guest] = Deadlines(int(self.auth_timeout_s * _SECOND_NS))
         self.closing: Deadlines[Guest] = Deadlines(_CLOSE_S * _SECOND_NS)
         self.lingering: Deadlines[Guest] = Deadlines(_LINGER_S * _SECOND_NS)
+        self.refused: Deadlines[Pending] = Deadlines(_LINGER_S * _SECOND_NS)
         self.requests: Deadlines[Pending] = Deadlines(int(self.request_timeout_s * _SECOND_NS))
         periods_s = [self.ping_s, *([self.heartbeat_s] if self.heartbeat_s else [])]
         self._turns: Wheel[Guest] = Wheel(*(max(1, round(s / SWEEP_S)) for s in periods_s))
@@ -92,27 +92,24 @@ class Roster:
 
     def add(self, guest: Guest, address: str) -> None:
         """Take in an open connection."""
-        self.guests[guest] = address
-        self.per_address[address] += 1
+        mark = self.guests[guest] = self.tally.mark("ip", address)
+        self.tally.enter(mark, self.monotonic_ns())
         self._turns.add(guest)
 
-    def let_in(self, guest: Guest, key_id: str) -> None:
-        """*guest* has shown a key that is right."""
-        self.keys[guest] = key_id
-        self.per_key[key_id] += 1
+    def from_same_address(self, guest: Guest) -> int:
+        """How many connections there are from its address, in all workers."""
+        return self.tally.total(self.guests[guest])
+
+    def let_in(self, guest: Guest, key_id: str) -> int:
+        """*guest* has shown a key that is right; how many did with that key, in all workers."""
+        mark = self.keys[guest] = self.tally.mark("key", key_id)
+        return self.tally.enter(mark, self.monotonic_ns())
 
     def discard(self, guest: Guest) -> None:
         """Forget a connection that is lost; one that never opened is no matter."""
-        address = self.guests.pop(guest, None)
-        if address is not None:
-            self.per_address[address] -= 1
-            if not self.per_address[address]:
-                del self.per_address[address]
-        key_id = self.keys.pop(guest, None)
-        if key_id is not None:
-            self.per_key[key_id] -= 1
-            if not self.per_key[key_id]:
-                del self.per_key[key_id]
+        for mark in (self.guests.pop(guest, None), self.keys.pop(guest, None)):
+            if mark is not None:
+                self.tally.leave(mark)
         self.blocked.pop(guest, None)
         self._turns.discard(guest)
         for deadlines in (self.auth, self.closing, self.lingering):
@@ -138,7 +135,7 @@ class Roster:
             guest.expire()
         for guest in self.closing.due(now_ns) + self.lingering.due(now_ns):
             guest.abort()
-        for pending in self.requests.due(now_ns):
+        for pending in self.requests.due(now_ns) + self.refused.due(now_ns):
             pending.abort()
         pings, *heartbeats = self._turns.step()
         for guest in pings:

@@ -16,6 +16,7 @@ from core.runtime.readiness import Readiness
 from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.cursor import CursorMaker
+from gateway.door import Door
 from gateway.drain import Drain, Pace, announce
 from gateway.fanout import Fanout
 from gateway.handshake import compressions
@@ -25,6 +26,7 @@ from gateway.keys import ApiKeys
 from gateway.listener import Address, add_stream_routes, listening
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
+from gateway.origins import Origins
 from gateway.parsers import Parsers
 from gateway.positions import Positions
 from gateway.reader import Feeds, MarketReader, Streams
@@ -76,6 +78,7 @@ class GatewaySettings:
     drain_pace: Pace = field(default_factory=Pace)
     limits: Limits = field(default_factory=Limits)
     resume: ResumeLimits = field(default_factory=ResumeLimits)
+    origins: Origins = field(default_factory=Origins)
 
 
 class _Registry:
@@ -137,6 +140,7 @@ class GatewayService:
             auth_timeout_s=self.settings.auth_timeout_s,
             request_timeout_s=self.settings.request_timeout_s,
             ping_s=self.settings.ping_s,
+            tally=self.tally,
             heartbeat_s=self.silence.heartbeat_s,
             heartbeats=self._heartbeats,
         )
@@ -184,7 +188,15 @@ class GatewayService:
             on_change=self._reporter.on_change,
             on_subscribed=self._tell_stale,
         )
-        add_stream_routes(self.app, self._connect)
+        self._door = Door(
+            connect=self._connect,
+            roster=self._roster,
+            limits=self.settings.limits,
+            origins=self.settings.origins,
+            metrics=self.metrics,
+            monotonic_ns=self.monotonic_ns,
+        )
+        add_stream_routes(self.app, self._door)
 
     @property
     def unsent_bytes(self) -> int:
@@ -211,7 +223,7 @@ class GatewayService:
         async with listening(
             address=address,
             app=self.app,
-            connect=self._connect,
+            door=self._door,
             roster=self._roster,
             monotonic_ns=self.monotonic_ns,
         ) as server:

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 _TOKEN_KEYS: Final = ("oauth", "access_token")  # the secret then is KEYID:SECRET
 
 
-def hello(client: "Connection", shown: tuple[str, str] | None, address: str) -> None:
-    """Welcome a client; *shown* are the credentials in its handshake request, if any."""
+def hello(client: "Connection", shown: tuple[str, str] | None) -> None:
+    """Welcome a client; *shown* are the credentials in its handshake request, if any.
+
+    The door refuses most connections that are too many. Here they are counted, so that of two
+    that come at once, in two workers, none gets in beyond the limit.
+    """
     shared = client.shared
     client.reply({"T": "success", "msg": "connected"})
     limit = shared.limits.max_connections_per_ip
-    if limit and shared.roster.per_address[address] > limit:
+    if limit and shared.roster.from_same_address(client) > limit:
         error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per address")
         client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
     elif shown is not None:
@@ -64,10 +68,9 @@ def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
         return
     client.authenticated, client.key_id = True, key_id
     shared.roster.auth.stop(client)
-    if shared.keys.required:
-        shared.roster.let_in(client, key_id)
     limit = shared.limits.max_connections_per_key
-    if limit and shared.roster.per_key[key_id] > limit:
+    same_key = shared.roster.let_in(client, key_id) if shared.keys.required else 0
+    if limit and same_key > limit:
         error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per key")
         client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
         return

@@ -1,7 +1,8 @@
 """Looks at the first request of a connection: is it for the stream, or plain HTTP? Pure."""
 
 import enum
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 MAX_HEAD_BYTES: Final = 16_384  # more than this is for aiohttp to refuse, in words
@@ -9,14 +10,32 @@ _END: Final = b"\r\n\r\n"
 
 
 class First(enum.Enum):
-    """What the first request is."""
+    """What the first request is, when it is no upgrade to the stream."""
 
     INCOMPLETE = 1
-    STREAM = 2
     HTTP = 3
 
 
-def sniff(head: bytes, stream_paths: Container[str]) -> First:
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A request to open the stream, read just far enough to refuse it cheaply."""
+
+    method: str
+    target: str
+    version: str
+    fields: dict[str, str]  # by name in lower case; of one that came twice: joined by ", "
+
+    @classmethod
+    def of(cls, words: tuple[str, str, str], fields: Iterable[tuple[str, str]]) -> "Upgrade":
+        """That of a request line in *words* and header *fields* as they came."""
+        found: dict[str, str] = {}
+        for name, value in fields:
+            name, value = name.strip().lower(), value.strip()
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return cls(*words, found)
+
+
+def sniff(head: bytes, stream_paths: Container[str]) -> First | Upgrade:
     """Judge the bytes that came so far.
 
     Anything but a complete upgrade request for one of *stream_paths* is HTTP's affair, which
@@ -25,12 +44,10 @@ def sniff(head: bytes, stream_paths: Container[str]) -> First:
     end = head.find(_END)
     if end < 0:
         return First.HTTP if len(head) > MAX_HEAD_BYTES else First.INCOMPLETE
-    request_line, *fields = head[:end].decode("latin-1").split("\r\n")
+    request_line, *lines = head[:end].decode("latin-1").split("\r\n")
     words = request_line.split(" ")
     if len(words) != 3 or words[1].partition("?")[0] not in stream_paths:
         return First.HTTP
-    upgrades = any(
-        name.strip().lower() == "upgrade" and "websocket" in value.lower()
-        for name, _, value in (field.partition(":") for field in fields)
-    )
-    return First.STREAM if upgrades else First.HTTP
+    fields = ((name, value) for name, _, value in (line.partition(":") for line in lines))
+    upgrade = Upgrade.of((words[0], words[1], words[2]), fields)
+    return upgrade if "websocket" in upgrade.fields.get("upgrade", "").lower() else First.HTTP

@@ -43,6 +43,11 @@ _METRICS = """# Metrics
 Prometheus text at `/metrics`: the gateway on its port, ingest and aggregate on their `ops_port`.
 Each process also tells its CPU time, memory and open files (`process_*`, `python_info`).
 Labels have few values; none is a symbol, a client or an address.
+
+A gateway with several workers answers, whichever is asked, with the sum over all of them: counters
+do not fall when a worker dies, gauges count the living, and `process_*` have the label `worker`.
+All workers read the same streams: what they count there (`gateway_missing_blocks_total`, …) counts
+once for each.
 """
 
 

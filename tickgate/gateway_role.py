@@ -22,6 +22,7 @@ from gateway.http.app import build_app
 from gateway.keys import ApiKeys
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
+from gateway.origins import Origins
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
@@ -131,6 +132,7 @@ def _application(parts: _Parts) -> web.Application:
         silence=parts.silence,
         registry=parts.registries.own,
         shown=parts.registries.shown,
+        tally=parts.tally,
         keys=parts.keys,
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
@@ -170,7 +172,7 @@ def _service(
 
 
 def gateway_settings(settings: Settings, *, shared_port: bool = False) -> GatewaySettings:
-    """The gateway's own values; without keys, connections per address are not limited."""
+    """The gateway's own values; without keys, there are no limits per address."""
     return GatewaySettings(
         host=settings.host,
         port=settings.port,
@@ -185,6 +187,7 @@ def gateway_settings(settings: Settings, *, shared_port: bool = False) -> Gatewa
             clients_per_s=settings.drain_clients_per_s,
             most_s=min(settings.drain_spread_s, settings.drain_s / 2),
         ),
+        origins=Origins(settings.allowed_origins),
         limits=Limits(
             max_inbound_bytes=settings.max_inbound_bytes,
             messages_per_s=settings.messages_per_s,
@@ -192,5 +195,6 @@ def gateway_settings(settings: Settings, *, shared_port: bool = False) -> Gatewa
             slow_client_bytes=settings.slow_client_bytes,
             max_connections_per_ip=settings.max_connections_per_ip if settings.api_keys else 0,
             max_connections_per_key=settings.max_connections_per_key,
+            handshakes_per_s=settings.handshakes_per_s if settings.api_keys else 0,
         ),
     )

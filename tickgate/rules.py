@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from core.runtime import config
 from core.runtime.config import ConfigError, Loaded, Problem
+from gateway.origins import OriginError, Origins
 from tickgate.disk_plan import MIN_DISK_BYTES
 from tickgate.settings import CHECK, DEV, GATEWAY, ROLES, SETTINGS, WATCH, Settings
 
@@ -44,6 +45,7 @@ def check(loaded: Loaded[Settings], command: str, *, lean: bool = False) -> None
         _check_urls if lean else _check_urls_closely,
         _check_hosts,
         _check_keys,
+        _check_origins,
         _check_reconnect,
         _check_pool,
         _check_disk,
@@ -149,6 +151,16 @@ def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:
         ApiKeys.parse(loaded.values.api_keys)
     except ApiKeysError as exc:
         return [Problem(loaded.sources["api_keys"], "", str(exc))]
+    return []
+
+
+def _check_origins(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if command not in (DEV, GATEWAY):
+        return []
+    try:
+        Origins(loaded.values.allowed_origins)
+    except OriginError as exc:
+        return [Problem(loaded.sources["allowed_origins"], "", str(exc))]
     return []
 
 

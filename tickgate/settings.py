@@ -317,6 +317,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_key: Annotated[
         int, Meta(ge=1, description="connections that one API key may have", extra=_WIRE)
     ] = 5
+    handshakes_per_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="WebSocket handshakes per client address; 0: no limit; off without keys",
+            extra=_WIRE,
+        ),
+    ] = 50
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="web pages that may open the stream besides the gateway's own, as "
+            "https://HOST[:PORT], comma-separated; * for all",
+            extra={**_WIRE, "accepted": "origins such as https://desk.example.com, or *"},
+        ),
+    ] = ()
     http_timeout_s: Annotated[
         float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
     ] = 30.0

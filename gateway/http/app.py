@@ -28,6 +28,8 @@ from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.keys import ApiKeys
 from gateway.silence import Silence
+from gateway.tally import Tally
+from gateway.tally_memory import private
 
 _REPORTS_NS: Final = SECOND_NS  # roles report each second
 _MAX_BODY: Final = 16 * 1024  # bytes; nothing here reads a body
@@ -49,6 +51,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     requests_per_minute: int = 100,
     page: Page | None = None,
     shown: CollectorRegistry | None = None,
+    tally: Tally | None = None,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -67,10 +70,11 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         requests_per_minute: of a key, where keys are required; 0 sets no limit.
         page: the page's files; None reads the installed ones.
         shown: what ``/metrics`` shows; None: *registry*.
+        tally: counts of all workers; None: this process is the only one.
     """
     metrics = HttpMetrics(registry)
     is_limited = keys.required and requests_per_minute > 0
-    limiter = RequestLimiter(requests_per_minute) if is_limited else None
+    limiter = RequestLimiter(requests_per_minute, tally or private()) if is_limited else None
     app = web.Application(
         middlewares=[
             measured(metrics, monotonic_ns),

@@ -9,7 +9,7 @@ from gateway.budget import Budget
 from gateway.channels import TIMEFRAMES_OF, TYPES, Channel, channel_of, running_channel
 from gateway.deadlines import Deadlines, Wheel
 from gateway.positions import Positions
-from gateway.sniff import MAX_HEAD_BYTES, First, sniff
+from gateway.sniff import MAX_HEAD_BYTES, First, Upgrade, sniff
 
 S_NS = 1_000_000_000
 
@@ -102,7 +102,6 @@ GET = b"GET /v1/stream?x=1 HTTP/1.1\r\nHost: x\r\n"
     [
         (GET, First.INCOMPLETE),
         (GET + b"\r\n", First.HTTP),
-        (GET + b"UPGRADE : h2c, WebSocket\r\n\r\n", First.STREAM),
         (GET.replace(b"stream", b"other") + b"Upgrade: websocket\r\n\r\n", First.HTTP),
         (b"nonsense\r\n\r\n", First.HTTP),
         (b"x" * (MAX_HEAD_BYTES + 1), First.HTTP),
@@ -111,6 +110,18 @@ GET = b"GET /v1/stream?x=1 HTTP/1.1\r\nHost: x\r\n"
 )
 def test_the_first_request_decides(head: bytes, first: First) -> None:
     assert sniff(head, {"/v1/stream"}) is first
+
+
+def test_an_upgrade_to_the_stream_is_read_as_it_came() -> None:
+    fields = b"UPGRADE : h2c, WebSocket\r\nA: 1 \r\na:2\r\n"
+
+    found = sniff(GET + fields + b"\r\n", {"/v1/stream"})
+
+    assert isinstance(found, Upgrade)
+    assert (found.method, found.version) == ("GET", "HTTP/1.1")
+    assert found.target.startswith("/v1/stream")
+    assert found.fields["upgrade"] == "h2c, WebSocket"
+    assert found.fields["a"] == "1, 2"
 
 
 @pytest.mark.parametrize("timeframe", list(Timeframe))

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 
+from gateway.http.metrics import HttpMetrics
+from gateway.metrics import GatewayMetrics
 from tickgate import cli, docs, rules
+from tickgate.gateway_role import gateway_settings
 from tickgate.settings import SETTINGS, Settings
 from tickgate.watch import Refused
 
@@ -51,6 +55,8 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["gateway", *URLS, "--host", "::"], "--host: expected a loopback address"),
         (["gateway", *URLS, "--host", "here"], "--host: expected an IP address or localhost"),
         (["gateway", *URLS, "--api-keys", "a:b"], "--api-keys: "),
+        (["dev", "--allowed-origins", "desk"], "--allowed-origins: 'desk' is no origin: expected"),
+        (["gateway", *URLS, "--workers", "65"], "--workers: expected a whole number from 1 to 64"),
         (["dev", "--disk-max-bytes", "5"], "--disk-max-bytes: expected at least 1073741824"),
         (["dev", "--db-pool-max", "1"], "--db-pool-max: expected at least db_pool_min, which is 2"),
         (["dev", "--redis-url", "http://x"], "--redis-url: expected a redis://"),
@@ -196,6 +202,21 @@ def test_check_names_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     assert "FAIL  redis" in out
     assert "FAIL  database  not set; the roles need --database-url" in out
+
+
+def test_no_gauge_of_the_gateway_tells_its_workers_apart() -> None:
+    registry = CollectorRegistry()
+    for owner in (GatewayMetrics(registry), HttpMetrics(registry)):
+        gauges = [metric for metric in vars(owner).values() if isinstance(metric, Gauge)]
+        assert [g for g in gauges if not g._multiprocess_mode.startswith("live")] == []
+
+
+def test_limits_by_address_are_off_without_keys() -> None:
+    limits = gateway_settings(Settings()).limits
+    assert (limits.max_connections_per_ip, limits.handshakes_per_s) == (0, 0)
+
+    limits = gateway_settings(Settings(api_keys="a:b")).limits
+    assert (limits.max_connections_per_ip, limits.handshakes_per_s) == (10, 50)
 
 
 def test_the_generated_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
