@@ -23,10 +23,10 @@ ERRORS = frozenset((400, 401, 402, 403, 404, 405, 406, 407, 410))
 CLOSES = frozenset((1002, 1007, 1008, 1009))
 """The documented close codes that a client's behaviour has, but 1011; an error comes first."""
 
-STATUSES = frozenset((101, 200, 400, 404, 405, 411, 413, 414, 417, 426, 431, 505))
+STATUSES = frozenset((101, 200, 400, 403, 404, 405, 411, 413, 414, 417, 426, 431, 505))
 """Answers to HTTP requests: the client's fault each, also 505 (HTTP Version Not Supported)."""
 
-_T = frozenset(("success", "error", "subscription", "heartbeat"))
+_T = frozenset(("success", "error", "subscription", "hb", "stale", "cursor", "gap"))
 _TIMEOUT_S = 10.0
 _GIANT = (125, 126, 65_535, 65_536, 1 << 20, (1 << 20) + 1, 1 << 31, (1 << 63) - 1, (1 << 64) - 1)
 
@@ -282,8 +282,7 @@ def check_frames(received: bytes) -> None:
     frames = list(_parsed(received))
     for opcode, payload in frames:
         if opcode in (TEXT, BINARY):
-            (message,) = (msgspec.msgpack if opcode == BINARY else msgspec.json).decode(payload)
-            said.append(message)
+            said += (msgspec.msgpack if opcode == BINARY else msgspec.json).decode(payload)
         assert opcode in (TEXT, BINARY, PING, PONG, CLOSE)
     assert [opcode for opcode, _ in frames[:-1] if opcode == CLOSE] == []
     assert {message["T"] for message in said} <= _T
