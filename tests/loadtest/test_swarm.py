@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,11 @@ async def subscribed(
         yield lambda name, *words: ask(partial(getattr(swarm, name), *words))
 
 
+async def level(ask: Callable[..., Any], trade_id: int) -> bool:
+    """Does every client have the trades up to this one?"""
+    return bool(await ask("behind", [trade_id] * len(NAMES)) == 0)
+
+
 async def test_each_client_gets_each_trade_once_and_says_how_late(
     program: Path, redis_url: str, namespace: str, eventually: Eventually
 ) -> None:
@@ -75,11 +80,7 @@ async def test_each_client_gets_each_trade_once_and_says_how_late(
     ):
         await publish(rig, 1, 2)
         await publish(rig, 3)
-
-        async def level() -> bool:
-            return await ask("behind", [3] * len(NAMES)) == 0
-
-        await eventually(level)
+        await eventually(partial(level, ask, 3))
         report: Report = await ask("report")
 
     assert report.flawless
@@ -135,3 +136,23 @@ async def test_who_stalls_reads_nothing_and_who_is_closed_is_counted(
 
     assert report.group1.count == 0
     assert report.codes == {"1012": CLIENTS // 2}
+
+
+async def test_who_comes_back_goes_on_from_its_cursor_without_a_hole(
+    program: Path, redis_url: str, namespace: str, eventually: Eventually, free_port: int
+) -> None:
+    settings = GatewaySettings(port=free_port)
+    options = {"first_id": 1, "resume": 1, "extra": ',"cursor":true', "retry_ms": 20}
+    async with AsyncExitStack() as stack:
+        async with gateway(redis_url, namespace, settings=settings) as rig:
+            ask = await stack.enter_async_context(subscribed(program, rig, eventually, **options))
+            await publish(rig, 1, 2)
+            await eventually(partial(level, ask, 2))
+        async with gateway(redis_url, namespace, settings=settings) as again:
+            await publish(again, 3, 4)
+            await eventually(partial(level, ask, 4))
+            report: Report = await ask("report")
+
+    assert report.flawless
+    assert (report.returned, report.no_cursor) == (CLIENTS, 0)
+    assert report.codes["1012"] == CLIENTS

@@ -74,9 +74,9 @@ def _idle(bench: Lab, sets: list[list[int]], seconds: float) -> _Idle:
 def _cores(gateway: Gateway, seconds: float) -> float:
     if not seconds:
         return 0.0
-    before, began_s = gateway.used().cpu_s, time.monotonic()
+    before = gateway.used()
     time.sleep(seconds)
-    return (gateway.used().cpu_s - before) / (time.monotonic() - began_s)
+    return gateway.used().since(before).cores
 
 
 def handshakes(quick: bool) -> Section:
@@ -120,10 +120,10 @@ def _handshakes(bench: Lab, sets: list[tuple[int, list[int]]], in_flight: int) -
         before = gateway.used()
         swarm.open(symbol_names(_SYMBOLS), sets)
         report = swarm.wait_subscribed()
-        after = gateway.used()
+        cpu = before.reading.until(gateway.used().reading)
     return _Handshakes(
         report=report,
-        cpu_s=after.cpu_s - before.cpu_s,
-        user_s=after.user_s - before.user_s,
+        cpu_s=cpu.total_s,
+        user_s=cpu.user_s,
         wall_s=(report.subscribed_ns - report.opened_ns) / 1e9,
     )

@@ -8,7 +8,7 @@ from tests.bench.crowd.figures import Figure, neighbour_sets, random_sets, secti
 from tests.bench.crowd.lab import Lab, lab
 from tests.bench.crowd.processes import FeederProcess, Gateway, Report, Swarm
 from tests.bench.crowd.schedule import Plan
-from tests.bench.crowd.usage import Used
+from tests.bench.crowd.usage import Spent
 from tests.bench.section import Section
 
 _SYMBOLS, _EACH = 500, 20
@@ -21,12 +21,11 @@ _SETTLE_S = 15.0  # for the last trades to arrive
 class Run:
     """One measurement under load; ``behind``: trades that clients lacked in the end."""
 
-    seconds: float
     report: Report
     fed: Fed
     behind: int
-    before: Used
-    after: Used
+    spent: Spent
+    rss_bytes: int
     rate: float  # deliveries a second while it was measured
     swarm_cores: float
 
@@ -34,23 +33,20 @@ class Run:
     def sound(self) -> bool:
         return self.report.flawless and not self.behind
 
-    @property
-    def cores(self) -> float:
-        """That the gateway took."""
-        return (self.after.cpu_s - self.before.cpu_s) / self.seconds
-
     def figures(self) -> list[Figure]:
         """What every such run shows."""
-        lost = self.report.missing + self.report.repeated + self.report.unknown + self.behind
-        user = (self.after.user_s - self.before.user_s) / self.seconds
+        lost = self.report.missing + self.report.repeated + self.report.unknown
+        spent = self.spent
         return [
             Figure("lost, repeated or out of order", lost, goal=0),
+            Figure(f"not there {_SETTLE_S:g} s after the end", self.behind, goal=0),
             Figure("clients dropped", self.report.closed, goal=0),
             Figure("trades delivered", self.rate, "/s"),
-            Figure("gateway, of one core", self.cores * 100, "%"),
-            Figure("of that in user mode", user * 100, "%"),
-            Figure("deliveries per core-second", self.rate / self.cores),
-            Figure("gateway, resident", self.after.rss_bytes / 1e6, "MB"),
+            Figure("gateway, of its core", spent.cores * 100, "%"),
+            Figure("of that in user mode", spent.user * 100, "%"),
+            Figure("others, of the same core", spent.others * 100, "%"),
+            Figure("deliveries per core-second", self.rate / spent.cores),
+            Figure("gateway, resident", self.rss_bytes / 1e6, "MB"),
         ]
 
 
@@ -60,21 +56,20 @@ def run_load(gateway: Gateway, swarm: Swarm, feeder: FeederProcess, seconds: flo
     feeder.begin()
     time.sleep(_WARM_UP_S)
     swarm.reset()
-    before, first, began_s = gateway.used(), swarm.report(), time.monotonic()
+    before, first = gateway.used(), swarm.report()
     time.sleep(seconds)
     after, last = gateway.used(), swarm.report()
-    took_s = time.monotonic() - began_s
+    spent = after.since(before)
     fed = feeder.stop()
     behind = wait_until_level(swarm, fed)
     return Run(
-        seconds=took_s,
         report=last_of(last, swarm.report()),
         fed=fed,
         behind=behind,
-        before=before,
-        after=after,
-        rate=(last.deliveries - first.deliveries) / took_s,
-        swarm_cores=(last.cpu_s - first.cpu_s) / took_s,
+        spent=spent,
+        rss_bytes=after.rss_bytes,
+        rate=(last.deliveries - first.deliveries) / spent.seconds,
+        swarm_cores=(last.cpu_s - first.cpu_s) / spent.seconds,
     )
 
 
@@ -162,7 +157,7 @@ def quiet(quick: bool) -> Section:
         Figure("tick in to read, p50", latency.p50_ms, "ms", 2),
         Figure("tick in to read, p99", latency.p99_ms, "ms", 2, goal=10),
         Figure("tick in to read, largest", latency.max_ms, "ms", 2),
-        *run.figures()[:2],
+        *run.figures()[:3],
         Figure("feeder late, p99", run.fed.late_p99_ms, "ms", 2),
     ]
     low_s, high_s = plan.quiet_gap_s

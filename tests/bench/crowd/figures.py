@@ -1,42 +1,10 @@
 """What scenarios share that needs no process: subscriptions, intervals, rows of a table."""
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.bench.section import Section, table
-
-# Student's t, 97.5 %, by degrees of freedom; beyond the table the normal distribution's.
-_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-_T_FAR = 1.96
-
-
-@dataclass(frozen=True)
-class Change:
-    """A relative change and the ends of its 95 % interval; 0.05 is 5 % more."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def change_of_pairs(pairs: Sequence[tuple[float, float]]) -> Change:
-    """From pairs of (before, after): the geometric mean of the ratios, minus 1.
-
-    One pair has no interval: its ends are infinite.
-
-    Source: Student's t interval on the logarithms of the ratios.
-    """
-    logs = [math.log(after / before) for before, after in pairs]
-    mean = sum(logs) / len(logs)
-    if len(logs) == 1:
-        return Change(math.expm1(mean), -math.inf, math.inf)
-    variance = sum((log - mean) ** 2 for log in logs) / (len(logs) - 1)
-    freedom = len(logs) - 1
-    t = _T_975[freedom - 1] if freedom <= len(_T_975) else _T_FAR
-    half = t * math.sqrt(variance / len(logs))
-    return Change(math.expm1(mean), math.expm1(mean - half), math.expm1(mean + half))
 
 
 def random_sets(clients: int, *, symbols: int, each: int, seed: int = 1) -> list[list[int]]:

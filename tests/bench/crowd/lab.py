@@ -19,7 +19,7 @@ from tickgate.settings import SETTINGS
 _STREAM_MAX_BYTES = 1 << 30
 _SHARDS = 16
 _OFF = "1000000"  # a limit that nobody reaches
-_LIMITS = ("max_connections_per_ip", "max_connections_per_key")
+_LIMITS = ("max_connections_per_ip", "max_connections_per_key", "handshakes_per_s")
 
 
 @dataclass(kw_only=True)

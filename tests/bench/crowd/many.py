@@ -32,26 +32,24 @@ def fifty_thousand(quick: bool) -> Section:
         for swarm in swarms:
             swarm.reset()
         before, first = gateway.used(), [swarm.report() for swarm in swarms]
-        began_s = time.monotonic()
         time.sleep(seconds)
         after, last = gateway.used(), [swarm.report() for swarm in swarms]
-        took_s = time.monotonic() - began_s
+        spent = after.since(before)
         fed = feeder.stop()
         behind = sum(wait_until_level(swarm, fed) for swarm in swarms)
         final = [swarm.report() for swarm in swarms]
     wrong = behind + sum(r.missing + r.repeated + r.unknown + r.gaps for r in final)
     held = sum(r.subscribed for r in final)
-    batches = sum(b.messages - a.messages for a, b in zip(first, last, strict=True)) / took_s
-    cores = (after.cpu_s - before.cpu_s) / took_s
-    swarm_cores = sum(b.cpu_s - a.cpu_s for a, b in zip(first, last, strict=True)) / took_s
+    batches = sum(b.messages - a.messages for a, b in zip(first, last, strict=True)) / spent.seconds
+    swarm_cores = sum(b.cpu_s - a.cpu_s for a, b in zip(first, last, strict=True)) / spent.seconds
     figures = [
         Figure("connections held to the end", held, "", 0, clients, True),
         Figure("connections closed", sum(r.closed for r in final), goal=0),
         Figure("lost, repeated or out of order", wrong, goal=0),
         Figure("messages per connection and second", batches / clients, "", 2),
         Figure("latency with the interval, p99", max(r.all.p99_ms for r in last), "ms", 1),
-        Figure("gateway, of one core", cores * 100, "%"),
-        Figure("of that in user mode", (after.user_s - before.user_s) / took_s * 100, "%"),
+        Figure("gateway, of one core", spent.cores * 100, "%"),
+        Figure("of that in user mode", spent.user * 100, "%"),
         Figure("gateway, resident, all processes", after.rss_bytes / 1e6, "MB"),
         Figure("generators, of one core", swarm_cores * 100, "%"),
     ]

@@ -19,7 +19,7 @@ from core.market.errors import TickgateError
 from loadtest.dev import free_port
 from tests.bench.crowd.feeder import Fed, Order
 from tests.bench.crowd.figures import symbol_names
-from tests.bench.crowd.usage import Used, used_by
+from tests.bench.crowd.usage import Used
 
 _SOURCES = Path(__file__).with_name("swarm")
 _POLL_S = 0.05
@@ -275,7 +275,7 @@ class Gateway:
 
     def used(self) -> Used:
         """Of all its processes."""
-        return used_by(self.pid)
+        return Used.by(self.pid, self._cores[0])
 
 
 def parse_samples(text: str, name: str) -> dict[str, float]:

@@ -4,11 +4,12 @@ import time
 from dataclasses import dataclass
 from statistics import fmean
 
-from tests.bench.crowd.figures import Change, Figure, change_of_pairs, random_sets, section
+from tests.bench.crowd.figures import Figure, random_sets, section
 from tests.bench.crowd.lab import Lab, lab
 from tests.bench.crowd.processes import FeederProcess, Gateway, Report, Swarm
 from tests.bench.crowd.schedule import Plan
 from tests.bench.crowd.usage import Watch, send_queues
+from tests.bench.fanout.stats import Estimate, ratios
 from tests.bench.section import Section
 from tests.clocks import wall_ns
 
@@ -51,11 +52,11 @@ def _section(
     pairs: list[tuple[Report, Report]], closing: _Closing, seconds: float, feeder_ms: float
 ) -> Section:
     p99 = [(calm.group0.p99_ms, stalling.group0.p99_ms) for calm, stalling in pairs]
-    change = change_of_pairs(p99)
+    change = ratios([stalling for _, stalling in p99], [calm for calm, _ in p99])
     late_s = sorted(closing.late_s)
     reports = [report for pair in pairs for report in pair] + [closing.report]
     figures = [
-        Figure("p99 of the healthy, change", change.mean * 100, "%", 1, goal=5),
+        Figure("p99 of the healthy, change", _percent(change.median), "%", 1, goal=5),
         Figure("p99 of the healthy, nobody stalls", fmean(calm for calm, _ in p99), "ms", 1),
         Figure("p99 of the healthy, 10 % stall", fmean(late for _, late in p99), "ms", 1),
         Figure("stalled clients that were closed", len(late_s), "", 0, _STALLED, True),
@@ -70,16 +71,21 @@ def _section(
     return section("Clients that stall", setup, figures, sound=sound, p99_ms=p99)
 
 
-def _setup(pairs: int, seconds: float, change: Change, closing: _Closing) -> str:
+def _setup(pairs: int, seconds: float, change: Estimate, closing: _Closing) -> str:
     reasons = ", ".join(f"{why}: {count:.0f}" for why, count in closing.reasons.items())
     return (
         f"{_CLIENTS:,} clients with {_EACH} of {_SYMBOLS} symbols each, {_RATE:,} ticks/s. In "
         f"every second run {_STALLED} of them stop reading at once and the next {seconds:g} s are "
-        f"measured; {pairs} pairs; the change is that of each pair, 95 % interval "
-        f"{change.low * 100:+.1f} to {change.high * 100:+.1f} %. In one more run each stalled "
+        f"measured; {pairs} pairs; the change is the median of the pairs' "
+        f"({change.coverage:.0%} interval {_percent(change.low):+.1f} to "
+        f"{_percent(change.high):+.1f} %). In one more run each stalled "
         f"client's connection was watched: the age bound ({_AGE_S:g} s) begins when the kernel has "
         f"taken what it can; reasons of the closes: {reasons}."
     )
+
+
+def _percent(ratio: float) -> float:
+    return (ratio - 1) * 100
 
 
 def _run(

@@ -1,45 +1,62 @@
 """Processor time, memory and socket queues of the measured processes, read from /proc (Linux)."""
 
-import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from tests.bench.processes import usage_of_tree
+from tests.bench.fanout import accounting
+from tests.bench.processes import descendants
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _ESTABLISHED = "01"
 
 
 @dataclass(frozen=True)
-class Used:
-    """Of a process and its descendants together, since they began; bytes are resident ones."""
+class Spent:
+    """What was used over a stretch, in cores; ``others``: of the first core, by anybody else."""
 
-    user_s: float
-    system_s: float
-    rss_bytes: int
-    processes: int
+    seconds: float
+    user: float
+    system: float
+    others: float
 
     @property
-    def cpu_s(self) -> float:
-        return self.user_s + self.system_s
+    def cores(self) -> float:
+        return self.user + self.system
 
 
-def used_by(root: int) -> Used:
-    """Read it now."""
-    usages = usage_of_tree(root)
-    times = [_times_s(usage.pid) for usage in usages]
-    return Used(
-        user_s=sum(user for user, _ in times),
-        system_s=sum(system for _, system in times),
-        rss_bytes=sum(usage.rss_kib for usage in usages) * 1024,
-        processes=len(usages),
-    )
+@dataclass(frozen=True)
+class Used:
+    """Counters of a process with its descendants, and of the core that it should have alone."""
 
+    at_s: float
+    reading: accounting.Reading
+    core: accounting.CoreReading
+    rss_bytes: int
 
-def _times_s(pid: int) -> tuple[float, float]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) / _TICKS_PER_S, int(fields[12]) / _TICKS_PER_S
+    @classmethod
+    def by(cls, root: int, core: int) -> Self:
+        """Read them now."""
+        pids = descendants(root)
+        return cls(
+            at_s=time.monotonic(),
+            reading=accounting.read(pids),
+            core=accounting.read_core(core),
+            rss_bytes=accounting.resident_bytes(pids),
+        )
+
+    def since(self, before: "Used") -> Spent:
+        """What was used from *before* to now."""
+        seconds = self.at_s - before.at_s
+        cpu = before.reading.until(self.reading)
+        busy_s = self.core.busy_s - before.core.busy_s + self.core.steal_s - before.core.steal_s
+        return Spent(
+            seconds=seconds,
+            user=cpu.user_s / seconds,
+            system=cpu.system_s / seconds,
+            others=max(0.0, (busy_s - cpu.total_s) / seconds),
+        )
 
 
 def send_queues(port: int) -> dict[int, int]:

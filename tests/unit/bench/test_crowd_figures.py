@@ -1,13 +1,11 @@
 """Subscriptions, intervals and rows of the crowd scenarios."""
 
-import math
 from collections import Counter
 
 import pytest
 
 from tests.bench.crowd.figures import (
     Figure,
-    change_of_pairs,
     neighbour_sets,
     random_sets,
     section,
@@ -33,37 +31,6 @@ def test_neighbour_sets_are_shared_by_equally_many_clients() -> None:
 
 def test_symbols_have_the_form_of_full_names() -> None:
     assert symbol_names(2) == ["BENCH:S000-USD", "BENCH:S001-USD"]
-
-
-def test_equal_changes_have_an_interval_of_no_width() -> None:
-    change = change_of_pairs([(100.0, 110.0), (10.0, 11.0), (1.0, 1.1)])
-
-    assert change.mean == pytest.approx(0.1)
-    assert change.low == pytest.approx(0.1)
-    assert change.high == pytest.approx(0.1)
-
-
-def test_the_interval_is_students_on_the_logarithms() -> None:
-    change = change_of_pairs([(1.0, math.exp(x)) for x in (0.0, 0.1, 0.2)])
-
-    half = 4.303 * 0.1 / math.sqrt(3)
-    assert math.log1p(change.mean) == pytest.approx(0.1)
-    assert math.log1p(change.low) == pytest.approx(0.1 - half)
-    assert math.log1p(change.high) == pytest.approx(0.1 + half)
-
-
-def test_one_pair_has_no_interval() -> None:
-    change = change_of_pairs([(2.0, 1.0)])
-
-    assert change.mean == pytest.approx(-0.5)
-    assert (change.low, change.high) == (-math.inf, math.inf)
-
-
-def test_many_pairs_take_the_normal_distribution() -> None:
-    change = change_of_pairs([(1.0, math.exp(n % 2)) for n in range(100)])
-
-    half = 1.96 * math.sqrt(0.25 * 100 / 99) / 10
-    assert math.log1p(change.high) - math.log1p(change.mean) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
