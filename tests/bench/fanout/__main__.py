@@ -33,12 +33,13 @@ _OURS = ("broadcast", "routed")
 def main(argv: Sequence[str]) -> int:
     """The exit code is 1 when something of ours was lost or wrong; slow is not wrong."""
     asked = _arguments(argv)
+    conditions = _conditions(asked)  # now: what is written changes the working tree
     found: list[Section] = []
     for section in _measured(asked):
         print(f"\n{page.render(section, '')}\n", flush=True)
         found.append(section)
         if not asked.dry_run:
-            _write(section, _conditions(asked))
+            _write(section, conditions)
     return 0 if all(section.sound for section in found) else 1
 
 

@@ -7,7 +7,7 @@ from tests.bench.fanout.chart import Bar, Panel
 from tests.bench.fanout.measure import Sample
 from tests.bench.fanout.plan import Entry
 from tests.bench.fanout.results import Results, Row
-from tests.bench.fanout.stats import Estimate
+from tests.bench.fanout.stats import Estimate, estimate
 from tests.bench.section import Section, table
 
 _MOST_OF_FLOOR = 1.2
@@ -181,7 +181,8 @@ def _remarks(results: Results, entries: Sequence[Entry]) -> list[str]:
     remarks = [
         f"{len(own.samples)} samples. The clients' process was busy for at most {busiest:.0%} of a "
         f"sample. Beside {own.disturbed} of them something else, or another "
-        "guest of the machine, took more than 5 % of the server's core."
+        "guest of the machine, took more than 5 % of the server's core.",
+        _rounds(own),
     ]
     if invalid:
         remarks.append(f"{invalid} samples were left out: the clients' process was saturated.")
@@ -191,6 +192,12 @@ def _remarks(results: Results, entries: Sequence[Entry]) -> list[str]:
         if (contender, work) in keys
     ]
     return [" ".join(remarks)]
+
+
+def _rounds(results: Results) -> str:
+    numbers = sorted({sample.round for sample in results.samples})
+    coverage = estimate(numbers).coverage if numbers else 0.0
+    return f"{len(numbers)} rounds; what is in brackets holds the true median with {coverage:.0%}."
 
 
 # ---- goals ----

@@ -121,6 +121,7 @@ def test_every_server_has_a_row_and_every_goal_a_verdict() -> None:
     assert first.text.count("| met |") == 2  # as cheap as the floor
     assert second.text.count("**missed**") == 3  # as good as all others
     assert second.text.count("| 150,000 |") == 3
+    assert "3 rounds; what is in brackets holds the true median with 75%." in second.text
 
 
 def test_a_server_that_is_not_there_says_so_in_its_row() -> None:
