@@ -71,11 +71,11 @@ class Stretch:
 
     __slots__ = ("_number", "_places", "_tracks", "after", "hole", "reached")
 
-    def __init__(self, after: EntryId, number: int = 0) -> None:
-        """*number* is that of the block *after*, 0 where it is not known."""
+    def __init__(self, after: EntryId, number: int | None = None) -> None:
+        """*number* is that of the block *after*, None where it is not known; the first has 1."""
         self.after = self.reached = after
         self.hole: EntryId | None = None
-        self._number = number
+        self._number = 0 if after == ZERO_ID else number
         # Where each symbol occurs: entry id, and the block with the symbol's index, or the bar.
         self._places: dict[Channel, dict[Symbol, list[tuple[EntryId, Any]]]] = {}
         self._tracks: dict[tuple[Channel, Symbol], Track] = {}
@@ -88,7 +88,7 @@ class Stretch:
                 self._note(channel_of(bar), bar.symbol, entry_id, bar)
             return _ENTRY_BYTES + _BAR_BYTES * len(content)
         number = content.meta.number
-        if self._number and number != self._number + 1:
+        if self._number is not None and number != self._number + 1:
             self.hole = entry_id
         self._number = number
         for index, symbol in enumerate(content.symbols):
@@ -151,7 +151,7 @@ class Tail:
         """The newest entry of stream *key* was published."""
         stretch = self.stretches.get(key)
         if stretch is None:
-            stretch = Stretch(self.start(key), self._numbers.get(key, 0))
+            stretch = Stretch(self.start(key), self._numbers.get(key))
             self.stretches[key] = stretch
         self.size += stretch.add(entry_id, content)
 

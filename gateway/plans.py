@@ -80,9 +80,10 @@ class Plans:
                 wanted.streams = ()
         for plan in self._plans.values():
             if plan.is_loose or has_news:
-                self._look_up(plan)
+                self.look_up(plan)
 
-    def _look_up(self, plan: Plan) -> None:
+    def look_up(self, plan: Plan) -> None:
+        """Bind the names of *plan* whose symbols are carried by now."""
         for wanted in plan.wanted:
             if wanted.symbol is None and wanted.spelling != WILDCARD:
                 wanted.symbol = self._resolve(wanted.spelling)

@@ -17,7 +17,7 @@ class Positions:
         self._feeds: dict[str, str] = {}
         self._feed_names: dict[str, None] = {}
         self._entry_ids: dict[str, EntryId] = {}
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, int | None] = {}
         self._read: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
         self._unreadable: set[str] = set()
@@ -27,10 +27,10 @@ class Positions:
         self._feeds[key] = feed
         self._feed_names[feed] = None
 
-    def reach(self, key: str, entry_id: EntryId, number: int = 0) -> None:
+    def reach(self, key: str, entry_id: EntryId, number: int | None = None) -> None:
         """Stream *key*, of ticks or bars, was read up to *entry_id*, and published to the hub.
 
-        *number* is that of the block there, 0 for bars and where it is not known.
+        *number* is that of the block there, if it is one and was read.
         """
         self._entry_ids[key] = entry_id
         self._numbers[key] = number
@@ -43,8 +43,8 @@ class Positions:
         """
         return self._entry_ids
 
-    def numbers(self) -> dict[str, int]:
-        """By stream key, the numbers of the blocks at the positions reached; 0: unknown."""
+    def numbers(self) -> dict[str, int | None]:
+        """By stream key, the numbers of the blocks at the positions reached, where known."""
         return dict(self._numbers)
 
     def feeds(self) -> Iterable[str]:

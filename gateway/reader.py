@@ -230,7 +230,7 @@ class MarketReader:
         self._fanout.published()
 
     def _published(self, key: str, entry_id: EntryId, content: Block | list[Bar]) -> None:
-        number = content.meta.number if isinstance(content, Block) else 0
+        number = content.meta.number if isinstance(content, Block) else None
         self.positions.reach(key, entry_id, number)
         if self.tap is not None:
             self.tap(key, entry_id, content)

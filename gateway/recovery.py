@@ -128,6 +128,8 @@ class Recovery:
 
     def publish(self, key: str, entry_id: EntryId, content: Content) -> None:
         """The newest entry of stream *key* was given to the hub."""
+        if key not in self._tail.starts and key not in self._tail.stretches:  # of a new feed
+            self.plans.refresh(self._positions.feeds())
         self._tail.add(key, entry_id, content)
         if self._tail.size > self._max_tail_bytes:
             self._tail = Tail(self._positions)
@@ -169,7 +171,7 @@ class Recovery:
         for entry_id, payload in entries:
             content = _decoded(payload, is_bars=wanted.key in self._bars)
             if entry_id == wanted.first:
-                number = content.meta.number if isinstance(content, Block) else 0
+                number = content.meta.number if isinstance(content, Block) else None
                 stretch = Stretch(wanted.first, number)
             elif content is not None:
                 stretch.add(entry_id, content)
@@ -184,7 +186,6 @@ class Recovery:
     def learn(self, states: Mapping[str, StreamState]) -> None:
         """The states asked for, all taken after the round was read."""
         self._states = states
-        self.plans.refresh(self._positions.feeds())  # symbols may be known that were not
 
     def serve(self, resumer: Resumer, *, waited: bool = False, over: bool = False) -> Served:
         """What *resumer* gets from this round and the tail.
@@ -192,6 +193,8 @@ class Recovery:
         Then it joins the hub at once, or :meth:`advance` is called. *waited*: no longer for
         positions that this gateway has not reached; *over*: no longer for anything.
         """
+        if resumer.plan.is_loose:  # the tail may hold symbols that were not known before
+            self.plans.look_up(resumer.plan)
         view = self._view(resumer.at)
         lost = self._lost(resumer, view, over=over)
         ahead = self._ahead(resumer, view) - lost
@@ -272,15 +275,20 @@ class Recovery:
         lost = set()
         for key in resumer.plan.streams:
             at, place = view.at.get(key, ZERO_ID), view.place(key)
-            state = self._states.get(key)
-            is_away = at < self._tail.start(key) or at > reached.get(key, ZERO_ID)
             if (
-                (is_away and state is not None and not state.holds_all_after(at))
+                self._is_gone(key, at)
                 or any(s.hole is not None and s.hole > at for s in place.stretches)
                 or (over and place.end != reached.get(key, ZERO_ID))
             ):
                 lost.add(key)
         return lost
+
+    def _is_gone(self, key: str, at: EntryId) -> bool:
+        """By the state of stream *key*: is it wanting what must be read for those at *at*?"""
+        state, start = self._states.get(key), self._tail.start(key)
+        if state is None or start <= at <= self._positions.reached().get(key, ZERO_ID):
+            return False
+        return state.last < start or not state.holds_all_after(at)
 
     def _give_up(self, resumer: Resumer, lost: set[str], *, is_beyond: bool) -> list[Gap]:
         """Names that need a lost stream begin at this moment, in all of their streams.

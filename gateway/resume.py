@@ -288,7 +288,7 @@ class Resumes:
             self._join(guest)
             return True
         recovery.advance(resumer)
-        if served.parts and client.style.cursor:
+        if served.parts and client.style.cursor and not resumer.floors:  # it cannot tell of those
             text = self._cursors.of(resumer.at)
             client.deliver(cursor_frame(text, resumer.codec))
         return bool(served.parts or served.gaps)

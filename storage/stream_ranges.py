@@ -24,17 +24,23 @@ class StreamRanges:
     async def newest(
         self, keys: Sequence[str], *, before_ms: int | None = None
     ) -> dict[str, EntryId]:
-        """Per key the id of the newest entry (of those from before *before_ms*), or ZERO_ID.
+        """Per key the id of the newest entry (of those from before *before_ms*).
+
+        ZERO_ID where there never was one. Where there is none any more, the newest id that is
+        gone, or one that is not later.
 
         Raises:
             StreamUnavailable: Redis is away, late or refuses.
         """
         end = "+" if before_ms is None else before_ms - 1  # with every sequence number
         replies = await self._ask([("XREVRANGE", key, end, "-", "COUNT", 1) for key in keys])
-        return {
-            key: EntryId.parse(reply[0][0]) if reply else ZERO_ID
+        found = {
+            key: EntryId.parse(reply[0][0])
             for key, reply in zip(keys, replies, strict=True)
+            if reply
         }
+        states = await self.states([key for key in keys if key not in found])
+        return found | {key: _before_all(state) for key, state in states.items()}
 
     async def read(
         self, ranges: Sequence[Range], *, count: int, max_bytes: int
@@ -79,6 +85,13 @@ class StreamRanges:
             if isinstance(reply, ResponseError) and _NO_KEY not in str(reply):
                 raise refusal(self._redis, reply)
         return replies
+
+
+def _before_all(state: StreamState) -> EntryId:
+    """A position before all entries of a stream, and behind those that are gone."""
+    if not state.removed:
+        return ZERO_ID
+    return state.last if state.first is None else EntryId(state.first.ms - 1, 0)
 
 
 def _state(reply: Any) -> StreamState:

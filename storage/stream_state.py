@@ -33,7 +33,9 @@ class StreamState(NamedTuple):
         """
         if position == ZERO_ID:
             return not self.removed
-        return self.first is not None and self.first <= position <= self.last
+        if position == self.last:
+            return True
+        return self.first is not None and self.first <= position < self.last
 
 
 NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)
