@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tests.bench.crowd.delivery import wait_until_level
-from tests.bench.crowd.figures import Figure, random_sets, section
+from tests.bench.crowd.figures import Figure, neighbour_sets, section
 from tests.bench.crowd.lab import Lab, lab
 from tests.bench.crowd.processes import FeederProcess, Gateway, Report, Swarm
 from tests.bench.crowd.schedule import Plan
@@ -52,7 +52,8 @@ def resume(quick: bool) -> Section:
         Figure("attempts to connect that were refused", last.report.refused),
     ]
     setup = (
-        f"{_CLIENTS:,} clients with {_EACH} of {_SYMBOLS} symbols each, {_RATE:,} ticks/s. One "
+        f"{_CLIENTS:,} clients with {_EACH} of {_SYMBOLS} symbols each, "
+        f"{_SYMBOLS} different sets, {_RATE:,} ticks/s. One "
         "gateway on all cores is killed (SIGKILL) and started again on its port; every client "
         f"connects again, all at once, when refused each {_RETRY_MS} ms, and resumes from its "
         "newest cursor. Live is who has had a trade newer than its own subscription. "
@@ -102,7 +103,7 @@ def beyond_a_start(asked: Counter[str], alone: Counter[str]) -> Counter[str]:
 
 
 def _run_up(feeder: FeederProcess, swarm: Swarm) -> None:
-    sets = random_sets(_CLIENTS, symbols=_SYMBOLS, each=_EACH)
+    sets = neighbour_sets(_CLIENTS, symbols=_SYMBOLS, each=_EACH)
     swarm.open(feeder.symbols, [(0, numbers) for numbers in sets])
     swarm.wait_subscribed()
     feeder.begin()
