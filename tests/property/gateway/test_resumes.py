@@ -46,10 +46,16 @@ trouble = st.one_of(
 def absences(draw: st.DrawFn) -> Steps:
     """Some clients go; the market moves on; they come back in the middle of it."""
     gone = draw(st.sets(clients, min_size=1))
-    steps: Steps = [("cut", client, draw(st.integers(0, 3))) for client in gone]
-    steps += draw(st.lists(work | work | trouble, max_size=12))
-    steps += [("back", client, draw(gateways)) for client in gone]
-    return steps + draw(st.lists(work | rounds | trouble, max_size=8))
+    steps: Steps = draw(st.lists(published, max_size=3))
+    at = draw(gateways)
+    steps += draw(st.sampled_from([[], [("read", at, 99), ("flush", at)]]))
+    steps += [("cut", client, draw(st.integers(0, 3))) for client in gone]
+    steps += draw(st.lists(work | published | trouble, max_size=8))
+    for client in gone:
+        at = draw(gateways)
+        steps += [("back", client, at), *draw(st.lists(work | trouble, max_size=2))]
+        steps += draw(st.sampled_from([[], [("round", at, [])]]))
+    return steps + draw(st.lists(work | rounds | trouble, max_size=6))
 
 
 scripts = st.lists(st.lists(work, max_size=8) | absences(), max_size=6).map(
@@ -147,7 +153,7 @@ class Play:
         return Gateway(self.world, max_tail_bytes=self.tail)
 
 
-@settings(max_examples=500)
+@settings(max_examples=600)
 @given(
     scripts,
     st.lists(names, min_size=4, max_size=4),
