@@ -13,12 +13,15 @@ from gateway.refusals import ConnectionLimit, http_refusal
 from gateway.roster import Roster
 from gateway.sniff import Upgrade
 
+_SECOND_NS: Final = 1_000_000_000
+_HANDSHAKES: Final = b"GET /v1/stream"  # as nearly all of them begin
+_MAX_FAST: Final = 10_000  # addresses that are refused at a glance; further ones at a second look
 _MAX_LINGERING: Final = 1_000  # refused connections that may still read; beyond: closed at once
 _MAX_IGNORED_BYTES: Final = 65_536  # from a client that was refused
 
 
 class Door:
-    """Makes the protocol for an upgrade request: a session, or a refusal that costs little."""
+    """Answers upgrade requests: with a session, or with a refusal that costs little."""
 
     def __init__(
         self,
@@ -31,43 +34,62 @@ class Door:
         monotonic_ns: MonotonicClock,
     ) -> None:
         """*connect* makes a session; connections are counted by *roster*."""
-        self._connect, self._roster = connect, roster
-        self._tally, self._monotonic_ns = roster.tally, monotonic_ns
-        self._limits, self._origins, self._metrics = limits, origins, metrics
-        self._limit = ConnectionLimit(limits.max_connections_per_ip)
+        self._connect, self.roster = connect, roster
+        self._tally, self.monotonic_ns = roster.tally, monotonic_ns
+        self._limits, self._origins = limits, origins
+        self._too_many = ConnectionLimit(limits.max_connections_per_ip)
         self._too_fast = http_refusal(
             "429 Too Many Requests",
             f"more than {limits.handshakes_per_s} handshakes in this second from one address; "
             "try again in 1 s",
             headers={"Retry-After": "1"},
         )
+        self._second, self._fast = 0, set[str]()  # the addresses that were too fast in it
+        self._errors = metrics.request_errors.labels(str(messages.CONNECTION_LIMIT))
+        self._refused = {
+            reason: metrics.refused.labels(reason)
+            for reason in ("handshake_rate", "origin", "connection_limit")
+        }
 
-    def open(self, upgrade: Upgrade, address: str) -> asyncio.Protocol:
-        """The protocol that answers *upgrade*, which came from *address*."""
-        limits = self._limits
-        if limits.handshakes_per_s and self._rate(address) > limits.handshakes_per_s:
-            return self._refuse("handshake_rate", self._too_fast)
+    def glance(self, head: bytes, address: str) -> bytes | None:
+        """The refusal where one look at the beginning of a request is enough."""
+        if address not in self._fast or not head.startswith(_HANDSHAKES):
+            return None
+        if self.monotonic_ns() // _SECOND_NS != self._second:
+            self._fast.clear()
+            return None
+        self._refused["handshake_rate"].inc()
+        return self._too_fast
+
+    def open(self, upgrade: Upgrade, address: str) -> asyncio.Protocol | bytes:
+        """The session for *upgrade*, which came from *address*, or the answer that refuses it."""
+        if self._is_fast(address):
+            self._refused["handshake_rate"].inc()
+            return self._too_fast
         fields = upgrade.fields
         if not self._origins.admit(fields.get("origin"), fields.get("host", "")):
-            return self._refuse("origin", _foreign(fields["origin"]))
-        if limits.max_connections_per_ip and self._connections(address) >= (
-            limits.max_connections_per_ip
-        ):
-            answer = self._limit.answer(upgrade)
-            if answer is not None:  # else the session itself finds what is wrong
-                self._metrics.request_errors.labels(str(messages.CONNECTION_LIMIT)).inc()
-                return self._refuse("connection_limit", answer)
-        return self._connect()
+            self._refused["origin"].inc()
+            return _foreign(fields["origin"])
+        answer = self._too_many.answer(upgrade) if self._is_full(address) else None
+        if answer is None:  # also for an odd request: the session finds what is wrong with it
+            return self._connect()
+        self._refused["connection_limit"].inc()
+        self._errors.inc()
+        return answer
 
-    def _rate(self, address: str) -> int:
-        return self._tally.hit(self._tally.mark("handshake", address), 1, self._monotonic_ns())
+    def _is_fast(self, address: str) -> bool:
+        limit, now_ns = self._limits.handshakes_per_s, self.monotonic_ns()
+        if not limit or self._tally.hit(self._tally.mark("handshake", address), 1, now_ns) <= limit:
+            return False
+        second = now_ns // _SECOND_NS
+        if second != self._second or len(self._fast) >= _MAX_FAST:
+            self._second, self._fast = second, set()
+        self._fast.add(address)
+        return True
 
-    def _connections(self, address: str) -> int:
-        return self._tally.total(self._tally.mark("ip", address))
-
-    def _refuse(self, reason: str, answer: bytes) -> "Refused":
-        self._metrics.refused.labels(reason).inc()
-        return Refused(answer, self._roster, self._monotonic_ns)
+    def _is_full(self, address: str) -> bool:
+        limit = self._limits.max_connections_per_ip
+        return bool(limit) and self._tally.total(self._tally.mark("ip", address)) >= limit
 
 
 def _foreign(origin: str) -> bytes:
@@ -75,30 +97,34 @@ def _foreign(origin: str) -> bytes:
     return http_refusal("403 Forbidden", message)
 
 
-class Refused(asyncio.Protocol):
-    """Writes one answer and ends its half; the client has a moment to read it and to go."""
+class Refusable(asyncio.Protocol):
+    """A connection that can be refused: its client has a moment to read the answer and to go."""
 
-    __slots__ = ("_answer", "_ignored_bytes", "_monotonic_ns", "_roster", "_transport")
+    __slots__ = ("_door", "_ignored_bytes", "_transport")
     _transport: asyncio.Transport
 
-    def __init__(self, answer: bytes, roster: Roster, monotonic_ns: MonotonicClock) -> None:
-        self._answer, self._roster, self._monotonic_ns = answer, roster, monotonic_ns
-        self._ignored_bytes = 0
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._ignored_bytes = -1  # it is not refused yet
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
-        self._transport = transport
-        transport.write(self._answer)
-        if len(self._roster.refused) >= _MAX_LINGERING:
-            transport.close()
+    def refuse(self, answer: bytes, received: int = 0) -> None:
+        """Write *answer* and end this half; what still comes is not looked at.
+
+        *received* bytes have come already.
+        """
+        self._ignored_bytes = received
+        self._transport.write(answer)
+        roster = self._door.roster
+        if len(roster.refused) >= _MAX_LINGERING:
+            self._transport.close()
             return
         # Were all of it closed now, bytes that still come would make the kernel take back what
         # the client has not read yet.
-        transport.write_eof()
-        self._roster.refused.start(self, self._monotonic_ns())
+        self._transport.write_eof()
+        roster.refused.start(self, self._door.monotonic_ns())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._roster.refused.stop(self)
+        self._door.roster.refused.stop(self)
 
     def data_received(self, data: bytes) -> None:
         self._ignored_bytes += len(data)
@@ -107,3 +133,17 @@ class Refused(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+
+class Refused(Refusable):
+    """Takes over a connection that another protocol had, and refuses it."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, door: Door, answer: bytes) -> None:
+        super().__init__(door)
+        self._answer = answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not derive from it
+        self.refuse(self._answer)

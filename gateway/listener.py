@@ -10,10 +10,8 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from core.market.errors import TickgateError
-from core.runtime.ports import MonotonicClock
-from gateway.door import Door
+from gateway.door import Door, Refusable, Refused
 from gateway.http.protocol import http_protocols
-from gateway.roster import Roster
 from gateway.sniff import First, Upgrade, sniff
 
 STREAM_PATHS: Final = frozenset(("/v1/stream",))
@@ -44,47 +42,52 @@ class Address:
     shared: bool = False
 
 
-class FirstRequest(asyncio.Protocol):
+class FirstRequest(Refusable):
     """A new connection until its first request's head is complete; then somebody else's."""
 
-    __slots__ = ("_door", "_head", "_http", "_monotonic_ns", "_roster", "_transport")
-    _transport: asyncio.Transport
+    __slots__ = ("_address", "_head", "_http")
 
-    def __init__(
-        self,
-        *,
-        door: Door,
-        http: Callable[[], asyncio.Protocol],
-        roster: Roster,
-        monotonic_ns: MonotonicClock,
-    ) -> None:
-        self._door, self._http = door, http
-        self._roster, self._monotonic_ns = roster, monotonic_ns
+    def __init__(self, *, door: Door, http: Callable[[], asyncio.Protocol]) -> None:
+        super().__init__(door)
+        self._http = http
         self._head = b""
+        self._address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
         self._transport = transport
-        self._roster.requests.start(self, self._monotonic_ns())
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._door.roster.requests.start(self, self._door.monotonic_ns())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._roster.requests.stop(self)
+        self._door.roster.requests.stop(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._ignored_bytes >= 0:
+            super().data_received(data)
+            return
         self._head += data
+        answer = self._door.glance(self._head, self._address)
+        if answer is None:
+            self._decide()
+        else:
+            self._settle(answer)
+
+    def _decide(self) -> None:
         first = sniff(self._head, STREAM_PATHS)
-        if first is not First.INCOMPLETE:
-            self._roster.requests.stop(self)
-            hand_over(self._transport, self._protocol(first), self._head)
+        if isinstance(first, Upgrade):
+            self._settle(self._door.open(first, self._address))
+        elif first is First.HTTP:
+            self._settle(self._http())
 
-    def _protocol(self, first: First | Upgrade) -> asyncio.Protocol:
-        if not isinstance(first, Upgrade):
-            return self._http()
-        address = self._transport.get_extra_info("peername") or ("",)
-        return self._door.open(first, str(address[0]))
-
-    def abort(self) -> None:
-        self._transport.abort()
+    def _settle(self, answer: asyncio.Protocol | bytes) -> None:
+        self._door.roster.requests.stop(self)
+        if isinstance(answer, bytes):
+            self.refuse(answer, len(self._head))
+            self._head = b""
+        else:
+            hand_over(self._transport, answer, self._head)
 
 
 def hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:
@@ -148,7 +151,10 @@ def add_stream_routes(app: web.Application, door: Door) -> None:
 
     async def stream(request: web.Request) -> web.StreamResponse:
         if "websocket" in request.headers.get("Upgrade", "").lower():
-            return take_over(request, door.open(_upgrade_of(request), request.remote or ""))
+            answer = door.open(_upgrade_of(request), request.remote or "")
+            if isinstance(answer, bytes):
+                answer = Refused(door, answer)
+            return take_over(request, answer)
         message = f"{request.path} is a WebSocket endpoint: send an upgrade request"
         body: Mapping[str, Any] = {"code": 426, "message": message}
         return web.json_response(body, status=426, headers={"Upgrade": "websocket"})
@@ -163,8 +169,6 @@ async def listening(
     address: Address,
     app: web.Application,
     door: Door,
-    roster: Roster,
-    monotonic_ns: MonotonicClock,
 ) -> AsyncIterator[asyncio.Server]:
     """Serve until the block ends; then running HTTP requests have a moment to finish.
 
@@ -179,7 +183,7 @@ async def listening(
     http = http_protocols(runner.server)
 
     def first_request() -> FirstRequest:
-        return FirstRequest(door=door, http=http, roster=roster, monotonic_ns=monotonic_ns)
+        return FirstRequest(door=door, http=http)
 
     try:
         server = await _listen(first_request, address)

@@ -224,8 +224,6 @@ class GatewayService:
             address=address,
             app=self.app,
             door=self._door,
-            roster=self._roster,
-            monotonic_ns=self.monotonic_ns,
         ) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.tally.announce(self.identity.pid, listens=True)

@@ -29,9 +29,12 @@ class Upgrade:
     def of(cls, words: tuple[str, str, str], fields: Iterable[tuple[str, str]]) -> "Upgrade":
         """That of a request line in *words* and header *fields* as they came."""
         found: dict[str, str] = {}
-        for name, value in fields:
-            name, value = name.strip().lower(), value.strip()
-            found[name] = f"{found[name]}, {value}" if name in found else value
+        for raw_name, value in fields:
+            name = raw_name.strip().lower()
+            if name in found:
+                found[name] += f", {value.strip()}"
+            else:
+                found[name] = value.strip()
         return cls(*words, found)
 
 
@@ -48,6 +51,6 @@ def sniff(head: bytes, stream_paths: Container[str]) -> First | Upgrade:
     words = request_line.split(" ")
     if len(words) != 3 or words[1].partition("?")[0] not in stream_paths:
         return First.HTTP
-    fields = ((name, value) for name, _, value in (line.partition(":") for line in lines))
+    fields = [line.partition(":")[::2] for line in lines]
     upgrade = Upgrade.of((words[0], words[1], words[2]), fields)
     return upgrade if "websocket" in upgrade.fields.get("upgrade", "").lower() else First.HTTP

@@ -39,7 +39,7 @@ _FOLDER_PREFIX: Final = "tickgate-gateway-"
 _STABLE_S: Final = 10.0  # a worker that ran as long is replaced at once
 _FIRST_S: Final = 3.0  # at most so long the others wait until the first has read its settings
 _LOOK_S: Final = 0.02  # how often a worker that starts is looked at
-_DRAIN_MORE_S: Final = 5.0  # beyond drain_s, which each part of a worker has
+_DRAIN_MORE_S: Final = 3.0  # beyond drain_s, which each part of a worker has; `dev` gives 5.0
 _WRONG_SETTINGS: Final = 2  # exit code
 
 
