@@ -16,7 +16,6 @@ from websockets.extensions import ServerExtensionFactory
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import Protocol, State
-from websockets.server import ServerProtocol
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
@@ -26,7 +25,7 @@ from gateway.channels import Codec, Mode
 from gateway.encode import control
 from gateway.fanout import Fanout
 from gateway.frames import frame
-from gateway.handshake import as_json, requested_codec, shown_credentials
+from gateway.handshake import Handshake, requested_codec, shown_credentials
 from gateway.keys import ApiKeys
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
@@ -102,7 +101,7 @@ class Connection(Outlet):
         self.key_id = ""
         # The protocol core while it has a state of its own: before the handshake is through, in
         # the middle of a frame or message, and from the close on. Else it is lent by the parsers.
-        self._core: Protocol | None = ServerProtocol(
+        self._core: Protocol | None = Handshake(
             extensions=shared.extensions,
             max_size=shared.limits.max_inbound_bytes,
             logger=WIRE_LOG,
@@ -162,8 +161,15 @@ class Connection(Outlet):
             self.close(CloseCode.INTERNAL_ERROR, "internal", error=(messages.INTERNAL, _INTERNAL))
 
     def on_message(self, payload: bytes, *, binary: bool) -> None:
-        """A message is complete; the text of one that is not *binary* is UTF-8."""
-        handle_request(self, payload, binary=binary)
+        """A message is complete; the text of one that is not *binary* is UTF-8.
+
+        Who asks on without reading the answers is not answered for ever.
+        """
+        limit = self.shared.limits.slow_client_bytes
+        if self.unsent_bytes() > limit:
+            self._close_slow("slow_bytes", f"more than {limit} bytes behind")
+        else:
+            handle_request(self, payload, binary=binary)
 
     # What the hub, the roster and the session call.
 
@@ -273,7 +279,7 @@ class Connection(Outlet):
         """Answer in the order of what came: each ping has its pong first in *pieces*."""
         for event in cast("list[Any]", core.events_received()):
             if isinstance(event, Request):
-                self._handshake(cast("ServerProtocol", core), event)
+                self._handshake(cast("Handshake", core), event)
             elif not self._closed:
                 self._on_frame(event)
                 if event.opcode is Opcode.PING and not self._closed:
@@ -284,14 +290,14 @@ class Connection(Outlet):
         self._write_control(pieces)
         self._send_control(core)
 
-    def _handshake(self, core: ServerProtocol, request: Request) -> None:
+    def _handshake(self, core: Handshake, request: Request) -> None:
         codec = requested_codec(request)
         if codec is None:
             response = core.reject(400, "encoding: expected json or msgpack")
         else:
             response = core.accept(request)
             self.style = self.shared.fanout.hub.style(codec, deflate=bool(core.extensions))
-        core.send_response(as_json(response))
+        core.send_response(response)
         self._send_control(core)
         if response.status_code != 101:
             self._closed = "handshake"

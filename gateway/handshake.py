@@ -4,14 +4,31 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
+from websockets.exceptions import InvalidMessage
 from websockets.extensions import ServerExtensionFactory
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import StatusLike
 
 from gateway.channels import Codec
 from gateway.encode import control
 from gateway.frames import WINDOW_BITS
 from gateway.keys import credentials
+
+
+class Handshake(ServerProtocol):
+    """Refuses in the HTTP API's form of error, also what is no valid request at all."""
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        return _as_json(super().reject(status, text))
+
+    def send_eof(self) -> None:
+        """The end of what is sent; the core would say nothing else to an invalid request."""
+        if isinstance(self.handshake_exc, InvalidMessage) and not self.writes:
+            self.send_response(self.reject(400, "the request is not HTTP that this server reads"))
+        else:
+            super().send_eof()
 
 
 def compressions() -> Sequence[ServerExtensionFactory]:
@@ -45,14 +62,12 @@ def shown_credentials(request: Request) -> tuple[str, str] | None:
         return None
 
 
-def as_json(response: Response) -> Response:
-    """The HTTP API's form of error for a refused handshake."""
-    if response.status_code != 101:
-        text = (response.body or b"").decode().strip()
-        body = control({"code": response.status_code, "message": text}, Codec.JSON)[1:-1]
-        response.body = body
-        for name in ("Content-Type", "Content-Length"):
-            del response.headers[name]
-        response.headers["Content-Type"] = "application/json"
-        response.headers["Content-Length"] = str(len(body))
+def _as_json(response: Response) -> Response:
+    text = (response.body or b"").decode().strip()
+    body = control({"code": response.status_code, "message": text}, Codec.JSON)[1:-1]
+    response.body = body
+    for name in ("Content-Type", "Content-Length"):
+        del response.headers[name]
+    response.headers["Content-Type"] = "application/json"
+    response.headers["Content-Length"] = str(len(body))
     return response

@@ -272,8 +272,7 @@ def check_http(received: bytes) -> None:
         assert size, head
         body, rest = rest[: int(size[1])], rest[int(size[1]) :]
         assert len(body) == int(size[1])
-        if b"text/plain" not in head:
-            assert isinstance(msgspec.json.decode(body), dict), head
+        assert isinstance(msgspec.json.decode(body), dict), head
 
 
 def check_frames(received: bytes) -> None:
