@@ -263,6 +263,14 @@ class Gateway:
             time.sleep(_POLL_S)
         raise BenchFailed(f"the gateway is not ready: {self._log.read_text()[-_LOG_TAIL:]}")
 
+    def wait_empty(self) -> None:
+        """Wait until it has no client; raises BenchFailed when it keeps one."""
+        deadline_s = time.monotonic() + _STOP_S
+        while left := self.metrics("gateway_clients")[""]:
+            if time.monotonic() > deadline_s:
+                raise BenchFailed(f"{left:.0f} clients are not gone after {_STOP_S:g} s")
+            time.sleep(_POLL_S)
+
     def get(self, path: str) -> str:
         """The answer to a GET; raises OSError."""
         url = f"http://127.0.0.1:{self.port}{path}"

@@ -102,9 +102,9 @@ def _run(
 
 
 def _closing(bench: Lab, gateway: Gateway, feeder: FeederProcess) -> _Closing:
-    before = gateway.metrics("gateway_closed_clients_total")
     watch = Watch()
     with _clients(bench, gateway, feeder) as swarm:
+        before = gateway.metrics("gateway_closed_clients_total")
         swarm.wait_subscribed()
         time.sleep(_WARM_UP_S)
         swarm.stall()
@@ -122,7 +122,8 @@ def _closing(bench: Lab, gateway: Gateway, feeder: FeederProcess) -> _Closing:
 
 
 def _clients(bench: Lab, gateway: Gateway, feeder: FeederProcess) -> Swarm:
-    """Opened anew for every run; the same sets in all of them."""
+    """Opened anew for every run, once those of the run before are gone; always the same sets."""
+    gateway.wait_empty()
     sets = random_sets(_CLIENTS, symbols=_SYMBOLS, each=_EACH)
     grouped = [(int(n < _STALLED), numbers) for n, numbers in enumerate(sets)]
     swarm = bench.swarm([gateway.port], receive_bytes=_RECEIVE_BYTES)

@@ -315,8 +315,10 @@ static void read_some(Client *c) {
 }
 
 void client_serve(Client *c, uint32_t events) {
+    bool broken = events & (EPOLLERR | EPOLLHUP);
     if (c->fd < 0) return; /* it ended earlier in this round */
-    if (c->stalled || (c->phase == CONNECTING && events & (EPOLLERR | EPOLLHUP))) lose(c, 0);
+    if (broken && (c->stalled || c->phase == CONNECTING)) lose(c, 0);
+    else if (c->stalled) return; /* since earlier in this round */
     else if (c->phase == CONNECTING) connected(c);
     else read_some(c);
 }
