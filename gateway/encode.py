@@ -9,7 +9,8 @@ import functools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import repeat
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -20,6 +21,7 @@ from core.market.tick import NO_ID, Side
 from core.market.timeframe import SECOND_NS, Timeframe
 from gateway.channels import Codec
 
+Ident = int | UnsetType
 Tail = tuple[bytes, bytes]
 """Head and body of an item: what every spelling of its symbol shares."""
 
@@ -110,6 +112,23 @@ def trades(rows: Iterable[Row], spelling: str, codec: Codec) -> bytes:
     if codec is Codec.JSON:
         return _JSON.encode(_structs(rows, spelling))[1:-1]
     return b"".join(items(prefix("t", spelling, codec), trade_tails(rows, codec)))
+
+
+def trade_columns(spelling: str, columns: Sequence[Sequence[Any]]) -> bytes:
+    """As :func:`trades` in JSON, from columns: prices, sizes, times as text, idents and takers."""
+    return _JSON.encode(list(map(_Trade, repeat(spelling), *columns)))[1:-1]
+
+
+def idents(trade_ids: list[int]) -> list[Ident]:
+    """Trade ids as they are encoded: left out where there is none."""
+    if NO_ID in trade_ids:
+        return [UNSET if trade_id == NO_ID else trade_id for trade_id in trade_ids]
+    return cast("list[Ident]", trade_ids)
+
+
+def takers(sides: Iterable[int]) -> list[str | UnsetType]:
+    """Sides as they are encoded: left out where they are unknown."""
+    return [_TAKER[side] for side in sides]
 
 
 def bars(some: Iterable[Bar], kind: str, spelling: str, codec: Codec) -> bytes:

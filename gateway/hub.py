@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from core.market.bar import Bar
-from core.market.block import Row
+from core.market.block import Block
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
 from gateway.channels import Channel, Codec
@@ -69,10 +69,10 @@ class Hub:
         for lane in self._lanes.values():
             lane.routes.bind(found)
 
-    def publish_trades(self, symbols: Sequence[Symbol], rows: Sequence[Row]) -> None:
-        """Take in a block's ticks."""
+    def publish_ticks(self, block: Block) -> None:
+        """Take in a block of ticks, one at least."""
         for lane in self._lanes.values():
-            lane.publish_trades(symbols, rows)
+            lane.publish_ticks(block)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""

@@ -5,15 +5,16 @@ their frames. The lane is told the time and hands over what is to be sent.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from core.market.bar import Bar
-from core.market.block import Row
-from core.market.symbol import Symbol
-from gateway.channels import CONFLATED, Channel, Codec, Mode, channel_of
+from core.market.block import Block
+from gateway.channels import Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
-from gateway.routes import Client, Group, Routes, Send, Style, Topic, Variant, canonical
+from gateway.routes import Client, Group, Routes, Send, Style, Variant, canonical
+from gateway.runs import UNWANTED, Coded, runs
+from gateway.topics import NO_SLOT, BarTopic, Topic, TradeTopic
 
 _EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
 _MANY: Final = 8_000  # messages, about 4 ms of encoding: not to be left to the window's end
@@ -38,7 +39,9 @@ class Lane:
         self._dirty: list[Topic] = []  # topics with messages, in order of their first one
         self._fresh: list[Topic] = []  # those of _dirty that lead() has not looked at
         self._marked: dict[Group, None] = {}  # groups with marks, to be cleared by flush()
-        self._waiting = 0  # messages published since they were last encoded
+        self._blocks: list[Coded] = []  # of ticks, not yet brought to their topics
+        self._slots: list[TradeTopic] = []  # those of _dirty with ticks: a tick's code is a place
+        self._waiting = 0  # ticks published since they were last encoded
         self._turn = 0
 
     @property
@@ -51,26 +54,21 @@ class Lane:
         """Has it no group, so that it may be forgotten?"""
         return not self._groups and not self._dirty
 
-    def publish_trades(self, symbols: Sequence[Symbol], rows: Sequence[Row]) -> None:
-        """Take in a block's ticks; those that nobody subscribes to cost next to nothing."""
-        topics = self.routes.wanted_of(Channel.TRADES, symbols)
-        if not any(topics):
-            return
-        for row in rows:
-            topic = topics[row[0]]
-            if topic is not None:
-                if not topic.messages:
-                    self._begin(topic)
-                topic.messages.append(row)
-        self._waiting += len(rows)
+    def publish_ticks(self, block: Block) -> None:
+        """Take in a block; symbols that nobody subscribes to cost next to nothing."""
+        topics = self.routes.wanted_of(Channel.TRADES, block.symbols)
+        if any(topics):
+            codes = [UNWANTED if topic is None else self._slot(topic) for topic in topics]
+            self._blocks.append((block, codes))
+            self._waiting += len(block)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""
         topic = self.routes.wanted(channel_of(bar), bar.symbol)
         if topic is not None:
-            if not topic.messages:
+            if not topic.is_dirty:
                 self._begin(topic)
-            topic.messages.append(bar)
+            cast("BarTopic", topic).add(bar)
 
     def step(self, now_ns: int) -> list[Send]:
         """What is to be sent now: all if the window is over, else to those that need not wait."""
@@ -91,30 +89,27 @@ class Lane:
 
     def prepare(self) -> None:
         """Encode what has come so far, so that little is left to do when the window ends."""
+        self._sort()
         self._waiting = 0
         for topic in self._dirty:
-            if topic.channel not in CONFLATED:
-                for spelling, codec, _ in self.routes.receivers(topic):
-                    topic.encode(spelling, codec)
+            for spelling, codec, _ in self.routes.receivers(topic):
+                topic.prepare(spelling, codec)
 
     def lead(self, now_ns: int) -> list[Send]:
         """Batches for clients that were sent nothing for a whole window: they do not wait."""
         touched: list[Group] = []
-        idle_since_ns = now_ns - self.interval_ns
-        for topic in self._fresh:
-            led: dict[Group, None] = {}  # marked last: a group may have the topic by two spellings
-            for spelling, codec, groups in self.routes.receivers(topic):
-                idle = [group for group in groups if group.sent_ns <= idle_since_ns]
-                if idle:
-                    _spread(topic, spelling, codec, groups=idle, touched=touched)
-                    led |= dict.fromkeys(idle)
-            for group in led:
-                self._mark(group, topic)
+        for topic, receivers in self._idle(now_ns - self.interval_ns):
+            for spelling, codec, groups in receivers:
+                _spread(topic, spelling, codec, groups=groups, touched=touched)
+            for _, _, groups in receivers:  # last: a group may have the topic by two spellings
+                for group in groups:
+                    self._mark(group, topic)
         self._fresh.clear()
         return self._sends(touched, now_ns)
 
     def flush(self, now_ns: int) -> list[Send]:
         """End the window: one batch for each group that has something to get."""
+        self._sort()
         touched: list[Group] = []
         for topic in self._dirty:
             for spelling, codec, groups in self.routes.receivers(topic):
@@ -122,8 +117,10 @@ class Lane:
         sends = self._sends(touched, now_ns)
         for topic in self._dirty:
             topic.clear()
+            topic.slot = NO_SLOT
             self.routes.retire(topic)
         self._dirty.clear()
+        self._slots.clear()
         self._fresh.clear()
         self._clear_marks()
         self._waiting, self.due_ns = 0, None
@@ -153,6 +150,7 @@ class Lane:
         """What the next flush would send to *client*, now and to it alone."""
         own = client.group
         assert own is not None  # the hub asks for members only
+        self._sort()
         touched: list[Group] = []
         for topic in self._dirty:
             for spelling, codec, groups in self.routes.receivers(topic):
@@ -165,6 +163,34 @@ class Lane:
         self._dirty.append(topic)
         self._fresh.append(topic)
 
+    def _slot(self, topic: Topic) -> int:
+        if topic.slot == NO_SLOT:
+            topic.slot = len(self._slots)
+            self._slots.append(cast("TradeTopic", topic))
+            self._begin(topic)
+        return topic.slot
+
+    def _sort(self) -> None:
+        """Bring the ticks of the blocks that came to their topics."""
+        if self._blocks:
+            for code, run in runs(self._blocks).items():
+                self._slots[code].add(run)
+            self._blocks = []
+
+    def _idle(self, since_ns: int) -> list[tuple[Topic, list[tuple[str, Codec, list[Group]]]]]:
+        """The fresh topics with receivers that were sent nothing since then."""
+        found = []
+        for topic in self._fresh:
+            receivers = [
+                (spelling, codec, [group for group in groups if group.sent_ns <= since_ns])
+                for spelling, codec, groups in self.routes.receivers(topic)
+            ]
+            if any(groups for _, _, groups in receivers):
+                found.append((topic, receivers))
+        if found:
+            self._sort()
+        return found
+
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
         """The group to join: in the middle of a window one of its own, told apart by its marks."""
         group = None if self._dirty else self._groups.get((style, variants))
@@ -172,6 +198,7 @@ class Lane:
             group = Group(variants, style, sent_ns=sent_ns)
             self.routes.link(group)
             if self._dirty:
+                self._sort()
                 group.solo = True
                 for topic in self._dirty:
                     self._mark(group, topic)
@@ -213,7 +240,7 @@ class Lane:
         return clients[turn:] + clients[:turn]
 
     def _mark(self, group: Group, topic: Topic) -> None:
-        group.mark(topic, len(topic.messages))
+        group.mark(topic, topic.count)
         self._marked[group] = None
 
     def _clear_marks(self) -> None:
@@ -260,8 +287,9 @@ def _spread(
                 continue
         else:  # nearly all
             if whole is None:
-                whole = topic.fragment(spelling, codec, 0)
+                whole = topic.part(spelling, codec, 0, mode)
             fragment = whole
+            assert fragment is not None  # a topic among those of the window has messages
         if not group.parts:
             touched.append(group)
         group.parts.append(fragment)

@@ -9,8 +9,11 @@ from core.market.block import Block, BlockMeta, Row
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
+from gateway.runs import newest
 
 DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest venues list 20,000
+
+_MANY_TICKS, _MANY_BLOCKS = 8_000, 2_000  # not looked at yet; about half a megabyte
 
 _NEVER: Final[Row] = (0, -(2**63), -(2**63), 0, 0.0, 0.0, 0)
 
@@ -24,12 +27,12 @@ class FeedNews:
     begun: bool = False  # has it had a tick, ever?
     ended: bool = False  # has it said that it has no more?
 
-    def take(self, meta: BlockMeta, rows: Sequence[Row]) -> None:
-        """Take in a block; a feed that begins anew after its end has not ended."""
-        self.begun = self.begun or bool(rows) or meta.feed_time_ns > 0
-        if rows:
-            self.ticks += len(rows)
-            newest_ns = max(row[1] for row in rows)
+    def take(self, meta: BlockMeta, event_ns: Sequence[int]) -> None:
+        """Take in a block whose ticks have the times *event_ns*; a feed may begin anew."""
+        self.begun = self.begun or bool(event_ns) or meta.feed_time_ns > 0
+        if event_ns:
+            self.ticks += len(event_ns)
+            newest_ns = max(event_ns)
             if self.newest_event_ns is None or newest_ns > self.newest_event_ns:
                 self.newest_event_ns = newest_ns
             self.ended = False
@@ -40,7 +43,9 @@ class MarketState:
     """The newest values per symbol, as the streams told. One task owns it: the gateway's reader.
 
     Bounded by *max_symbols*: past it a new symbol is not taken in, and ``refused_symbols`` counts
-    the attempts. ``complete`` once the stored symbols were taken in, not only streamed ones.
+    the attempts. ``complete`` once the stored symbols were taken in, not only streamed ones. Ticks
+    are looked at when somebody asks for what they tell, or when there are some thousand: many at
+    once cost a fifth.
     """
 
     def __init__(self, *, max_symbols: int = DEFAULT_MAX_SYMBOLS) -> None:
@@ -48,9 +53,9 @@ class MarketState:
         self.complete = False
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
-        self._last: dict[
-            Symbol, list[Row]
-        ] = {}  # one-element cells, so that a block finds them once
+        self._last: dict[Symbol, Row] = {}
+        self._unread: list[Block] = []  # whose ticks are not in _last yet
+        self._unread_ticks = 0
         self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._feeds: dict[str, FeedNews] = {}
@@ -69,10 +74,11 @@ class MarketState:
 
     def last_trade(self, symbol: Symbol) -> Tick | None:
         """The newest trade by (event time, seq, arrival); None before the first."""
-        cell = self._last.get(symbol)
-        if cell is None or cell[0] is _NEVER:
+        self._read()
+        row = self._last.get(symbol, _NEVER)
+        if row is _NEVER:
             return None
-        _, event_ns, seq, trade_id, price, size, side = cell[0]
+        _, event_ns, seq, trade_id, price, size, side = row
         return Tick(symbol, trade_id, price, size, event_ns, Side(side), seq)
 
     def running_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
@@ -99,16 +105,20 @@ class MarketState:
     def apply_trade(self, tick: Tick) -> list[Symbol]:
         """Take in one trade, such as a stored last trade; its symbol when that is new."""
         new = self.add_symbols((tick.symbol,))
+        self._read()
         row = (0, tick.event_ns, tick.seq, tick.trade_id, tick.price, tick.size, int(tick.side))
-        self._apply((tick.symbol,), (row,))
+        self._keep_newer(tick.symbol, row)
         return new
 
-    def apply_block(self, feed: str, block: Block, rows: Sequence[Row]) -> list[Symbol]:
-        """Take in a block, *rows* being its :meth:`rows`; the symbols that are new."""
+    def apply_block(self, feed: str, block: Block) -> list[Symbol]:
+        """Take in a block; the symbols that are new."""
         new = self.add_symbols(block.symbols)
-        self._apply(block.symbols, rows)
         news = self._feeds.get(feed) or self._feeds.setdefault(feed, FeedNews())
-        news.take(block.meta, rows)
+        news.take(block.meta, block.event_ns.tolist())
+        self._unread.append(block)
+        self._unread_ticks += len(block)
+        if self._unread_ticks > _MANY_TICKS or len(self._unread) > _MANY_BLOCKS:
+            self._read()
         return new
 
     def apply_bar(self, bar: Bar) -> list[Symbol]:
@@ -133,15 +143,17 @@ class MarketState:
         if len(self._last) >= self._max_symbols:
             self.refused_symbols += 1
             return False
-        self._last[symbol] = [_NEVER]
+        self._last[symbol] = _NEVER
         return self._directory.add(symbol)
 
-    def _apply(self, symbols: Sequence[Symbol], rows: Iterable[Row]) -> None:
-        cells = list(map(self._last.get, symbols))
-        for row in rows:
-            cell = cells[row[0]]
-            if cell is None:
-                continue
-            held = cell[0]
-            if row[1] > held[1] or (row[1] == held[1] and row[2] >= held[2]):
-                cell[0] = row
+    def _read(self) -> None:
+        if self._unread:
+            blocks, self._unread, self._unread_ticks = self._unread, [], 0
+            for symbol, row in newest(blocks).items():
+                self._keep_newer(symbol, row)
+
+    def _keep_newer(self, symbol: Symbol, row: Row) -> None:
+        """Keep *row*, which came after what is held, unless it is older or refused."""
+        held = self._last.get(symbol)
+        if held is not None and (row[1], row[2]) >= (held[1], held[2]):
+            self._last[symbol] = row

@@ -200,17 +200,16 @@ class MarketReader:
         if missing:
             self._metrics.block_gaps.inc(missing)
             _LOG.warning("stream %s: %d blocks are missing", entry.key, missing)
-        rows = block.rows()
         feed = self.positions.feed_of(entry.key)
-        new = self._market.apply_block(feed, block, rows)
+        new = self._market.apply_block(feed, block)
         if new:
             self._fanout.hub.carry(new)
         entry_id = EntryId.parse(entry.entry_id)
         if entry_id > self.positions.reached()[entry.key]:  # else it tells the newest values only
-            if rows:
-                self._fanout.hub.publish_trades(block.symbols, rows)
+            if len(block):
+                self._fanout.hub.publish_ticks(block)
             self._published(entry.key, entry_id, block)
-        return block.meta.sealed_ns, len(rows)
+        return block.meta.sealed_ns, len(block)
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

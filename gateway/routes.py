@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from core.market.symbol import Symbol, fold
-from gateway import encode
-from gateway.channels import CHANNELS, CONFLATED, TYPES, WILDCARD, Channel, Codec, Mode
-from gateway.frames import SEPARATORS, Fragment, frame_batch
+from gateway.channels import CHANNELS, WILDCARD, Channel, Codec, Mode
+from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
+from gateway.topics import Topic, new_topic
 
-_NO_MARKS: Final[Mapping["Topic", int]] = MappingProxyType({})
+_NO_MARKS: Final[Mapping[Topic, int]] = MappingProxyType({})
 
 
 class Style(NamedTuple):
@@ -70,7 +70,7 @@ class Group:
         self.sent_ns = sent_ns
         self.solo = False
 
-    def mark(self, topic: "Topic", count: int) -> None:
+    def mark(self, topic: Topic, count: int) -> None:
         """The first *count* messages of *topic* in this window are not for this group."""
         if self.marks is _NO_MARKS:
             self.marks = {}
@@ -128,89 +128,6 @@ class Send:
             framed = self.framed()
             for client in clients:
                 client.deliver(framed)
-
-
-class _Voice:
-    """A topic under one spelling and codec: its chunks, and how many messages they hold."""
-
-    __slots__ = ("chunks", "done")
-
-    def __init__(self) -> None:
-        self.chunks: list[tuple[int, bytes]] = []
-        self.done = 0
-
-
-class Topic:
-    """The messages of one channel and symbol in the running window, encoded when first needed.
-
-    What is encoded is kept in chunks by spelling and codec: each begins where some group's part
-    begins, so that most parts are one chunk as it is.
-    """
-
-    __slots__ = ("_voices", "channel", "messages", "symbol", "variants")
-
-    def __init__(self, channel: Channel, symbol: Symbol) -> None:
-        self.channel, self.symbol = channel, symbol
-        self.messages: list[Any] = []  # rows of ticks on trades, bars on all other channels
-        self.variants: dict[Variant, None] = {}
-        self._voices: dict[tuple[str, Codec], _Voice] = {}
-
-    def part(self, spelling: str, codec: Codec, start: int, mode: Mode) -> Fragment | None:
-        """The window's messages from *start* on, as *mode* wants them; None without any."""
-        if start >= len(self.messages):
-            return None
-        if mode is Mode.LATEST:
-            return self.newest(spelling, codec)
-        return self.fragment(spelling, codec, start)
-
-    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
-        """The window's messages from *start* on; there must be some."""
-        messages = self.messages
-        if self.channel in CONFLATED:
-            return self.newest(spelling, codec)
-        chunks = self.encode(spelling, codec)
-        wanted = [body for first, body in chunks if first >= start]
-        if start and all(first != start for first, _ in chunks):
-            wanted = [self._body(messages[start:], spelling, codec)]
-        body = wanted[0] if len(wanted) == 1 else SEPARATORS[codec].join(wanted)
-        return self._fragment(body, spelling, codec, (start, len(messages)))
-
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
-        """The newest message only; there must be one."""
-        end = len(self.messages)
-        body = self._body(self.messages[-1:], spelling, codec)
-        return self._fragment(body, spelling, codec, (end - 1, end))
-
-    def encode(self, spelling: str, codec: Codec) -> list[tuple[int, bytes]]:
-        """Encode what has come since the last call; all chunks, with the number each begins at."""
-        voice = self._voices.get((spelling, codec))
-        if voice is None:
-            voice = self._voices[spelling, codec] = _Voice()
-        if voice.done < len(self.messages):
-            body = self._body(self.messages[voice.done :], spelling, codec)
-            voice.chunks.append((voice.done, body))
-            voice.done = len(self.messages)
-        return voice.chunks
-
-    def clear(self) -> None:
-        """Begin a new window; fragments of the old one keep their messages."""
-        self.messages = []
-        self._voices = {}
-
-    def _body(self, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
-        if self.channel is Channel.TRADES:
-            return encode.trades(messages, spelling, codec)
-        return encode.bars(messages, TYPES[self.channel], spelling, codec)
-
-    def _fragment(
-        self, body: bytes, spelling: str, codec: Codec, span: tuple[int, int]
-    ) -> Fragment:
-        messages, (start, end) = self.messages, span
-
-        def items() -> list[bytes]:
-            return [self._body((message,), spelling, codec) for message in messages[start:end]]
-
-        return Fragment(body, end - start, codec, items=items, key=(self.channel, spelling))
 
 
 class Routes:
@@ -300,7 +217,7 @@ class Routes:
 
     def _topic(self, channel: Channel, symbol: Symbol) -> Topic:
         topics = self.topics[channel]
-        return topics.get(symbol) or topics.setdefault(symbol, Topic(channel, symbol))
+        return topics.get(symbol) or topics.setdefault(symbol, new_topic(channel, symbol))
 
     def _register(self, variant: Variant) -> None:
         self._variants[variant.channel, variant.spelling, variant.codec] = variant
@@ -320,7 +237,7 @@ class Routes:
         if variant.topic is not None:
             topic, variant.topic = variant.topic, None
             del topic.variants[variant]
-            if not topic.messages:
+            if not topic.is_dirty:
                 self.retire(topic)
         elif variant.spelling == WILDCARD:
             del self.wild[variant.channel][variant]

@@ -162,9 +162,9 @@ def decode_block(payload: bytes) -> Block:
         offset += n * width
     names = _split_names(payload[offset:])
     *wide, symbol_index, side = columns
-    if len(names) != n_symbols or (n and int(symbol_index.max()) >= n_symbols):
+    if len(names) != n_symbols or (n and int(np.maximum.reduce(symbol_index)) >= n_symbols):
         raise BlockError(f"{len(names)} symbol names, expected {n_symbols}")
-    if n and int(side.max()) > _LAST_SIDE:
+    if n and int(np.maximum.reduce(side)) > _LAST_SIDE:
         raise BlockError(f"side {int(side.max())}, expected at most {_LAST_SIDE}")
     seq = wide[3] if flags & _SEQ_IS_ID else wide[4]
     event_ns, price, size, trade_id = wide[:4]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from core.market.block import Block
 from gateway.connection import Connection
 from gateway.drain import Pace
 from gateway.market import MarketState
@@ -31,9 +32,9 @@ class Witness:
         apply_block, say_goodbye = MarketState.apply_block, Connection.say_goodbye
 
         @functools.wraps(apply_block)
-        def applied(market: MarketState, feed: str, block: Any, rows: Any) -> Any:
-            self.read.extend(row[3] for row in rows)
-            return apply_block(market, feed, block, rows)
+        def applied(market: MarketState, feed: str, block: Block) -> Any:
+            self.read.extend(block.trade_id.tolist())
+            return apply_block(market, feed, block)
 
         @functools.wraps(say_goodbye)
         def said(connection: Connection) -> None:

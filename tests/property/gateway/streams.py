@@ -258,9 +258,10 @@ class Gateway:
                 self.hub.publish_bar(bar)
         else:
             content = decode_block(payload)
-            rows, number = content.rows(), content.meta.number
-            self.hub.carry(self.market.apply_block("x", content, rows))
-            self.hub.publish_trades(content.symbols, rows)
+            number = content.meta.number
+            self.hub.carry(self.market.apply_block("x", content))
+            if len(content):
+                self.hub.publish_ticks(content)
         self.positions.reach(key, entry_id, number)
         if self._recovery is not None:
             self._recovery.publish(key, entry_id, content)

@@ -21,6 +21,7 @@ from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import Options
 from gateway.routes import Group, Send, Style
+from tests.unit.gateway.listeners import block_of
 
 MIN_BYTES = 1_024  # the smallest max_message_bytes that the settings accept
 LONGEST = "V" * 16 + ":" + "T" * 40  # the longest name of a symbol, hence the longest spelling
@@ -113,11 +114,11 @@ class Exchange:
         self.published: Counter[tuple[str, str]] = Counter()
 
     def trade(self, names: list[str], number: float, ident: int, time_ns: int) -> None:
-        rows = [(index, time_ns, 0, ident, number, number, 1) for index in range(len(names))]
-        self.hub.publish_trades([Symbol(name) for name in names], rows)
+        ticks = [Tick(Symbol(n), ident, number, number, time_ns, Side.BUY) for n in names]
+        self.hub.publish_ticks(block_of(ticks))
         self.published.update(("t", name) for name in names)
-        for name in names:
-            self.market.apply_trade(Tick(Symbol(name), ident, number, number, time_ns, Side.BUY))
+        for tick in ticks:
+            self.market.apply_trade(tick)
 
     def bar(self, names: list[str], number: float, ident: int, time_ns: int) -> None:
         rev = ident if ident > 0 else 0

@@ -1,11 +1,14 @@
 """A client of the hub that keeps what it is sent; a hub, and a market to publish from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from core.market.bar import Bar
+from core.market.block import Block, BlockMeta, decode_block, encode_block
 from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 from gateway.channels import Channel, Codec
 from gateway.hub import Hub
@@ -16,6 +19,12 @@ from gateway.routes import Group, Send, Style
 MS_NS = 1_000_000
 INTERVAL_MS = 100
 START_NS = 1_700_000_000_000_000_000
+
+
+def block_of(ticks: Sequence[Tick]) -> Block:
+    """A block as a reader decodes it."""
+    meta = BlockMeta(number=1, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
+    return decode_block(encode_block(meta, ticks))
 
 
 class Listener:
@@ -69,11 +78,11 @@ class Desk:
         self.hub.carry(self.market.add_symbols(Symbol(symbol) for symbol in symbols))
 
     def trade(self, *symbols: str) -> None:
-        rows = []
-        for index in range(len(symbols)):
+        ticks = []
+        for symbol in symbols:
             self.next_id += 1
-            rows.append((index, START_NS, 0, self.next_id, 1.0, 1.0, 1))
-        self.hub.publish_trades([Symbol(symbol) for symbol in symbols], rows)
+            ticks.append(Tick(Symbol(symbol), self.next_id, 1.0, 1.0, START_NS, Side.BUY))
+        self.hub.publish_ticks(block_of(ticks))
 
     def bar(self, symbol: str, open_: float, *, final: bool = False) -> None:
         values = (open_, open_, open_, open_, 1.0, 1, 1.0)

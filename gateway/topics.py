@@ -1,0 +1,155 @@
+"""The messages of a channel and symbol in the running window, and their parts of batches. Pure."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from core.market.bar import Bar
+from core.market.symbol import Symbol
+from gateway import encode
+from gateway.channels import CONFLATED, TYPES, Channel, Codec, Mode
+from gateway.frames import SEPARATORS, Fragment
+from gateway.runs import Run
+
+if TYPE_CHECKING:
+    from gateway.routes import Variant
+
+NO_SLOT: Final = -1
+
+Items = Callable[[], Sequence[bytes]]
+"""Gives the items of a fragment one by one."""
+
+
+class Topic(ABC):
+    """What comes on one channel for one symbol. ``count`` messages are in the running window."""
+
+    __slots__ = ("channel", "count", "slot", "symbol", "variants")
+
+    def __init__(self, channel: Channel, symbol: Symbol) -> None:
+        self.channel, self.symbol = channel, symbol
+        self.variants: dict[Variant, None] = {}
+        self.count = 0
+        self.slot = NO_SLOT  # its place among the lane's topics with ticks in this window
+
+    @property
+    def is_dirty(self) -> bool:
+        """Has it messages in this window, those included that are not sorted yet?"""
+        return self.count > 0 or self.slot != NO_SLOT
+
+    def part(self, spelling: str, codec: Codec, start: int, mode: Mode) -> Fragment | None:
+        """The messages from *start* on, as *mode* wants them; None without any.
+
+        *start* is 0, or what ``count`` was at some moment of this window.
+        """
+        if start >= self.count:
+            return None
+        if mode is Mode.LATEST or self.channel in CONFLATED:
+            return self.newest(spelling, codec)
+        return self.fragment(spelling, codec, start)
+
+    @abstractmethod
+    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        """All messages from *start* on; there must be some."""
+
+    @abstractmethod
+    def newest(self, spelling: str, codec: Codec) -> Fragment:
+        """The newest message only; there must be one."""
+
+    @abstractmethod
+    def prepare(self, spelling: str, codec: Codec) -> None:
+        """Encode ahead what has come so far."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Begin a new window; fragments of the old one stay whole."""
+
+    def _fragment(
+        self, bodies: Sequence[bytes], count: int, codec: Codec, name: tuple[str, Items]
+    ) -> Fragment:
+        spelling, items = name
+        body = bodies[0] if len(bodies) == 1 else SEPARATORS[codec].join(bodies)
+        return Fragment(body, count, codec, items=items, key=(self.channel, spelling))
+
+
+class TradeTopic(Topic):
+    """Ticks, in runs; each run is encoded once per spelling and codec."""
+
+    __slots__ = ("_bodies", "_runs")
+
+    def __init__(self, channel: Channel, symbol: Symbol) -> None:
+        super().__init__(channel, symbol)
+        self._runs: list[tuple[int, Run]] = []  # with the number that each begins at
+        self._bodies: dict[tuple[str, Codec], list[bytes]] = {}
+
+    def add(self, run: Run) -> None:
+        """More ticks."""
+        self._runs.append((self.count, run))
+        self.count += len(run)
+
+    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        bodies, runs = self._encoded(spelling, codec), self._runs
+        if start:
+            first = next(index for index, (begin, _) in enumerate(runs) if begin == start)
+            bodies, runs = bodies[first:], runs[first:]
+        else:
+            runs = runs[:]
+
+        def items() -> list[bytes]:
+            rows = [row for _, run in runs for row in run.rows()]
+            return [encode.trades((row,), spelling, codec) for row in rows]
+
+        return self._fragment(bodies, self.count - start, codec, (spelling, items))
+
+    def newest(self, spelling: str, codec: Codec) -> Fragment:
+        body = encode.trades(self._runs[-1][1].rows()[-1:], spelling, codec)
+        return self._fragment([body], 1, codec, (spelling, lambda: [body]))
+
+    def prepare(self, spelling: str, codec: Codec) -> None:
+        self._encoded(spelling, codec)
+
+    def clear(self) -> None:
+        self._runs, self._bodies, self.count = [], {}, 0
+
+    def _encoded(self, spelling: str, codec: Codec) -> list[bytes]:
+        """The body of each run."""
+        bodies = self._bodies.get((spelling, codec))
+        if bodies is None:
+            bodies = self._bodies[spelling, codec] = []
+        if len(bodies) < len(self._runs):
+            bodies += [run.body(spelling, codec) for _, run in self._runs[len(bodies) :]]
+        return bodies
+
+
+class BarTopic(Topic):
+    """Bars: closed ones, revised ones or running ones, by the channel."""
+
+    __slots__ = ("_bars",)
+
+    def __init__(self, channel: Channel, symbol: Symbol) -> None:
+        super().__init__(channel, symbol)
+        self._bars: list[Bar] = []
+
+    def add(self, bar: Bar) -> None:
+        """One more bar."""
+        self._bars.append(bar)
+        self.count += 1
+
+    def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        prefix = encode.prefix(TYPES[self.channel], spelling, codec)
+        items = encode.items(prefix, encode.bar_tails(self._bars[start:], codec))
+        return Fragment.of(items, codec, key=(self.channel, spelling))
+
+    def newest(self, spelling: str, codec: Codec) -> Fragment:
+        return self.fragment(spelling, codec, self.count - 1)
+
+    def prepare(self, spelling: str, codec: Codec) -> None:
+        """Bars are few, and of running ones only the newest is sent."""
+
+    def clear(self) -> None:
+        self._bars, self.count = [], 0
+
+
+def new_topic(channel: Channel, symbol: Symbol) -> Topic:
+    """A topic of the kind that *channel* carries."""
+    kind = TradeTopic if channel is Channel.TRADES else BarTopic
+    return kind(channel, symbol)
