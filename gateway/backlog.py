@@ -6,10 +6,12 @@ from itertools import repeat
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
-from core.market.bar import Bar
-from core.market.block import Block, Row
+from core.market.bar import Bar, decode_bars
+from core.market.block import Block, Row, decode_block
+from core.market.errors import BlockError
 from core.market.symbol import Symbol
 from gateway import encode
 from gateway.channels import TYPES, Channel, Codec, channel_of
@@ -19,6 +21,9 @@ from storage.entry_id import ZERO_ID, EntryId
 
 Content = Block | Sequence[Bar]
 """What an entry holds: a block of ticks, or bars."""
+
+Part = tuple[EntryId, EntryId]
+"""Entries after the first one, up to the second."""
 
 _MAX_SPANS: Final = 16  # kept encoded per track and spelling
 _FEW: Final = 8  # ticks; a block of so many is looked through faster as tuples
@@ -43,13 +48,14 @@ class Track:
         self._messages += messages
         self._entry_ids += [entry_id] * len(messages)
 
-    def fragment(self, spelling: str, codec: Codec, after: EntryId) -> Fragment | None:
-        """The messages that came after the entry *after*; None when there are none.
+    def fragment(self, spelling: str, codec: Codec, part: Part) -> Fragment | None:
+        """The messages of that *part*; None when there are none.
 
         Fragments are kept, as clients come in droves with the same position.
         """
-        messages = self._messages
-        span = bisect_right(self._entry_ids, after), len(messages)
+        messages, (after, last) = self._messages, part
+        start = bisect_right(self._entry_ids, after)
+        span = start, bisect_right(self._entry_ids, last, start)
         if span[0] == span[1]:
             return None
         made = self._fragments.setdefault((spelling, codec), {})
@@ -57,7 +63,7 @@ class Track:
         if fragment is None:
             if len(made) >= _MAX_SPANS:
                 made.clear()
-            fragment = message_fragment(self._channel, messages[span[0] :], spelling, codec)
+            fragment = message_fragment(self._channel, messages[slice(*span)], spelling, codec)
             made[span] = fragment
         return fragment
 
@@ -66,34 +72,59 @@ class Stretch:
     """The entries of one stream after *after* up to ``reached``, in order.
 
     ``hole`` is the newest entry before which one is missing, as the blocks' numbers tell: who
-    stands before it cannot go on from there.
+    stands before it cannot go on from there. ``size`` is about what it takes in bytes.
     """
 
-    __slots__ = ("_number", "_places", "_tracks", "after", "hole", "reached")
+    __slots__ = (
+        "_number",
+        "_places",
+        "_stop_bytes",
+        "_stops",
+        "_tracks",
+        "after",
+        "hole",
+        "reached",
+        "size",
+    )
 
-    def __init__(self, after: EntryId, number: int | None = None) -> None:
-        """*number* is that of the block *after*, None where it is not known; the first has 1."""
+    def __init__(self, after: EntryId, stop_bytes: int, number: int | None = None) -> None:
+        """For :meth:`next_stop` *stop_bytes*.
+
+        *number* is that of the block *after*, None where it is not known; the first has 1.
+        """
         self.after = self.reached = after
-        self.hole: EntryId | None = None
+        self.hole = ZERO_ID
+        self.size = 0
+        self._stop_bytes = stop_bytes
+        self._stops: list[EntryId] = []
         self._number = 0 if after == ZERO_ID else number
         # Where each symbol occurs: entry id, and the block with the symbol's index, or the bar.
         self._places: dict[Channel, dict[Symbol, list[tuple[EntryId, Any]]]] = {}
         self._tracks: dict[tuple[Channel, Symbol], Track] = {}
 
-    def add(self, entry_id: EntryId, content: Content) -> int:
-        """The next entry; about how many bytes it takes."""
+    def add(self, entry_id: EntryId, content: Content) -> None:
+        """The next entry."""
         self.reached = entry_id
-        if not isinstance(content, Block):
+        if isinstance(content, Block):
+            number = content.meta.number
+            if self._number is not None and number != self._number + 1:
+                self.hole = entry_id
+            self._number = number
+            for index, symbol in enumerate(content.symbols):
+                self._note(Channel.TRADES, symbol, entry_id, (content, index))
+            size = _ENTRY_BYTES + _TICK_BYTES * len(content)
+        else:
             for bar in content:
                 self._note(channel_of(bar), bar.symbol, entry_id, bar)
-            return _ENTRY_BYTES + _BAR_BYTES * len(content)
-        number = content.meta.number
-        if self._number is not None and number != self._number + 1:
-            self.hole = entry_id
-        self._number = number
-        for index, symbol in enumerate(content.symbols):
-            self._note(Channel.TRADES, symbol, entry_id, (content, index))
-        return _ENTRY_BYTES + _TICK_BYTES * len(content)
+            size = _ENTRY_BYTES + _BAR_BYTES * len(content)
+        if (self.size + size) // self._stop_bytes > self.size // self._stop_bytes:
+            self._stops.append(entry_id)
+        self.size += size
+
+    def next_stop(self, at: EntryId) -> EntryId:
+        """Up to where a client at the entry *at* is served in one go: twice ``stop_bytes``."""
+        index = bisect_right(self._stops, at) + 1
+        return self._stops[index] if index < len(self._stops) else self.reached
 
     def channels(self) -> Iterable[Channel]:
         """Those with messages."""
@@ -104,9 +135,9 @@ class Stretch:
         return self._places.get(channel, ())
 
     def fragment(
-        self, channel: Channel, symbol: Symbol, spelling: str, codec: Codec, after: EntryId
+        self, channel: Channel, symbol: Symbol, spelling: str, codec: Codec, part: Part
     ) -> Fragment | None:
-        """What came on *channel* of *symbol* after the entry *after*; None for nothing."""
+        """What came on *channel* of *symbol* in that *part*; None for nothing."""
         places = self._places.get(channel, _NOTHING).get(symbol)
         if places is None:
             return None
@@ -116,7 +147,7 @@ class Stretch:
         for entry_id, what in places[track.done :]:
             track.extend(entry_id, _messages(what))
         track.done = len(places)
-        return track.fragment(spelling, codec, after)
+        return track.fragment(spelling, codec, part)
 
     def newest(self, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
         """The newest message on *channel* of *symbol*, with its entry; None for nothing.
@@ -137,7 +168,8 @@ class Stretch:
 class Tail:
     """What was published since ``starts``, by stream; ``size`` is about its bytes."""
 
-    def __init__(self, positions: Positions) -> None:
+    def __init__(self, positions: Positions, stop_bytes: int) -> None:
+        self._stop_bytes = stop_bytes
         self.starts = dict(positions.reached())
         self.stretches: dict[str, Stretch] = {}
         self.size = 0
@@ -151,9 +183,11 @@ class Tail:
         """The newest entry of stream *key* was published."""
         stretch = self.stretches.get(key)
         if stretch is None:
-            stretch = Stretch(self.start(key), self._numbers.get(key))
+            stretch = Stretch(self.start(key), self._stop_bytes, self._numbers.get(key))
             self.stretches[key] = stretch
-        self.size += stretch.add(entry_id, content)
+        self.size -= stretch.size
+        stretch.add(entry_id, content)
+        self.size += stretch.size
 
 
 class Newest:
@@ -178,6 +212,17 @@ class Newest:
     def of(self, key: str, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
         """The newest message, with its entry; None for nothing."""
         return self._found.get((key, channel), _NOTHING).get(symbol)
+
+
+def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
+    """What an entry holds; None if it cannot be read, then nobody gets it.
+
+    That a block is missing then the numbers tell.
+    """
+    try:
+        return decode_bars(payload) if is_bars else decode_block(payload)
+    except (BlockError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def message_fragment(

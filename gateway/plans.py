@@ -108,3 +108,13 @@ class Plans:
         if wanted.symbol is not None:
             return by_shard[shard_of(wanted.symbol, self._keys.shards)]
         return tuple(key for streams in by_shard for key in streams)
+
+
+def spelled(plan: Plan, wanted: Wanted, symbols: Iterable[Symbol]) -> Iterable[tuple[Symbol, str]]:
+    """The symbols that come by the name *wanted*, and how they are spelled then."""
+    if wanted.symbol is not None:
+        return ((wanted.symbol, wanted.spelling),)
+    if wanted.spelling != WILDCARD:
+        return ()
+    named = plan.named(wanted.channel)
+    return [(symbol, symbol) for symbol in symbols if symbol not in named]

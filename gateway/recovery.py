@@ -6,76 +6,27 @@ end, and joins the hub in that same moment: nothing lies in between.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from core.market.bar import decode_bars
-from core.market.block import Block, decode_block
-from core.market.errors import BlockError
+from core.market.block import Block
 from core.market.symbol import Symbol
-from gateway.backlog import Content, Newest, Stretch, Tail, message_fragment
-from gateway.channels import WILDCARD, Channel, Codec
+from gateway.backlog import Content, Newest, Stretch, Tail, decode_entry, message_fragment
+from gateway.channels import Channel
 from gateway.frames import Fragment
 from gateway.market import MarketState
-from gateway.plans import Plan, Plans, Wanted
+from gateway.plans import Plans, Wanted, spelled
 from gateway.positions import Positions
+from gateway.resumer import At, Bounds, Gap, Resumer, Served
 from storage.entry_id import ZERO_ID, EntryId
 from storage.keys import StreamKeys
 from storage.stream_state import Range, StreamState
-
-MAX_TAIL_BYTES: Final = 16 << 20  # of published entries; beyond, who is behind reads them again
-
-At = Mapping[str, EntryId]
-"""Positions by stream key. Of a stream that is not there nothing was received."""
-
-
-@dataclass(slots=True, eq=False)
-class Resumer:
-    """A client that catches up. ``at`` is shared with others at the same positions."""
-
-    plan: Plan
-    codec: Codec
-    at: At
-    time_ms: int  # of its cursor; 0: unknown
-    latest: bool = False  # only the newest missed message of each name is wanted
-    floors: dict[Wanted, At] = field(default_factory=dict)  # of names with a gap: they begin there
-    origin: At = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.origin = self.at
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What came for a spelling after *from_ms* is lost, on these channels."""
-
-    spelling: str
-    channels: Sequence[Channel]
-    from_ms: int  # UNIX milliseconds, 0: unknown
-
-
-@dataclass(slots=True)
-class Served:
-    """What a resumer gets now; one object for all who get the same.
-
-    ``complete``: with that it is at the live end, for this moment. ``waits``: nothing comes until
-    this gateway has read as far as the one that made the cursor.
-    """
-
-    gaps: Sequence[Gap] = ()
-    parts: Sequence[Fragment] = ()
-    complete: bool = False
-    waits: bool = False
-    framed: dict[Any, bytes] = field(default_factory=dict)  # the parts, for the caller's use
 
 
 class _Place(NamedTuple):
     """What there is for those who stand at some entry of a stream, and where that leads them."""
 
-    stretches: tuple[Stretch, ...]
-    middle: EntryId  # behind what was read in this round
+    parts: tuple[tuple[Stretch, EntryId], ...]  # with the last entry of the part
+    middle: EntryId  # behind what was read
     end: EntryId  # behind the tail as well, if it begins there
 
 
@@ -100,7 +51,8 @@ class _View:
 class Recovery:
     """All who resume at the time. One task owns it: the gateway's event loop.
 
-    Memory: the entries of one round, a tail of 16 MiB, and some hundred bytes per resumer.
+    Memory: 8 MiB of entries read and a round's more, a tail of 16 MiB, and some hundred bytes per
+    resumer. What was read is kept for those who come after, and read again when it is not enough.
     """
 
     def __init__(
@@ -109,16 +61,17 @@ class Recovery:
         keys: StreamKeys,
         market: MarketState,
         positions: Positions,
-        max_tail_bytes: int = MAX_TAIL_BYTES,
+        bounds: Bounds | None = None,
     ) -> None:
         """From now on :meth:`publish` must be told of each entry right after it was published."""
         self.plans = Plans(market, keys)
+        self._bounds = bounds or Bounds()
         self._market, self._positions = market, positions
-        self._max_tail_bytes = max_tail_bytes
         self._bars = frozenset(keys.bars(shard) for shard in range(keys.shards))
-        self._tail = Tail(positions)
-        self._rounds: dict[str, Stretch] = {}
-        self._states: Mapping[str, StreamState] = {}
+        self._tail = Tail(positions, self._bounds.stop_bytes)
+        self._read: dict[str, Stretch] = {}
+        self._doubtful: dict[str, Range] = {}  # read, but not known yet to be whole
+        self._ahead_states: Mapping[str, StreamState] = {}
         self._newest: Newest | None = None  # of all rounds; None while nobody wants that
         self._turn = 0
         self._now: At | None = None  # the positions reached, as a map to keep
@@ -131,8 +84,8 @@ class Recovery:
         if key not in self._tail.starts and key not in self._tail.stretches:  # of a new feed
             self.plans.refresh(self._positions.feeds())
         self._tail.add(key, entry_id, content)
-        if self._tail.size > self._max_tail_bytes:
-            self._tail = Tail(self._positions)
+        if self._tail.size > self._bounds.tail_bytes:
+            self._tail = Tail(self._positions, self._bounds.stop_bytes)
         self._forget()
 
     def begin(self, ready: Collection[Resumer]) -> tuple[list[Range], list[str]]:
@@ -141,24 +94,26 @@ class Recovery:
         Read first, then ask for the states: what is cut off in between so counts as lost.
         """
         self._forget()
-        self._rounds, self._states = {}, {}
+        self._settle()
         self.plans.refresh(self._positions.feeds())
         if self._newest is None and any(resumer.latest for resumer in ready):
             self._newest = Newest()
+            for key, stretch in self._read.items():
+                self._newest.note(key, stretch)
         reached = self._positions.reached()
-        lows: dict[str, EntryId] = {}
+        starts: dict[str, EntryId] = {}
         ahead: dict[str, None] = {}
         for at, streams in _grouped(ready):
             for key in streams:
                 position = at.get(key, ZERO_ID)
-                if position < self._tail.start(key):
-                    lows[key] = min(position, lows.get(key, position))
-                elif position > reached.get(key, ZERO_ID):
+                if position > reached.get(key, ZERO_ID):
                     ahead[key] = None
-        ranges = [Range(key, low, self._tail.start(key)) for key, low in lows.items()]
+                elif position < self._tail.start(key) and not self._is_read(key, position):
+                    starts[key] = min(position, starts.get(key, position))
+        ranges = [Range(key, start, self._tail.start(key)) for key, start in starts.items()]
         self._turn += 1  # where a round's bytes are not enough for all, each gets its turn
         turn = self._turn % len(ranges) if ranges else 0
-        return ranges[turn:] + ranges[:turn], list(lows | ahead)
+        return ranges[turn:] + ranges[:turn], list(starts | ahead)
 
     def take(
         self, wanted: Range, entries: Sequence[tuple[EntryId, bytes]], *, is_all: bool
@@ -167,16 +122,21 @@ class Recovery:
 
         Returns the symbols that were not known before: the hub must be told that they are carried.
         """
-        stretch = Stretch(wanted.first)
+        stretch, stop_bytes = self._read.get(wanted.key), self._bounds.stop_bytes
+        if stretch is None or stretch.reached != wanted.first or stretch.size > self._share():
+            stretch = None  # what is there is of no use for this, or enough
         for entry_id, payload in entries:
-            content = _decoded(payload, is_bars=wanted.key in self._bars)
+            content = decode_entry(payload, is_bars=wanted.key in self._bars)
             if entry_id == wanted.first:
                 number = content.meta.number if isinstance(content, Block) else None
-                stretch = Stretch(wanted.first, number)
+                stretch = stretch or Stretch(wanted.first, stop_bytes, number)
             elif content is not None:
+                stretch = stretch or Stretch(wanted.first, stop_bytes)
                 stretch.add(entry_id, content)
+        stretch = stretch or Stretch(wanted.first, stop_bytes)
         stretch.reached = wanted.last if is_all else entries[-1][0]
-        self._rounds[wanted.key] = stretch
+        self._read[wanted.key] = stretch
+        self._doubtful[wanted.key] = wanted
         if self._newest is not None:
             self._newest.note(wanted.key, stretch)
         self._forget()
@@ -185,7 +145,13 @@ class Recovery:
 
     def learn(self, states: Mapping[str, StreamState]) -> None:
         """The states asked for, all taken after the round was read."""
-        self._states = states
+        self._ahead_states = states
+        for key, wanted in self._doubtful.items():
+            hole = states[key].hole(wanted)
+            if hole is not None:
+                self._read[key].hole = max(self._read[key].hole, hole)
+        self._doubtful = {}
+        self._forget()
 
     def serve(self, resumer: Resumer, *, waited: bool = False, over: bool = False) -> Served:
         """What *resumer* gets from this round and the tail.
@@ -218,7 +184,7 @@ class Recovery:
         if step not in self._steps:
             view = self._view(resumer.at)
             moved = dict(resumer.at)
-            for key in [*self._rounds, *self._tail.stretches]:
+            for key in [*self._read, *self._tail.stretches]:
                 place = view.place(key)
                 moved[key] = place.middle if resumer.latest else place.end
             self._steps[step] = resumer.at, moved
@@ -226,25 +192,49 @@ class Recovery:
 
     def place(self, key: str, at: EntryId) -> _Place:
         """What comes after the entry *at* of stream *key*."""
-        stretches: tuple[Stretch, ...] = ()
+        parts: list[tuple[Stretch, EntryId]] = []
         middle, start = at, self._tail.start(key)
-        read, published = self._rounds.get(key), self._tail.stretches.get(key)
-        if at < start and read is not None and read.after <= at < read.reached:
-            stretches, middle = (read,), read.reached
+        read, published = self._read.get(key), self._tail.stretches.get(key)
+        if read is not None and self._is_read(key, at) and at < start:
+            middle = read.next_stop(at)
+            parts.append((read, middle))
         end = middle
         if published is not None and start <= middle < published.reached:
-            stretches, end = (*stretches, published), published.reached
-        return _Place(stretches, middle, end)
+            end = published.next_stop(middle)
+            parts.append((published, end))
+        return _Place(tuple(parts), middle, end)
+
+    def _is_read(self, key: str, at: EntryId) -> bool:
+        """Is the entry after *at* in memory, and known to be the one after it?"""
+        read = self._read.get(key)
+        return read is not None and key not in self._doubtful and read.after <= at < read.reached
+
+    def _settle(self) -> None:
+        """Before a round: what was read without a state after it is read again."""
+        for key in self._doubtful:
+            del self._read[key]
+        self._doubtful = {}
+        self._ahead_states = {}
+
+    def _share(self) -> int:
+        """Bytes that what is kept of one stream may take."""
+        return self._bounds.read_bytes // max(1, len(self._read))
 
     def _served(self, resumer: Resumer, view: _View, gaps: Sequence[Gap]) -> Served:
-        reached, streams = self._positions.reached(), resumer.plan.streams
-        complete = all(view.place(key).end == reached.get(key, ZERO_ID) for key in streams)
+        complete = all(self._leads_to_end(resumer, view, key) for key in resumer.plan.streams)
         parts: Iterable[Fragment] = ()
         if not resumer.latest:
             parts = self._missed(resumer, view)
         elif complete:
             parts = self._missed_newest(resumer)
         return Served(gaps, list(parts), complete)
+
+    def _leads_to_end(self, resumer: Resumer, view: _View, key: str) -> bool:
+        """Is *resumer* at the live end of stream *key* with what there is for it now?"""
+        place = view.place(key)
+        if resumer.latest:  # all of the tail is little for it
+            return place.middle >= self._tail.start(key)
+        return place.end == self._positions.reached().get(key, ZERO_ID)
 
     def _forget(self) -> None:
         """What was worked out of what there was a moment ago."""
@@ -275,20 +265,14 @@ class Recovery:
         lost = set()
         for key in resumer.plan.streams:
             at, place = view.at.get(key, ZERO_ID), view.place(key)
+            state = self._ahead_states.get(key) if at > reached.get(key, ZERO_ID) else None
             if (
-                self._is_gone(key, at)
-                or any(s.hole is not None and s.hole > at for s in place.stretches)
-                or (over and place.end != reached.get(key, ZERO_ID))
+                any(stretch.hole > at for stretch, _ in place.parts)
+                or (state is not None and not state.holds_all_after(at))
+                or (over and not self._leads_to_end(resumer, view, key))
             ):
                 lost.add(key)
         return lost
-
-    def _is_gone(self, key: str, at: EntryId) -> bool:
-        """By the state of stream *key*: is it wanting what must be read for those at *at*?"""
-        state, start = self._states.get(key), self._tail.start(key)
-        if state is None or start <= at <= self._positions.reached().get(key, ZERO_ID):
-            return False
-        return state.last < start or not state.holds_all_after(at)
 
     def _give_up(self, resumer: Resumer, lost: set[str], *, is_beyond: bool) -> list[Gap]:
         """Names that need a lost stream begin at this moment, in all of their streams.
@@ -323,10 +307,10 @@ class Recovery:
         """Everything, in the order of the names, each symbol's in stream order."""
         for wanted in resumer.plan.wanted:
             for key in wanted.streams:
-                stretches = view.place(key).stretches
-                if stretches:
+                place = view.place(key)
+                if place.parts:
                     after = _after(resumer, wanted, key, view.at)
-                    yield from _fragments(resumer, wanted, stretches, after)
+                    yield from _fragments(resumer, wanted, place, after)
 
     def _missed_newest(self, resumer: Resumer) -> Iterator[Fragment]:
         """The newest message of each name and symbol, if it was missed."""
@@ -335,11 +319,11 @@ class Recovery:
             for key in wanted.streams:
                 after = _after(resumer, wanted, key, resumer.origin)
                 heard = self._heard(key, wanted.channel)
-                for spelled in _spelled(resumer.plan, wanted, heard):
-                    found = self._newest_of(key, wanted.channel, spelled[0])
+                for name in spelled(resumer.plan, wanted, heard):
+                    found = self._newest_of(key, wanted.channel, name[0])
                     if found is not None and found[0] > after:
-                        held = newest.get(spelled)
-                        newest[spelled] = found if held is None else max(held, found, key=_entry_of)
+                        held = newest.get(name)
+                        newest[name] = found if held is None else max(held, found, key=_entry_of)
             for (_, spelling), (_, message) in newest.items():
                 yield message_fragment(wanted.channel, (message,), spelling, resumer.codec)
 
@@ -371,34 +355,16 @@ def _after(resumer: Resumer, wanted: Wanted, key: str, at: At) -> EntryId:
     return position if floor is None else max(position, floor.get(key, ZERO_ID))
 
 
-def _spelled(plan: Plan, wanted: Wanted, symbols: Iterable[Symbol]) -> Iterable[tuple[Symbol, str]]:
-    """The symbols that come by the name *wanted*, and how they are spelled then."""
-    if wanted.symbol is not None:
-        return ((wanted.symbol, wanted.spelling),)
-    if wanted.spelling != WILDCARD:
-        return ()
-    named = plan.named(wanted.channel)
-    return [(symbol, symbol) for symbol in symbols if symbol not in named]
-
-
 def _fragments(
-    resumer: Resumer, wanted: Wanted, stretches: Iterable[Stretch], after: EntryId
+    resumer: Resumer, wanted: Wanted, place: _Place, after: EntryId
 ) -> Iterator[Fragment]:
     channel, codec = wanted.channel, resumer.codec
-    for stretch in stretches:
-        for symbol, spelling in _spelled(resumer.plan, wanted, stretch.symbols(channel)):
-            fragment = stretch.fragment(channel, symbol, spelling, codec, after)
+    for stretch, last in place.parts:
+        for symbol, spelling in spelled(resumer.plan, wanted, stretch.symbols(channel)):
+            fragment = stretch.fragment(channel, symbol, spelling, codec, (after, last))
             if fragment is not None:
                 yield fragment
 
 
 def _entry_of(found: tuple[EntryId, Any]) -> EntryId:
     return found[0]
-
-
-def _decoded(payload: bytes, *, is_bars: bool) -> Content | None:
-    """None for an entry that cannot be read; nobody gets those. The number tells of a block."""
-    try:
-        return decode_bars(payload) if is_bars else decode_block(payload)
-    except (BlockError, msgspec.DecodeError, UnicodeDecodeError):
-        return None

@@ -18,7 +18,8 @@ from gateway.market import MarketState
 from gateway.messages import RequestError, Subscribe
 from gateway.metrics import GatewayMetrics
 from gateway.reader import MarketReader
-from gateway.recovery import At, Gap, Recovery, Resumer, Served
+from gateway.recovery import Recovery
+from gateway.resumer import At, Gap, Resumer, Served
 from gateway.session import enter, handle_request, subscription
 from storage.entry_id import EntryId
 from storage.keys import StreamKeys
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 _ROUND_BYTES: Final = 1 << 20  # of entries; as messages for one client about 3 MB
 _ROUND_ENTRIES: Final = 64  # of each stream
+_MANY_ENTRIES: Final = 256  # while entries are small
+_SMALL_BYTES: Final = 4_096
 _READY_BYTES: Final = 65_536  # who has more than that unsent waits
 _SLICE: Final = 64  # resumers before the loop sees to everything else; about 5 ms
 _PAUSE_S: Final = 0.02  # when nobody can be served
@@ -103,6 +106,8 @@ class Resumes:
         self._recovery: Recovery | None = None  # while there are guests
         self._decoded: dict[str, tuple[Cursor, At]] = {}
         self._wake = asyncio.Event()
+        self._page = _ROUND_ENTRIES  # entries of each stream in the next round
+        self._cursor: tuple[At, str] = {}, ""  # the last one made on the way
 
     def start(self, client: "Connection", request: Subscribe) -> None:
         """Let *client* go on where the cursor in its *request* stands.
@@ -243,19 +248,23 @@ class Resumes:
     async def _read(self, ready: Sequence[_Guest]) -> float:
         recovery = self._ensure()
         ranges, heads = recovery.begin([guest.resumer for guest in ready])
+        count = self._page
         try:
-            found = await self._ranges.read(ranges, count=_ROUND_ENTRIES, max_bytes=_ROUND_BYTES)
+            found = await self._ranges.read(ranges, count=count, max_bytes=_ROUND_BYTES)
             for wanted in ranges:
                 entries = found.get(wanted.key)
                 if entries is not None:
-                    is_all = len(entries) < _ROUND_ENTRIES
-                    self._fanout.hub.carry(recovery.take(wanted, entries, is_all=is_all))
+                    new = recovery.take(wanted, entries, is_all=len(entries) < count)
+                    self._fanout.hub.carry(new)
                     self._metrics.resume_entries.inc(len(entries))
                     await asyncio.sleep(0)
             recovery.learn(await self._ranges.states(heads))
         except StreamUnavailable as exc:
             _LOG.debug("resuming clients wait: %s", exc)  # the readers say so aloud
             return _RETRY_S
+        sizes = (len(payload) for entries in found.values() for _, payload in entries)
+        are_small = max(sizes, default=_SMALL_BYTES + 1) <= _SMALL_BYTES
+        self._page = _MANY_ENTRIES if are_small else _ROUND_ENTRIES
         return 0.0
 
     async def _serve(self, ready: Sequence[_Guest]) -> float:
@@ -288,10 +297,16 @@ class Resumes:
             self._join(guest)
             return True
         recovery.advance(resumer)
-        if served.parts and client.style.cursor and not resumer.floors:  # it cannot tell of those
-            text = self._cursors.of(resumer.at)
-            client.deliver(cursor_frame(text, resumer.codec))
+        if served.parts:
+            self._mark_way(client, resumer)
         return bool(served.parts or served.gaps)
+
+    def _mark_way(self, client: "Connection", resumer: Resumer) -> None:
+        """A cursor on the way, in case that the client is cut again."""
+        if client.style.cursor and not resumer.floors:  # of those it cannot tell
+            if self._cursor[0] is not resumer.at:
+                self._cursor = resumer.at, self._cursors.of(resumer.at)
+            client.deliver(cursor_frame(self._cursor[1], resumer.codec))
 
     def _deliver(self, client: "Connection", served: Served) -> None:
         framed = served.framed.get(client.style)

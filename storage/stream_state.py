@@ -37,6 +37,15 @@ class StreamState(NamedTuple):
             return True
         return self.first is not None and self.first <= position < self.last
 
+    def hole(self, wanted: Range) -> EntryId | None:
+        """Of a range read before this was asked: who stands before which entry lacks something.
+
+        The end of the range was there once; if it is not, all of the stream was lost.
+        """
+        if self.last < wanted.last or self.first is None:
+            return wanted.last
+        return None if self.holds_all_after(wanted.first) else min(self.first, wanted.last)
+
 
 NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)
 """The state of a stream that nobody has written to."""

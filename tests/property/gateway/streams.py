@@ -14,7 +14,8 @@ from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import Name, Options
 from gateway.positions import Positions
-from gateway.recovery import Gap, Recovery, Resumer
+from gateway.recovery import Recovery
+from gateway.resumer import Bounds, Gap, Resumer
 from storage.entry_id import ZERO_ID, EntryId
 from storage.keys import StreamKeys, shard_of
 from storage.stream_state import Range, StreamState
@@ -125,7 +126,7 @@ class Client(Listener):
 class Gateway:
     """Reads the streams at its own pace; its clients resume in rounds."""
 
-    def __init__(self, world: World, *, max_tail_bytes: int) -> None:
+    def __init__(self, world: World, bounds: Bounds) -> None:
         self.world = world
         self.market, self.positions = MarketState(), Positions()
         self.cursors = CursorMaker(self.positions, KEYS)
@@ -139,7 +140,7 @@ class Gateway:
         self.now_ns = 1_000 * MS_NS
         self.resumers: dict[Client, Resumer] = {}
         self._recovery: Recovery | None = None
-        self._max_tail_bytes = max_tail_bytes
+        self._bounds = bounds
         for key in world.stream_keys():
             self._follow(key, world.streams[key].last)
         self.positions.complete = True
@@ -220,7 +221,7 @@ class Gateway:
                 keys=KEYS,
                 market=self.market,
                 positions=self.positions,
-                max_tail_bytes=self._max_tail_bytes,
+                bounds=self._bounds,
             )
         cursor = decode_cursor(client.cursor, KEYS)
         self.resumers[client] = Resumer(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.channels import Channel, Codec, Mode
 from gateway.messages import Name
+from gateway.resumer import Bounds
 from storage.entry_id import ZERO_ID
 from storage.keys import shard_of
 from tests.property.gateway.streams import KEYS, SHARDS, Client, Gateway, World
@@ -62,12 +63,19 @@ scripts = st.lists(st.lists(work, max_size=8) | absences(), max_size=6).map(
     lambda some: [step for steps in some for step in steps]
 )
 
+bounds = st.builds(
+    Bounds,
+    read_bytes=st.sampled_from([600, 6_000, 1 << 20]),
+    tail_bytes=st.sampled_from([600, 1_500, 1 << 20]),
+    stop_bytes=st.sampled_from([500, 1_200, 1 << 20]),
+)
+
 
 class Play:
     """Two gateways on the same streams, and four clients."""
 
-    def __init__(self, wanted: list[tuple[Name, ...]], modes: list[Mode], tail: int) -> None:
-        self.world, self.tail = World(), tail
+    def __init__(self, wanted: list[tuple[Name, ...]], modes: list[Mode], bounds: Bounds) -> None:
+        self.world, self.bounds = World(), bounds
         self.gateways = [self._gateway(), self._gateway()]
         self.world.gateways = self.gateways
         codecs = [Codec.JSON, Codec.MSGPACK] * 2
@@ -150,20 +158,20 @@ class Play:
             gateway.flush(after_ms=200)
 
     def _gateway(self) -> Gateway:
-        return Gateway(self.world, max_tail_bytes=self.tail)
+        return Gateway(self.world, self.bounds)
 
 
 @settings(max_examples=600)
 @given(
     scripts,
     st.lists(names, min_size=4, max_size=4),
-    st.sampled_from([600, 1_500, 1 << 20]),
+    bounds,
 )
 def test_nothing_gets_lost_in_silence(
-    script: list[tuple[Any, ...]], wanted: list[tuple[Name, ...]], tail: int
+    script: list[tuple[Any, ...]], wanted: list[tuple[Name, ...]], bounds: Bounds
 ) -> None:
     wanted[2] = wanted[0]  # two with the same names
-    play = Play(wanted, [Mode.ALL, Mode.ALL, Mode.ALL, Mode.LATEST], tail)
+    play = Play(wanted, [Mode.ALL, Mode.ALL, Mode.ALL, Mode.LATEST], bounds)
 
     for action, *values in script:
         getattr(play, action)(*values)
