@@ -8,7 +8,7 @@ from typing import Final
 from core.runtime.ports import Clock, MonotonicClock
 from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
-from gateway.routes import Client, Send
+from gateway.routes import Batches, Client
 
 _SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 1 to 2 ms
 _SECOND_NS: Final = 1_000_000_000
@@ -29,8 +29,8 @@ class Fanout:
         self.on_written: Callable[[], None] = _nothing  # called when all that was due is written
         self._metrics = metrics
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
-        self._queue: deque[Send] = deque()
-        self._served = 0  # clients of the first in the queue that were served
+        self._queue: deque[Batches] = deque()
+        self._batches = self._messages = 0  # handed over, and not counted yet
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None  # for the next end of a window
         self._timer_ns = 0
@@ -53,11 +53,9 @@ class Fanout:
 
     def settle(self, client: Client) -> None:
         """Write what is queued for *client* at once, so that what the caller writes comes after."""
-        for index, send in enumerate(self._queue):
-            waiting = send.clients if index else send.clients[self._served :]
-            if client in waiting:
-                send.clients = tuple(other for other in send.clients if other is not client)
-                send.write((client,))
+        if client.group is not None:
+            for batches in self._queue:
+                batches.settle(client)
 
     def bring_up_to_date(self, client: Client) -> None:
         """Send *client* what is pending for it, and a cursor behind that."""
@@ -69,7 +67,7 @@ class Fanout:
         """End all windows early and write everything."""
         self._enqueue(self.hub.flush(self._monotonic_ns()))
         while self._queue:
-            self._write(len(self._queue[0].clients))
+            self._serve(_SLICE)
 
     def _step(self, now_ns: int) -> None:
         self._enqueue(self.hub.step(now_ns))
@@ -91,45 +89,44 @@ class Fanout:
             now_ns = self._timer_ns
         self._step(now_ns)
 
-    def _enqueue(self, sends: Iterable[Send]) -> None:
-        batches = messages = 0
-        for send in sends:
-            self._queue.append(send)
-            batches += len(send.clients)
-            messages += send.messages * len(send.clients)
-        if batches:
-            self._metrics.batches.inc(batches)
-            self._metrics.deliveries.inc(messages)
+    def _enqueue(self, made: Iterable[Batches]) -> None:
+        self._queue.extend(made)
         if not self._pumping:
             self._pump()
 
     def _pump(self) -> None:
         left = _SLICE
         while left > 0 and self._queue:
-            left -= self._write(left)
+            left -= self._serve(left)
         self._pumping = bool(self._queue)
         if self._pumping:
+            self._count()
             asyncio.get_running_loop().call_soon(self._pump)
         elif not self.hub.pending:
             self._written()
 
-    def _write(self, most: int) -> int:
-        """Serve at most *most* clients of the first in the queue; returns how many, at least 1."""
-        send = self._queue[0]
-        some = send.clients[self._served : self._served + most]
-        self._served += len(some)
-        if self._served >= len(send.clients):
+    def _serve(self, most: int) -> int:
+        """Serve at most about *most* clients of the first in the queue; the share of a slice."""
+        first = self._queue[0]
+        served = first.serve(most)
+        self._batches += served.batches
+        self._messages += served.messages
+        if first.done:
             self._queue.popleft()
-            self._served = 0
-        send.write(some)
-        return max(1, len(some))
+        return served.batches or 1
 
     def _written(self) -> None:
+        self._count()
         if self._oldest_sealed_ns is not None:
             age_ns = self._now_ns() - self._oldest_sealed_ns
             self._metrics.tick_age_seconds.observe(max(0, age_ns) / _SECOND_NS)
             self._oldest_sealed_ns = None
         self.on_written()
+
+    def _count(self) -> None:
+        self._metrics.batches.inc(self._batches)
+        self._metrics.deliveries.inc(self._messages)
+        self._batches = self._messages = 0
 
 
 def _nothing() -> None:

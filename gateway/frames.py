@@ -17,6 +17,7 @@ SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
 """What stands between two items of an array."""
 
 _ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
+_MEDIUM_HEADER: Final = struct.Struct(">BBH").pack
 _RSV1: Final = 0x40  # the payload is compressed
 WINDOW_BITS: Final = 12
 """Of the compressor: 4 KiB are enough for messages of 16, as its memory is made anew for each."""
@@ -32,7 +33,7 @@ class Fragment:
     earlier where only the newest is wanted; None is never replaced.
     """
 
-    __slots__ = ("_items", "_units", "body", "codec", "count", "key")
+    __slots__ = ("_items", "_units", "body", "codec", "count", "key", "tail")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Fragment:
     ) -> None:
         """*body* holds *count* items with separators between; *items* gives them one by one."""
         self.body, self.count, self.codec, self.key = body, count, codec, key
+        self.tail = SEPARATORS[codec] + body  # as it stands behind another
         self._items = items
         self._units: list[tuple[bytes, int]] = []
 
@@ -92,50 +94,51 @@ def frame_batch(
     itself, and the bound is that of its content. Otherwise the bytes are copied once.
     """
     max_body_bytes = max_message_bytes - _ARRAY_OVERHEAD
-    separator = len(SEPARATORS[codec])
     add = _add_deflated if deflate else _add_message
     pieces: list[bytes] = []
-    bodies: list[bytes] = []
+    content: list[bytes] = []  # of a message, separators included
     size = count = 0
     for fragment in fragments:
-        length = len(fragment.body)
-        if size + length <= max_body_bytes:
-            size += length + separator
-            bodies.append(fragment.body)
+        piece = fragment.tail if content else fragment.body
+        if size + len(piece) <= max_body_bytes:
+            content.append(piece)
+            size += len(piece)
             count += fragment.count
             continue
         for body, items in fragment.units(max_body_bytes):
-            if bodies and size + len(body) > max_body_bytes:
-                add(pieces, bodies, size - separator, count, codec)
-                bodies, size, count = [], 0, 0
-            size += len(body) + separator
-            bodies.append(body)
+            piece = SEPARATORS[codec] + body if content else body
+            if content and size + len(piece) > max_body_bytes:
+                add(pieces, content, size, count, codec)
+                content, size, count, piece = [], 0, 0, body
+            content.append(piece)
+            size += len(piece)
             count += items
-    add(pieces, bodies, size - separator, count, codec)
+    add(pieces, content, size, count, codec)
     return b"".join(pieces)
 
 
 def _add_message(
-    pieces: list[bytes], bodies: list[bytes], size: int, count: int, codec: Codec
+    pieces: list[bytes], content: list[bytes], size: int, count: int, codec: Codec
 ) -> None:
-    """Add header and content of one message; *size* is that of *bodies* once joined."""
-    if codec is Codec.MSGPACK:
+    """Add header and content of one message; *size* is that of *content*."""
+    if codec is Codec.JSON:
+        pieces.append(_header(size + 2, codec) + b"[")
+        pieces += content
+        pieces.append(b"]")
+    else:
         array = _array_header(count)
-        pieces += (_header(size + len(array), codec), array, *bodies)
-        return
-    between = [b","] * (2 * len(bodies) - 1)
-    between[::2] = bodies
-    pieces += (_header(size + 2, codec), b"[", *between, b"]")
+        pieces.append(_header(size + len(array), codec) + array)
+        pieces += content
 
 
 def _add_deflated(
-    pieces: list[bytes], bodies: list[bytes], size: int, count: int, codec: Codec
+    pieces: list[bytes], content: list[bytes], _size: int, count: int, codec: Codec
 ) -> None:
     """Add one compressed message. Source: RFC 7692, section 7.2.1."""
-    if codec is Codec.MSGPACK:
-        payload = b"".join((_array_header(count), *bodies))
+    if codec is Codec.JSON:
+        payload = b"".join((b"[", *content, b"]"))
     else:
-        payload = b"".join((b"[", b",".join(bodies), b"]"))
+        payload = b"".join((_array_header(count), *content))
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW_BITS, _MEMORY_LEVEL)
     packed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
     packed = packed[:-4]  # the empty block at its end goes without saying
@@ -155,5 +158,5 @@ def _header(length: int, codec: Codec, flags: int = 0) -> bytes:
     if length < _SHORT:
         return bytes((first, length))
     if length < _MEDIUM:
-        return struct.pack(">BBH", first, _SHORT, length)
+        return _MEDIUM_HEADER(first, _SHORT, length)
     return struct.pack(">BBQ", first, 127, length)

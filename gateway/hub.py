@@ -10,10 +10,10 @@ from core.market.symbol import Symbol
 from gateway.channels import Channel, Codec
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
-from gateway.lane import Lane
+from gateway.lane import BURST_GROUPS, Lane
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
-from gateway.routes import Client, Group, Routes, Send, Style, Variant
+from gateway.routes import Batches, Client, Group, Routes, Send, Style, Variant
 from gateway.snapshot import snapshot_fragments
 
 _MS_NS: Final = 1_000_000
@@ -34,17 +34,19 @@ class Hub:
         max_message_bytes: int,
         max_symbols: int,
         cursor: Callable[[], str] = _no_cursor,
+        burst_groups: int = BURST_GROUPS,
     ) -> None:
         """*interval_ms* is the window of clients that ask for none.
 
         *max_symbols* bounds the different spellings that one client subscribes to; *cursor* gives
-        the text of a cursor behind everything that was published up to the call.
+        the text of a cursor behind everything that was published up to the call; *burst_groups*
+        is for lanes.
         """
         self.subscribers = 0  # clients with a channel that carries something by now
         self._market = market
         self._interval_ms = interval_ms
         self._max_message_bytes, self._max_symbols = max_message_bytes, max_symbols
-        self._cursor = cursor
+        self._cursor, self._burst_groups = cursor, burst_groups
         self._lanes: dict[int, Lane] = {}
         self._styles: dict[Style, Style] = {}
 
@@ -79,7 +81,7 @@ class Hub:
         for lane in self._lanes.values():
             lane.publish_bar(bar)
 
-    def step(self, now_ns: int) -> list[Send]:
+    def step(self, now_ns: int) -> list[Batches]:
         """What is to be sent now that something was published, or a window is over."""
         return self._sends(Lane.step, now_ns)
 
@@ -88,7 +90,7 @@ class Hub:
         for lane in self._lanes.values():
             lane.prepare()
 
-    def flush(self, now_ns: int) -> list[Send]:
+    def flush(self, now_ns: int) -> list[Batches]:
         """End all windows early."""
         return self._sends(Lane.flush, now_ns)
 
@@ -176,8 +178,8 @@ class Hub:
         """*parts* as the frames of one batch in *style*."""
         return Send((), style, parts, messages=0, limit_bytes=self._max_message_bytes).framed()
 
-    def _sends(self, work: Callable[[Lane, int], list[Send]], now_ns: int) -> list[Send]:
-        sends: list[Send] = []
+    def _sends(self, work: Callable[[Lane, int], list[Batches]], now_ns: int) -> list[Batches]:
+        sends: list[Batches] = []
         for interval_ms, lane in list(self._lanes.items()):
             sends += work(lane, now_ns)
             self._tidy(interval_ms)
@@ -220,6 +222,7 @@ class Hub:
                 interval_ns=interval_ms * _MS_NS,
                 limit_bytes=self._max_message_bytes,
                 cursor=self._cursor,
+                burst_groups=self._burst_groups,
             )
         return lane
 

@@ -5,18 +5,21 @@ their frames. The lane is told the time and hands over what is to be sent.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
 from core.market.block import Block
+from gateway.burst import Burst
 from gateway.channels import Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
-from gateway.routes import Client, Group, Routes, Send, Style, Variant, canonical
+from gateway.routes import Batches, Client, Group, Routes, Send, Style, Variant, canonical
 from gateway.runs import UNWANTED, Coded, runs
 from gateway.topics import NO_SLOT, BarTopic, Topic, TradeTopic
 
+T = TypeVar("T")
 _EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
+BURST_GROUPS: Final = 64
 _MANY: Final = 8_000  # messages, about 4 ms of encoding: not to be left to the window's end
 
 
@@ -28,14 +31,24 @@ class Lane:
     """
 
     def __init__(
-        self, routes: Routes, *, interval_ns: int, limit_bytes: int, cursor: Callable[[], str]
+        self,
+        routes: Routes,
+        *,
+        interval_ns: int,
+        limit_bytes: int,
+        cursor: Callable[[], str],
+        burst_groups: int = BURST_GROUPS,
     ) -> None:
-        """*limit_bytes* bounds a message; *cursor* is asked for at the moment of each batch."""
+        """*limit_bytes* bounds a message; *cursor* is asked for at the moment of each batch.
+
+        From *burst_groups* groups of a style on, a window's end is a burst.
+        """
         self.due_ns: int | None = None  # end of the running window; None: nothing is pending
         self.routes = routes
         self.interval_ns = interval_ns
         self._limit_bytes, self._cursor = limit_bytes, cursor
-        self._groups: dict[tuple[Style, tuple[Variant, ...]], Group] = {}
+        self._groups: dict[Style, dict[tuple[Variant, ...], Group]] = {}
+        self._burst_groups = burst_groups
         self._dirty: list[Topic] = []  # topics with messages, in order of their first one
         self._fresh: list[Topic] = []  # those of _dirty that lead() has not looked at
         self._marked: dict[Group, None] = {}  # groups with marks, to be cleared by flush()
@@ -70,7 +83,7 @@ class Lane:
                 self._begin(topic)
             cast("BarTopic", topic).add(bar)
 
-    def step(self, now_ns: int) -> list[Send]:
+    def step(self, now_ns: int) -> list[Batches]:
         """What is to be sent now: all if the window is over, else to those that need not wait."""
         if not self._dirty:
             return []
@@ -95,7 +108,7 @@ class Lane:
             for spelling, codec, _ in self.routes.receivers(topic):
                 topic.prepare(spelling, codec)
 
-    def lead(self, now_ns: int) -> list[Send]:
+    def lead(self, now_ns: int) -> list[Batches]:
         """Batches for clients that were sent nothing for a whole window: they do not wait."""
         touched: list[Group] = []
         for topic, receivers in self._idle(now_ns - self.interval_ns):
@@ -107,14 +120,18 @@ class Lane:
         self._fresh.clear()
         return self._sends(touched, now_ns)
 
-    def flush(self, now_ns: int) -> list[Send]:
+    def flush(self, now_ns: int) -> list[Batches]:
         """End the window: one batch for each group that has something to get."""
         self._sort()
+        styles = self._in_bursts()
+        made = self._bursts(styles, now_ns)
+        others = self._not_in(styles)
         touched: list[Group] = []
         for topic in self._dirty:
             for spelling, codec, groups in self.routes.receivers(topic):
-                _spread(topic, spelling, codec, groups=groups, touched=touched)
-        sends = self._sends(touched, now_ns)
+                own = [group for group in others if group in groups] if styles else groups
+                _spread(topic, spelling, codec, groups=own, touched=touched)
+        made += self._sends(touched, now_ns)
         for topic in self._dirty:
             topic.clear()
             topic.slot = NO_SLOT
@@ -124,7 +141,7 @@ class Lane:
         self._fresh.clear()
         self._clear_marks()
         self._waiting, self.due_ns = 0, None
-        return sends
+        return made
 
     def join(self, client: Client, variants: Iterable[Variant], sent_ns: int) -> None:
         """Put *client*, which has no group, where it is sent what is published from now on.
@@ -144,7 +161,10 @@ class Lane:
             self.routes.unlink(group)
             self._marked.pop(group, None)
             if not group.solo:
-                del self._groups[group.style, group.variants]
+                alike = self._groups[group.style]
+                del alike[group.variants]
+                if not alike:
+                    del self._groups[group.style]
 
     def pending_of(self, client: Client) -> list[Send]:
         """What the next flush would send to *client*, now and to it alone."""
@@ -193,7 +213,7 @@ class Lane:
 
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
         """The group to join: in the middle of a window one of its own, told apart by its marks."""
-        group = None if self._dirty else self._groups.get((style, variants))
+        group = None if self._dirty else self._groups.get(style, {}).get(variants)
         if group is None:
             group = Group(variants, style, sent_ns=sent_ns)
             self.routes.link(group)
@@ -203,11 +223,62 @@ class Lane:
                 for topic in self._dirty:
                     self._mark(group, topic)
             else:
-                self._groups[style, variants] = group
+                self._groups.setdefault(style, {})[variants] = group
         return group
 
-    def _sends(self, touched: Sequence[Group], now_ns: int) -> list[Send]:
-        sends = []
+    def _in_bursts(self) -> list[Style]:
+        """Styles with so many groups that each of these rather looks up its own fragments."""
+        return [
+            style
+            for style, groups in self._groups.items()
+            if len(groups) >= self._burst_groups and style.mode is Mode.ALL
+        ]
+
+    def _not_in(self, styles: Sequence[Style]) -> list[Group]:
+        """The groups that no burst of *styles* serves: it knows nothing of marks and of ``*``."""
+        if not styles:
+            return []
+        found = dict.fromkeys(self._marked)
+        for stars in self.routes.wild.values():
+            for star in stars:
+                found |= star.groups
+        for style, groups in self._groups.items():
+            if style not in styles:
+                found |= dict.fromkeys(groups.values())
+        return list(found)
+
+    def _bursts(self, styles: Sequence[Style], now_ns: int) -> list[Batches]:
+        """The batches of the groups of *styles*, without marks and ``*``."""
+        found: list[Batches] = []
+        for style in styles:
+            fragments: dict[Variant, Fragment] = {}
+            for topic in self._dirty:
+                for variant in topic.variants:
+                    if variant.codec is style.codec:
+                        spelling, codec = variant.spelling, variant.codec
+                        part = topic.part(spelling, codec, 0, Mode.ALL)
+                        if part is not None:
+                            fragments[variant] = part
+            groups = self._turned(tuple(self._groups[style].values()))
+            cursor = cursor_fragment(self._cursor(), style.codec) if style.cursor else None
+            found.append(
+                Burst(
+                    style,
+                    fragments,
+                    [
+                        (group, self._turned(tuple(group.clients)))
+                        for group in groups
+                        if not (group.marks or group.has_star)
+                    ],
+                    cursor=cursor,
+                    now_ns=now_ns,
+                    limit_bytes=self._limit_bytes,
+                )
+            )
+        return found
+
+    def _sends(self, touched: Sequence[Group], now_ns: int) -> list[Batches]:
+        sends: list[Batches] = []
         cursors: dict[Codec, Fragment] = {}
         for group in touched:
             group.sent_ns = now_ns
@@ -233,11 +304,11 @@ class Lane:
             parts.append(cursors[style.codec])
         return Send(clients, style, parts, messages=messages, limit_bytes=self._limit_bytes)
 
-    def _turned(self, clients: tuple[Client, ...]) -> tuple[Client, ...]:
-        if len(clients) == 1:
-            return clients
-        turn = self._turn * _STRIDE % len(clients)
-        return clients[turn:] + clients[:turn]
+    def _turned(self, some: tuple[T, ...]) -> tuple[T, ...]:
+        if len(some) == 1:
+            return some
+        turn = self._turn * _STRIDE % len(some)
+        return some[turn:] + some[:turn]
 
     def _mark(self, group: Group, topic: Topic) -> None:
         group.mark(topic, topic.count)
@@ -252,7 +323,7 @@ class Lane:
 
     def _merge(self, solo: Group) -> None:
         """A new window begins: *solo* differs no more from others with its subscriptions."""
-        shared = self._groups.setdefault((solo.style, solo.variants), solo)
+        shared = self._groups.setdefault(solo.style, {}).setdefault(solo.variants, solo)
         solo.solo = False
         if shared is not solo:
             for client in solo.clients:

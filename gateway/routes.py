@@ -59,11 +59,12 @@ class Group:
     be sent to this group; ``parts`` is filled and taken within one call of the lane.
     """
 
-    __slots__ = ("clients", "marks", "parts", "sent_ns", "solo", "style", "variants")
+    __slots__ = ("clients", "has_star", "marks", "parts", "sent_ns", "solo", "style", "variants")
 
     def __init__(self, variants: tuple[Variant, ...], style: Style, *, sent_ns: int) -> None:
         """*variants* in canonical order: see :func:`canonical`."""
         self.variants, self.style = variants, style
+        self.has_star = any(variant.spelling == WILDCARD for variant in variants)
         self.clients: dict[Client, None] = {}
         self.marks: Mapping[Topic, int] = _NO_MARKS
         self.parts: list[Fragment] = []
@@ -90,10 +91,34 @@ def canonical(variants: Iterable[Variant]) -> tuple[Variant, ...]:
     return tuple(sorted(variants, key=id))
 
 
+class Served(NamedTuple):
+    """What was handed over: batches, one per client, and the messages in them."""
+
+    batches: int
+    messages: int
+
+
+class Batches(Protocol):
+    """What is to be written: to be served in slices, so that nothing else waits."""
+
+    @property
+    def done(self) -> bool:
+        """Is everybody served?"""
+        ...
+
+    def serve(self, most: int) -> Served:
+        """Hand over to about *most* more clients."""
+        ...
+
+    def settle(self, client: Client) -> None:
+        """Hand over to *client* now, if it is still to be served."""
+        ...
+
+
 class Send:
     """A batch for some clients. It is framed when it is first wanted, once for all of them."""
 
-    __slots__ = ("_framed", "_limit_bytes", "clients", "messages", "parts", "style")
+    __slots__ = ("_at", "_framed", "_limit_bytes", "clients", "messages", "parts", "style")
 
     def __init__(
         self,
@@ -108,6 +133,22 @@ class Send:
         self.clients, self.style, self.parts, self.messages = clients, style, parts, messages
         self._limit_bytes = limit_bytes
         self._framed = b""
+        self._at = 0
+
+    @property
+    def done(self) -> bool:
+        return self._at >= len(self.clients)
+
+    def serve(self, most: int) -> Served:
+        some = self.clients[self._at : self._at + most]
+        self._at += len(some)
+        self.write(some)
+        return Served(len(some), self.messages * len(some))
+
+    def settle(self, client: Client) -> None:
+        if client in self.clients[self._at :]:
+            self.clients = tuple(other for other in self.clients if other is not client)
+            self.write((client,))
 
     def framed(self) -> bytes:
         """The frames, ready for the socket."""

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from core.runtime import logs
 from core.runtime.config import Loaded
+from core.runtime.heap import tune_for_bursts
 from core.runtime.listen import available_port
 from core.runtime.readiness import Readiness
 from gateway import tally_memory
@@ -108,6 +109,7 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
         feeds = FeedRegistry(redis, stream_keys)
         service = _service(parts, readers, feeds, StreamRanges(backlog))
         service.ping_database = database.ping
+        tune_for_bursts()
         gc.collect()
         gc.freeze()  # what lives as long as the role is never looked at again
         await serve(settings, service)

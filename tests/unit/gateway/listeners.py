@@ -14,7 +14,7 @@ from gateway.channels import Channel, Codec
 from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, Options
-from gateway.routes import Group, Send, Style
+from gateway.routes import Batches, Group, Send, Style
 
 MS_NS = 1_000_000
 INTERVAL_MS = 100
@@ -61,7 +61,7 @@ class Listener:
 class Desk:
     """A hub with its market; the time stands still unless told."""
 
-    def __init__(self, *symbols: str, max_symbols: int = 10) -> None:
+    def __init__(self, *symbols: str, max_symbols: int = 10, burst_groups: int = 64) -> None:
         self.market = MarketState()
         self.hub = Hub(
             market=self.market,
@@ -69,6 +69,7 @@ class Desk:
             max_message_bytes=60_000,
             max_symbols=max_symbols,
             cursor=lambda: str(self.next_id),
+            burst_groups=burst_groups,
         )
         self.now_ns = 1_000 * MS_NS
         self.next_id = 0
@@ -111,6 +112,7 @@ class Desk:
         self.now_ns += after_ms * MS_NS
         self.send(self.hub.flush(self.now_ns))
 
-    def send(self, sends: list[Send]) -> None:
+    def send(self, sends: Sequence[Batches]) -> None:
         for send in sends:
-            send.write(send.clients)
+            while not send.done:
+                send.serve(1)
