@@ -15,7 +15,7 @@ from core.market.errors import BlockError
 from core.market.symbol import Symbol
 from gateway import encode
 from gateway.channels import TYPES, Channel, Codec, channel_of
-from gateway.frames import Fragment
+from gateway.frames import SEPARATORS, Fragment
 from gateway.positions import Positions
 from storage.entry_id import ZERO_ID, EntryId
 
@@ -25,22 +25,25 @@ Content = Block | Sequence[Bar]
 Part = tuple[EntryId, EntryId]
 """Entries after the first one, up to the second."""
 
+_CHUNK: Final = 16  # messages that are encoded together
 _MAX_SPANS: Final = 16  # kept encoded per track and spelling
-_FEW: Final = 8  # ticks; a block of so many is looked through faster as tuples
-_ENTRY_BYTES, _TICK_BYTES, _BAR_BYTES = 500, 43, 300  # about, in memory
+_FEW: Final = 8  # ticks; of so many all are made into tuples at once
+_BLOCK_BYTES, _TICK_BYTES = 1_500, 43  # about, in memory
+_ENTRY_BYTES, _ROW_BYTES, _BAR_BYTES = 200, 300, 400
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class Track:
     """The messages of one channel and symbol in a stretch, in stream order."""
 
-    __slots__ = ("_channel", "_entry_ids", "_fragments", "_messages", "done")
+    __slots__ = ("_channel", "_chunks", "_entry_ids", "_fragments", "_messages", "done")
 
     def __init__(self, channel: Channel) -> None:
         self.done = 0  # of the places that the stretch knows
         self._channel = channel
         self._messages: list[Any] = []  # rows of ticks, or bars
         self._entry_ids: list[EntryId] = []  # of each message
+        self._chunks: dict[tuple[str, Codec, int], bytes] = {}  # whole ones, by their number
         self._fragments: dict[tuple[str, Codec], dict[tuple[int, int], Fragment]] = {}
 
     def extend(self, entry_id: EntryId, messages: Sequence[Any]) -> None:
@@ -53,7 +56,7 @@ class Track:
 
         Fragments are kept, as clients come in droves with the same position.
         """
-        messages, (after, last) = self._messages, part
+        after, last = part
         start = bisect_right(self._entry_ids, after)
         span = start, bisect_right(self._entry_ids, last, start)
         if span[0] == span[1]:
@@ -63,9 +66,26 @@ class Track:
         if fragment is None:
             if len(made) >= _MAX_SPANS:
                 made.clear()
-            fragment = message_fragment(self._channel, messages[slice(*span)], spelling, codec)
-            made[span] = fragment
+            fragment = made[span] = self._made(spelling, codec, span)
         return fragment
+
+    def _made(self, spelling: str, codec: Codec, span: tuple[int, int]) -> Fragment:
+        """Put together of chunks: as the end moves on, what lies before is not encoded again."""
+        pieces, (start, end) = [], span
+        while start < end:
+            number = start // _CHUNK
+            upto = min(end, (number + 1) * _CHUNK)
+            piece = None
+            if upto - start == _CHUNK:
+                piece = self._chunks.get((spelling, codec, number))
+            if piece is None:
+                piece = _encoded(self._channel, self._messages[start:upto], spelling, codec)
+                if upto - start == _CHUNK:
+                    self._chunks[spelling, codec, number] = piece
+            pieces.append(piece)
+            start = upto
+        body = SEPARATORS[codec].join(pieces)
+        return _fragment(self._channel, self._messages[slice(*span)], body, spelling, codec)
 
 
 class Stretch:
@@ -98,7 +118,7 @@ class Stretch:
         self._stop_bytes = stop_bytes
         self._stops: list[EntryId] = []
         self._number = 0 if after == ZERO_ID else number
-        # Where each symbol occurs: entry id, and the block with the symbol's index, or the bar.
+        # Where each symbol occurs: entry id, and its rows, or block and index in it, or the bar.
         self._places: dict[Channel, dict[Symbol, list[tuple[EntryId, Any]]]] = {}
         self._tracks: dict[tuple[Channel, Symbol], Track] = {}
 
@@ -106,20 +126,30 @@ class Stretch:
         """The next entry."""
         self.reached = entry_id
         if isinstance(content, Block):
-            number = content.meta.number
-            if self._number is not None and number != self._number + 1:
-                self.hole = entry_id
-            self._number = number
-            for index, symbol in enumerate(content.symbols):
-                self._note(Channel.TRADES, symbol, entry_id, (content, index))
-            size = _ENTRY_BYTES + _TICK_BYTES * len(content)
+            size = self._add_block(entry_id, content)
         else:
+            size = _ENTRY_BYTES + _BAR_BYTES * len(content)
             for bar in content:
                 self._note(channel_of(bar), bar.symbol, entry_id, bar)
-            size = _ENTRY_BYTES + _BAR_BYTES * len(content)
         if (self.size + size) // self._stop_bytes > self.size // self._stop_bytes:
             self._stops.append(entry_id)
         self.size += size
+
+    def _add_block(self, entry_id: EntryId, block: Block) -> int:
+        """About the bytes it takes; of a small block only the ticks are kept, as tuples."""
+        number = block.meta.number
+        if self._number is not None and number != self._number + 1:
+            self.hole = entry_id
+        self._number = number
+        if len(block) > _FEW:
+            for index, symbol in enumerate(block.symbols):
+                self._note(Channel.TRADES, symbol, entry_id, (block, index))
+            return _BLOCK_BYTES + _TICK_BYTES * len(block)
+        rows = block.rows()
+        for index, symbol in enumerate(block.symbols):
+            own = [row for row in rows if row[0] == index]
+            self._note(Channel.TRADES, symbol, entry_id, own)
+        return _ENTRY_BYTES + _ROW_BYTES * len(block)
 
     def next_stop(self, at: EntryId) -> EntryId:
         """Up to where a client at the entry *at* is served in one go: twice ``stop_bytes``."""
@@ -229,29 +259,35 @@ def message_fragment(
     channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec
 ) -> Fragment:
     """Rows of ticks, or bars, of one symbol, encoded."""
+    body = _encoded(channel, messages, spelling, codec)
+    return _fragment(channel, messages, body, spelling, codec)
 
-    def body(some: Sequence[Any]) -> bytes:
-        if channel is Channel.TRADES:
-            return encode.trades(some, spelling, codec)
-        return encode.bars(some, TYPES[channel], spelling, codec)
 
+def _fragment(
+    channel: Channel, messages: Sequence[Any], body: bytes, spelling: str, codec: Codec
+) -> Fragment:
     def items() -> list[bytes]:
-        return [body((message,)) for message in messages]
+        return [_encoded(channel, (message,), spelling, codec) for message in messages]
 
-    return Fragment(body(messages), len(messages), codec, items=items, key=(channel, spelling))
+    return Fragment(body, len(messages), codec, items=items, key=(channel, spelling))
+
+
+def _encoded(channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
+    if channel is Channel.TRADES:
+        return encode.trades(messages, spelling, codec)
+    return encode.bars(messages, TYPES[channel], spelling, codec)
 
 
 def _messages(what: Any) -> Sequence[Any]:
+    if isinstance(what, list):
+        return what
     if isinstance(what, Bar):
         return (what,)
-    block, index = what
-    return _rows(block, index)
+    return _rows(*what)
 
 
 def _rows(block: Block, index: int) -> list[Row]:
     """The ticks of one symbol; those of others are not made into tuples."""
-    if len(block) <= _FEW:
-        return [row for row in block.rows() if row[0] == index]
     at = np.flatnonzero(block.symbol_index == index)
     columns = (block.event_ns, block.seq, block.trade_id, block.price, block.size, block.side)
     return list(zip(repeat(index), *(column[at].tolist() for column in columns), strict=False))

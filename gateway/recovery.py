@@ -6,6 +6,7 @@ end, and joins the hub in that same moment: nothing lies in between.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from core.market.block import Block
@@ -16,7 +17,7 @@ from gateway.frames import Fragment
 from gateway.market import MarketState
 from gateway.plans import Plans, Wanted, spelled
 from gateway.positions import Positions
-from gateway.resumer import At, Bounds, Gap, Resumer, Served
+from gateway.resumer import At, Bounds, Gap, Resumer, Served, begins_after, grouped
 from storage.entry_id import ZERO_ID, EntryId
 from storage.keys import StreamKeys
 from storage.stream_state import Range, StreamState
@@ -28,6 +29,15 @@ class _Place(NamedTuple):
     parts: tuple[tuple[Stretch, EntryId], ...]  # with the last entry of the part
     middle: EntryId  # behind what was read
     end: EntryId  # behind the tail as well, if it begins there
+
+
+@dataclass(slots=True)
+class _Wish:
+    """What those who are ready want of a stream."""
+
+    lowest: EntryId | None = None  # position of those for whom nothing is in memory
+    is_at_end: bool = False  # somebody has had all that is there
+    is_inside: bool = False  # somebody has not
 
 
 class _View:
@@ -51,7 +61,7 @@ class _View:
 class Recovery:
     """All who resume at the time. One task owns it: the gateway's event loop.
 
-    Memory: 8 MiB of entries read and a round's more, a tail of 16 MiB, and some hundred bytes per
+    Memory: 16 MiB of entries read and a round's more, a tail of 32 MiB, and some hundred bytes per
     resumer. What was read is kept for those who come after, and read again when it is not enough.
     """
 
@@ -100,20 +110,13 @@ class Recovery:
             self._newest = Newest()
             for key, stretch in self._read.items():
                 self._newest.note(key, stretch)
-        reached = self._positions.reached()
-        starts: dict[str, EntryId] = {}
-        ahead: dict[str, None] = {}
-        for at, streams in _grouped(ready):
-            for key in streams:
-                position = at.get(key, ZERO_ID)
-                if position > reached.get(key, ZERO_ID):
-                    ahead[key] = None
-                elif position < self._tail.start(key) and not self._is_read(key, position):
-                    starts[key] = min(position, starts.get(key, position))
-        ranges = [Range(key, start, self._tail.start(key)) for key, start in starts.items()]
+        wishes, ahead = self._wishes(ready)
+        found = (self._range(key, wish) for key, wish in wishes.items())
+        ranges = [wanted for wanted in found if wanted is not None]
         self._turn += 1  # where a round's bytes are not enough for all, each gets its turn
         turn = self._turn % len(ranges) if ranges else 0
-        return ranges[turn:] + ranges[:turn], list(starts | ahead)
+        ranges = ranges[turn:] + ranges[:turn]
+        return ranges, [*(wanted.key for wanted in ranges), *ahead]
 
     def take(
         self, wanted: Range, entries: Sequence[tuple[EntryId, bytes]], *, is_all: bool
@@ -203,6 +206,39 @@ class Recovery:
             end = published.next_stop(middle)
             parts.append((published, end))
         return _Place(tuple(parts), middle, end)
+
+    def _wishes(self, ready: Collection[Resumer]) -> tuple[dict[str, _Wish], dict[str, None]]:
+        """By stream, what is wanted of it besides the tail; streams somebody is ahead in."""
+        reached = self._positions.reached()
+        wishes: dict[str, _Wish] = {}
+        ahead: dict[str, None] = {}
+        for at, streams in grouped(ready):
+            beyond = [key for key in streams if at.get(key, ZERO_ID) > reached.get(key, ZERO_ID)]
+            ahead |= dict.fromkeys(beyond)
+            for key in () if beyond else streams:  # who is ahead gets nothing yet
+                position = at.get(key, ZERO_ID)
+                if position < self._tail.start(key):
+                    self._wish(wishes.setdefault(key, _Wish()), key, position)
+        return wishes, ahead
+
+    def _wish(self, wish: _Wish, key: str, position: EntryId) -> None:
+        read = self._read.get(key)
+        if self._is_read(key, position):
+            wish.is_inside = True
+        elif read is not None and position == read.reached:
+            wish.is_at_end = True
+        else:
+            wish.lowest = min(position, wish.lowest or position)
+
+    def _range(self, key: str, wish: _Wish) -> Range | None:
+        """What to read next: those who stand elsewhere wait until what is there is used up."""
+        read, last = self._read.get(key), self._tail.start(key)
+        if read is not None and wish.is_at_end:
+            has_room = read.size <= self._share()
+            return Range(key, read.reached, last) if has_room or not wish.is_inside else None
+        if wish.lowest is None or wish.is_inside:
+            return None
+        return Range(key, wish.lowest, last)
 
     def _is_read(self, key: str, at: EntryId) -> bool:
         """Is the entry after *at* in memory, and known to be the one after it?"""
@@ -309,7 +345,7 @@ class Recovery:
             for key in wanted.streams:
                 place = view.place(key)
                 if place.parts:
-                    after = _after(resumer, wanted, key, view.at)
+                    after = begins_after(resumer, wanted, key, view.at)
                     yield from _fragments(resumer, wanted, place, after)
 
     def _missed_newest(self, resumer: Resumer) -> Iterator[Fragment]:
@@ -317,7 +353,7 @@ class Recovery:
         for wanted in resumer.plan.wanted:
             newest: dict[tuple[Symbol, str], tuple[EntryId, Any]] = {}
             for key in wanted.streams:
-                after = _after(resumer, wanted, key, resumer.origin)
+                after = begins_after(resumer, wanted, key, resumer.origin)
                 heard = self._heard(key, wanted.channel)
                 for name in spelled(resumer.plan, wanted, heard):
                     found = self._newest_of(key, wanted.channel, name[0])
@@ -339,20 +375,6 @@ class Recovery:
         if found is None and self._newest is not None:
             found = self._newest.of(key, channel, symbol)
         return found
-
-
-def _grouped(ready: Iterable[Resumer]) -> Iterable[tuple[At, set[str]]]:
-    """Positions, each with the streams that those who stand there need."""
-    found: dict[int, tuple[At, set[str]]] = {}
-    for resumer in ready:
-        _, streams = found.setdefault(id(resumer.at), (resumer.at, set()))
-        streams |= resumer.plan.streams
-    return found.values()
-
-
-def _after(resumer: Resumer, wanted: Wanted, key: str, at: At) -> EntryId:
-    position, floor = at.get(key, ZERO_ID), resumer.floors.get(wanted)
-    return position if floor is None else max(position, floor.get(key, ZERO_ID))
 
 
 def _fragments(

@@ -38,6 +38,7 @@ _READY_BYTES: Final = 65_536  # who has more than that unsent waits
 _SLICE: Final = 64  # resumers before the loop sees to everything else; about 5 ms
 _PAUSE_S: Final = 0.02  # when nobody can be served
 _RETRY_S: Final = 0.25  # when Redis is away
+_LINGER_S: Final = 5.0  # that all is kept for the next one to resume
 _MAX_HELD: Final = 20  # requests of a client while it resumes
 _MAX_CURSORS: Final = 1_000  # kept decoded; clients come in droves with the same one
 _SECOND_NS: Final = 1_000_000_000
@@ -103,7 +104,7 @@ class Resumes:
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
         self._limits = limits or ResumeLimits()
         self._guests: dict[Connection, _Guest] = {}
-        self._recovery: Recovery | None = None  # while there are guests
+        self._recovery: Recovery | None = None  # while there are guests, and a little longer
         self._decoded: dict[str, tuple[Cursor, At]] = {}
         self._wake = asyncio.Event()
         self._page = _ROUND_ENTRIES  # entries of each stream in the next round
@@ -141,10 +142,20 @@ class Resumes:
             await self._wake.wait()
             pause_s = await self._round()
             self._metrics.resuming.set(len(self._guests))
-            if not self._guests:
-                self._rest()
-            else:
+            if self._guests:
                 await asyncio.sleep(pause_s)
+            else:
+                await self._linger()
+
+    async def _linger(self) -> None:
+        """In a crowd that comes back the next client is near: what was read is kept for a while."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                await self._wake.wait()
+        except TimeoutError:
+            self._recovery = self._reader.tap = None
+            self._decoded.clear()
 
     def _start(self, client: "Connection", request: Subscribe) -> None:
         if client.group is not None:
@@ -190,11 +201,6 @@ class Resumes:
             )
             self._reader.tap = self._recovery.publish
         return self._recovery
-
-    def _rest(self) -> None:
-        self._recovery = self._reader.tap = None
-        self._decoded.clear()
-        self._wake.clear()
 
     def _check(self, client: "Connection", request: Subscribe) -> None:
         """Would the hub take the request? It sets the session's style as well."""

@@ -1,13 +1,13 @@
 """A client that resumes, and what it gets. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.channels import Channel, Codec
 from gateway.frames import Fragment
 from gateway.plans import Plan, Wanted
-from storage.entry_id import EntryId
+from storage.entry_id import ZERO_ID, EntryId
 
 At = Mapping[str, EntryId]
 """Positions by stream key. Of a stream that is not there nothing was received."""
@@ -17,8 +17,8 @@ At = Mapping[str, EntryId]
 class Bounds:
     """Of what is kept in memory while clients resume."""
 
-    read_bytes: int = 8 << 20  # of entries read, for who comes after
-    tail_bytes: int = 16 << 20  # of published entries; beyond, who is behind reads them again
+    read_bytes: int = 16 << 20  # of entries read, for who comes after
+    tail_bytes: int = 32 << 20  # of published entries; beyond, who is behind reads them again
     stop_bytes: int = 32_768  # of each stream, about half of what a client gets in one go
 
 
@@ -60,3 +60,18 @@ class Served:
     complete: bool = False
     waits: bool = False
     framed: dict[Any, bytes] = field(default_factory=dict)  # the parts, for the caller's use
+
+
+def grouped(ready: Iterable[Resumer]) -> Iterable[tuple[At, set[str]]]:
+    """Positions, each with the streams that those who stand there need."""
+    found: dict[int, tuple[At, set[str]]] = {}
+    for resumer in ready:
+        _, streams = found.setdefault(id(resumer.at), (resumer.at, set()))
+        streams |= resumer.plan.streams
+    return found.values()
+
+
+def begins_after(resumer: Resumer, wanted: Wanted, key: str, at: At) -> EntryId:
+    """The entry of stream *key* behind which *resumer* gets what is *wanted*, being *at*."""
+    position, floor = at.get(key, ZERO_ID), resumer.floors.get(wanted)
+    return position if floor is None else max(position, floor.get(key, ZERO_ID))
