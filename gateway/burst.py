@@ -30,6 +30,9 @@ class Burst:
         self._style, self._fragments, self._entries = style, fragments, entries
         self._cursor, self._now_ns, self._limit_bytes = cursor, now_ns, limit_bytes
         self._at = 0
+        self._before_ns = [group.sent_ns for group, _ in entries]
+        for group, _ in entries:
+            group.sent_ns = now_ns  # they are not to be served meanwhile as if they were idle
 
     @property
     def done(self) -> bool:
@@ -41,8 +44,10 @@ class Burst:
         stop = min(len(self._entries), self._at + most * _GROUPS_PER_CLIENT)
         while batches < most and self._at < stop:
             group, clients = self._entries[self._at]
-            self._at += 1
             served = self._serve(group, clients)
+            if not served.batches and group.sent_ns == self._now_ns:
+                group.sent_ns = self._before_ns[self._at]
+            self._at += 1
             batches += served.batches
             messages += served.messages
         return Served(batches, messages)
@@ -58,7 +63,6 @@ class Burst:
         parts = list(filter(None, map(self._fragments.get, group.variants)))
         if not parts or not clients:
             return _NOBODY
-        group.sent_ns = self._now_ns
         messages = sum([part.count for part in parts])
         if self._cursor is not None:
             parts.append(self._cursor)

@@ -70,7 +70,7 @@ class Fanout:
             self._serve(_SLICE)
 
     def _step(self, now_ns: int) -> None:
-        self._enqueue(self.hub.step(now_ns))
+        self._enqueue(self.hub.step(now_ns, may_lead=not self._queue))
         due_ns = self.hub.due_ns
         if due_ns is not None and (self._timer is None or due_ns < self._timer_ns):
             self._schedule(due_ns, now_ns)

@@ -94,9 +94,14 @@ def frame_batch(
     itself, and the bound is that of its content. Otherwise the bytes are copied once.
     """
     max_body_bytes = max_message_bytes - _ARRAY_OVERHEAD
+    content = [fragment.tail for fragment in fragments]
+    content[0] = fragments[0].body
+    size = sum(map(len, content))
+    if size <= max_body_bytes and codec is Codec.JSON and not deflate:  # nearly always
+        return b"".join((_header(size + 2, codec) + b"[", *content, b"]"))
     add = _add_deflated if deflate else _add_message
     pieces: list[bytes] = []
-    content: list[bytes] = []  # of a message, separators included
+    content = []  # of a message, separators included
     size = count = 0
     for fragment in fragments:
         piece = fragment.tail if content else fragment.body

@@ -81,9 +81,12 @@ class Hub:
         for lane in self._lanes.values():
             lane.publish_bar(bar)
 
-    def step(self, now_ns: int) -> list[Batches]:
-        """What is to be sent now that something was published, or a window is over."""
-        return self._sends(Lane.step, now_ns)
+    def step(self, now_ns: int, *, may_lead: bool = True) -> list[Batches]:
+        """What is to be sent now that something was published, or a window is over.
+
+        *may_lead*: nothing waits to be written, so that quiet clients are served at once.
+        """
+        return self._sends(lambda lane: lane.step(now_ns, may_lead=may_lead))
 
     def prepare(self) -> None:
         """Encode what has come so far; lanes do so themselves when much has come."""
@@ -92,7 +95,7 @@ class Hub:
 
     def flush(self, now_ns: int) -> list[Batches]:
         """End all windows early."""
-        return self._sends(Lane.flush, now_ns)
+        return self._sends(lambda lane: lane.flush(now_ns))
 
     def names(self, client: Client) -> set[Name]:
         """What *client* is subscribed to."""
@@ -178,10 +181,10 @@ class Hub:
         """*parts* as the frames of one batch in *style*."""
         return Send((), style, parts, messages=0, limit_bytes=self._max_message_bytes).framed()
 
-    def _sends(self, work: Callable[[Lane, int], list[Batches]], now_ns: int) -> list[Batches]:
+    def _sends(self, work: Callable[[Lane], list[Batches]]) -> list[Batches]:
         sends: list[Batches] = []
         for interval_ms, lane in list(self._lanes.items()):
-            sends += work(lane, now_ns)
+            sends += work(lane)
             self._tidy(interval_ms)
         return sends
 

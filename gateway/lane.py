@@ -83,8 +83,12 @@ class Lane:
                 self._begin(topic)
             cast("BarTopic", topic).add(bar)
 
-    def step(self, now_ns: int) -> list[Batches]:
-        """What is to be sent now: all if the window is over, else to those that need not wait."""
+    def step(self, now_ns: int, *, may_lead: bool = True) -> list[Batches]:
+        """What is to be sent now: all if the window is over, else to those that need not wait.
+
+        *may_lead*: nothing waits to be written. Else a gateway that is behind would serve everybody
+        more often the longer it takes.
+        """
         if not self._dirty:
             return []
         if self.due_ns is None:
@@ -95,7 +99,7 @@ class Lane:
                     self.due_ns += self.interval_ns
         if now_ns >= self.due_ns:
             return self.flush(now_ns)
-        sends = self.lead(now_ns)
+        sends = self.lead(now_ns) if may_lead else []
         if self._waiting > _MANY:
             self.prepare()
         return sends
@@ -125,11 +129,13 @@ class Lane:
         self._sort()
         styles = self._in_bursts()
         made = self._bursts(styles, now_ns)
-        others = self._not_in(styles)
         touched: list[Group] = []
-        for topic in self._dirty:
+        if styles:
+            self._look_up(self._not_in(styles), touched)
+        stars = self._stars() if styles else None
+        for topic in self._dirty if stars is None or stars else ():
             for spelling, codec, groups in self.routes.receivers(topic):
-                own = [group for group in others if group in groups] if styles else groups
+                own = groups if stars is None else [star for star in stars if star in groups]
                 _spread(topic, spelling, codec, groups=own, touched=touched)
         made += self._sends(touched, now_ns)
         for topic in self._dirty:
@@ -235,17 +241,38 @@ class Lane:
         ]
 
     def _not_in(self, styles: Sequence[Style]) -> list[Group]:
-        """The groups that no burst of *styles* serves: it knows nothing of marks and of ``*``."""
-        if not styles:
-            return []
+        """The groups that no burst of *styles* serves, as it knows nothing of marks; no ``*``."""
         found = dict.fromkeys(self._marked)
-        for stars in self.routes.wild.values():
-            for star in stars:
-                found |= star.groups
         for style, groups in self._groups.items():
             if style not in styles:
                 found |= dict.fromkeys(groups.values())
+        return [group for group in found if not group.has_star]
+
+    def _stars(self) -> list[Group]:
+        """The groups with a ``*`` on some channel."""
+        found: dict[Group, None] = {}
+        for stars in self.routes.wild.values():
+            for star in stars:
+                found |= star.groups
         return list(found)
+
+    def _look_up(self, groups: Iterable[Group], touched: list[Group]) -> None:
+        """Let each of *groups* find what it has not had, by its own names."""
+        made: dict[tuple[Variant, int, Mode], Fragment | None] = {}
+        for group in groups:
+            mode = group.style.mode
+            for variant in group.variants:
+                topic = variant.topic
+                if topic is None or not topic.count:
+                    continue
+                key = variant, group.marks.get(topic, 0), mode
+                if key not in made:
+                    made[key] = topic.part(variant.spelling, variant.codec, *key[1:])
+                part = made[key]
+                if part is not None:
+                    group.parts.append(part)
+            if group.parts:
+                touched.append(group)
 
     def _bursts(self, styles: Sequence[Style], now_ns: int) -> list[Batches]:
         """The batches of the groups of *styles*, without marks and ``*``."""
