@@ -122,6 +122,9 @@ class Lane:
                 for group in groups:
                     self._mark(group, topic)
         self._fresh.clear()
+        for group in touched:
+            if group.style.cursor:
+                self._complete(group, now_ns)
         return self._sends(touched, now_ns)
 
     def flush(self, now_ns: int) -> list[Batches]:
@@ -216,6 +219,26 @@ class Lane:
         if found:
             self._sort()
         return found
+
+    def _complete(self, group: Group, now_ns: int) -> None:
+        """Add what is pending besides for *group*, which is served early: its cursor stands behind.
+
+        There can only be something if it joined in this window, or was served in the last one.
+        """
+        window_ns = (self.due_ns or now_ns) - self.interval_ns
+        if not group.solo and group.sent_ns <= window_ns - self.interval_ns:
+            return
+        if not group.has_star:
+            self._look_up((group,), [])
+            for variant in group.variants:
+                if variant.topic is not None and variant.topic.is_dirty:
+                    self._mark(group, variant.topic)
+            return
+        for topic in self._dirty:
+            for spelling, codec, groups in self.routes.receivers(topic):
+                if group in groups:
+                    _spread(topic, spelling, codec, groups=(group,), touched=[])
+            self._mark(group, topic)
 
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
         """The group to join: in the middle of a window one of its own, told apart by its marks."""
