@@ -55,7 +55,7 @@ class Burst:
     def settle(self, client: Client) -> None:
         for at in range(self._at, len(self._entries)):
             group, clients = self._entries[at]
-            if client in clients:
+            if group is client.group and client in clients:
                 self._entries[at] = group, tuple(c for c in clients if c is not client)
                 self._serve(group, (client,))
 

@@ -305,10 +305,7 @@ class Lane:
             for topic in self._dirty:
                 for variant in topic.variants:
                     if variant.codec is style.codec:
-                        spelling, codec = variant.spelling, variant.codec
-                        part = topic.part(spelling, codec, 0, Mode.ALL)
-                        if part is not None:
-                            fragments[variant] = part
+                        fragments[variant] = topic.whole(variant.spelling, variant.codec)
             groups = self._turned(tuple(self._groups[style].values()))
             cursor = cursor_fragment(self._cursor(), style.codec) if style.cursor else None
             found.append(
@@ -408,9 +405,8 @@ def _spread(
                 continue
         else:  # nearly all
             if whole is None:
-                whole = topic.part(spelling, codec, 0, mode)
+                whole = topic.whole(spelling, codec)
             fragment = whole
-            assert fragment is not None  # a topic among those of the window has messages
         if not group.parts:
             touched.append(group)
         group.parts.append(fragment)

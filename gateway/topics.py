@@ -47,6 +47,12 @@ class Topic(ABC):
             return self.newest(spelling, codec)
         return self.fragment(spelling, codec, start)
 
+    def whole(self, spelling: str, codec: Codec) -> Fragment:
+        """What mode ``all`` gets of the whole window; there must be a message."""
+        if self.channel in CONFLATED:
+            return self.newest(spelling, codec)
+        return self.fragment(spelling, codec, 0)
+
     @abstractmethod
     def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
         """All messages from *start* on; there must be some."""

@@ -28,17 +28,28 @@ def block_of(ticks: Sequence[Tick]) -> Block:
 
 
 class Listener:
-    """Decodes batches that are short enough for one frame with a header of 2 or 4 bytes."""
+    """Decodes batches, of messages below 64 KiB; each message counts as one."""
 
     def __init__(self, codec: Codec = Codec.JSON) -> None:
         self.style = Style(codec, INTERVAL_MS)
         self.group: Group | None = None
         self.batches: list[list[dict[str, Any]]] = []
 
+    @property
+    def count(self) -> int:
+        """Messages that came."""
+        return len(self.messages)
+
     def deliver(self, framed: bytes) -> None:
-        payload = framed[4:] if framed[1] == 126 else framed[2:]
-        decoder = msgspec.json if self.style.codec is Codec.JSON else msgspec.msgpack
-        self.batches.append(decoder.decode(payload))
+        at = 0
+        while at < len(framed):
+            size, head = framed[at + 1], 2
+            if size == 126:
+                size, head = int.from_bytes(framed[at + 2 : at + 4], "big"), 4
+            payload = framed[at + head : at + head + size]
+            decoder = msgspec.json if self.style.codec is Codec.JSON else msgspec.msgpack
+            self.batches.append(decoder.decode(payload))
+            at += head + size
 
     def offer(self, send: Send) -> None:
         self.deliver(send.framed())

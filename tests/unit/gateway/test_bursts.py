@@ -1,0 +1,118 @@
+"""Windows of very many groups: the same promises, kept in another way."""
+
+from gateway.channels import Channel, Mode
+from gateway.messages import Options
+from tests.unit.gateway.listeners import MS_NS, Desk, Listener
+
+A, B, C = "X:A-USD", "X:B-USD", "X:C-USD"
+
+
+def crowd() -> tuple[Desk, list[Listener]]:
+    """A desk with bursts, and clients with different subscriptions, the last two with the same."""
+    desk, clients = Desk(A, B, C, burst_groups=1), [Listener() for _ in range(5)]
+    for client, names in zip(clients, ((A,), (B,), (A, B), (C,), (C,)), strict=True):
+        desk.subscribe(client, *names)
+    return desk, clients
+
+
+def test_each_group_gets_its_own_and_nobody_anything_twice() -> None:
+    desk, clients = crowd()
+    desk.trade(A, C)
+    desk.flush()
+    desk.trade(B)
+    desk.flush()
+
+    assert [client.ids for client in clients] == [[1], [3], [1, 3], [2], [2]]
+
+
+def test_a_burst_is_served_in_slices_and_settled_for_one_client() -> None:
+    desk, clients = crowd()
+    desk.trade(A, B, C)
+    (burst,) = desk.hub.flush(desk.now_ns)
+
+    burst.settle(clients[2])
+    assert [client.ids for client in clients] == [[], [], [1, 2], [], []]
+    served = []
+    while not burst.done:
+        served.append(burst.serve(1))
+    burst.settle(clients[0])
+
+    assert [client.ids for client in clients] == [[1], [2], [1, 2], [3], [3]]
+    assert sum(each.batches for each in served) == 4
+    assert sum(each.messages for each in served) == 4
+
+
+def test_stars_led_clients_and_other_modes_are_served_beside_a_burst() -> None:
+    desk, clients = crowd()
+    star, latest, bars = Listener(), Listener(), Listener()
+    desk.subscribe(star, "*")
+    desk.subscribe(latest, A, options=Options(mode=Mode.LATEST))
+    desk.subscribe(bars, A, channel=Channel.RUNNING_BARS)
+    desk.trade(A)
+    desk.lead()  # everybody was idle
+    desk.trade(A, B)
+    desk.bar(A, 7.0)
+    desk.bar(A, 8.0)
+    desk.flush()
+    desk.trade(B, A)
+    desk.flush()
+
+    got = [sorted(client.ids) for client in clients]  # of different symbols there is no order
+    assert got == [[1, 2, 5], [3, 4], [1, 2, 3, 4, 5], [], []]
+    assert [sorted(batch) for batch in ids(star)] == [[1], [2, 3], [4, 5]]
+    assert ids(latest) == [[1], [2], [5]]
+    assert [m["o"] for m in bars.messages] == [8.0]
+
+
+def ids(client: Listener) -> list[list[int]]:
+    return [[message["i"] for message in batch] for batch in client.batches]
+
+
+def test_groups_that_got_nothing_from_a_burst_are_idle_as_before() -> None:
+    desk, clients = crowd()
+    desk.trade(A)
+    desk.flush()
+    desk.now_ns += 50 * MS_NS
+    desk.trade(A, B)
+    desk.lead()
+
+    assert clients[1].ids == [3]  # had nothing for long
+    assert clients[0].ids == [1]  # waits for the boundary
+
+
+def test_nobody_is_served_early_while_others_wait_to_be_written() -> None:
+    desk, clients = crowd()
+    desk.trade(A)
+    desk.send(desk.hub.step(desk.now_ns, may_lead=False))
+    assert clients[0].ids == []
+
+    desk.now_ns += 100 * MS_NS
+    desk.lead()
+
+    assert clients[0].ids == [1]
+
+
+def test_a_lane_without_windows_and_one_near_its_boundary() -> None:
+    desk, quick, slow = Desk(A), Listener(), Listener()
+    desk.subscribe(quick, A, options=Options(interval_ms=0))
+    desk.subscribe(slow, A)
+    desk.now_ns = 1_000 * MS_NS - MS_NS // 2
+    desk.trade(A)
+    desk.lead()
+    desk.trade(A)
+    desk.lead()
+
+    assert ids(quick) == [[1], [2]]
+    assert desk.hub.due_ns == 1_100 * MS_NS  # a boundary half a millisecond away is past
+
+
+def test_what_comes_in_masses_is_encoded_before_the_window_ends() -> None:
+    desk, client = Desk(A, B), Listener()
+    desk.subscribe(client, A)
+    for _ in range(60):
+        desk.trade(*[A] * 200)
+    desk.now_ns += MS_NS
+    desk.lead()
+    desk.flush()
+
+    assert client.count == 12_000
