@@ -57,6 +57,10 @@ class Rig:
         self.written: dict[str, int] = {}  # stream key → newest block number
         self._flush = 0
 
+    def go_on_from(self, before: "Rig") -> None:
+        """Trade ids do."""
+        self._next_id = before._next_id
+
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.service.port}/v1/stream"
@@ -193,11 +197,15 @@ async def gateway(
     ping_database: Callable[[], Awaitable[None]] | None = None,
     make: type[GatewayService] = GatewayService,
     silence: Silence | None = None,
+    reader_url: str = "",
 ) -> AsyncIterator[Rig]:
-    """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there."""
+    """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
+
+    *reader_url*: for reading what is new, where that is another way than that for all else.
+    """
     stream_keys = StreamKeys(namespace, SHARDS)
     redis = connect_redis(redis_url)
-    readers = [StreamReader(redis_url, count=32) for _ in range(2)]
+    readers = [StreamReader(reader_url or redis_url, count=32) for _ in range(2)]
     registry = CollectorRegistry()
 
     async def given_symbols() -> Sequence[SymbolRow]:
