@@ -1,10 +1,11 @@
 """The end of a window for very many groups: batches are put together as they are served. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from gateway.channels import Mode
 from gateway.frames import Fragment, frame_batch
-from gateway.routes import Client, Group, Served, Style, Variant
+from gateway.routes import Client, Group, Served, Style, Variant, hand_over
 
 _GROUPS_PER_CLIENT: Final = 8  # looked through in the time that one client takes to be served
 
@@ -68,9 +69,27 @@ class Burst:
             parts.append(self._cursor)
         style = self._style
         framed = frame_batch(parts, style.codec, self._limit_bytes, deflate=style.deflate)
-        for client in clients:
-            client.deliver(framed)
+        hand_over(framed, clients)
         return Served(len(clients), messages * len(clients))
+
+
+def look_up(groups: Iterable[Group], touched: list[Group]) -> None:
+    """Let each of *groups* find what it has not had of the window, by its own names."""
+    made: dict[tuple[Variant, int, Mode], Fragment | None] = {}
+    for group in groups:
+        mode = group.style.mode
+        for variant in group.variants:
+            topic = variant.topic
+            if topic is None or not topic.count:
+                continue
+            key = variant, group.marks.get(topic, 0), mode
+            if key not in made:
+                made[key] = topic.part(variant.spelling, variant.codec, *key[1:])
+            part = made[key]
+            if part is not None:
+                group.parts.append(part)
+        if group.parts:
+            touched.append(group)
 
 
 _NOBODY: Final = Served(0, 0)

@@ -32,7 +32,7 @@ from gateway.outlet import Outlet
 from gateway.parsers import Parsers
 from gateway.resume import Resumes
 from gateway.roster import Roster
-from gateway.routes import Group, Send
+from gateway.routes import Group, Send, hand_over
 from gateway.session import handle_request, hello
 
 _LOG: Final = logging.getLogger(__name__)
@@ -174,16 +174,15 @@ class Connection(Outlet):
     # What the hub, the roster and the session call.
 
     def deliver(self, framed: bytes) -> None:
-        if self._closed:
-            return
-        if self._unsent is None:
-            self.push(framed)
-            return
+        """Send finished frames, in order; nothing once it is over."""
+        hand_over(framed, (self,))
+
+    def send_behind(self, framed: bytes) -> int:
         limit = self.shared.limits.slow_client_bytes
         if self.style.mode is Mode.ALL and self.unsent_bytes() > limit:
             self._close_slow("slow_bytes", f"more than {limit} bytes behind")
-        else:
-            self.write(framed)
+            return len(framed)
+        return super().send_behind(framed)
 
     def offer(self, send: Send) -> None:
         if self._closed:
@@ -384,6 +383,7 @@ class Connection(Outlet):
         if self._closed:
             return
         self._closed = why
+        self.stop()
         self._message = None
         if self in self.shared.roster.guests:
             self.shared.metrics.clients.dec()

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
 from core.market.block import Block
-from gateway.burst import Burst
+from gateway.burst import Burst, look_up
 from gateway.channels import Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
@@ -134,7 +134,7 @@ class Lane:
         made = self._bursts(styles, now_ns)
         touched: list[Group] = []
         if styles:
-            self._look_up(self._not_in(styles), touched)
+            look_up(self._not_in(styles), touched)
         stars = self._stars() if styles else None
         for topic in self._dirty if stars is None or stars else ():
             for spelling, codec, groups in self.routes.receivers(topic):
@@ -229,7 +229,7 @@ class Lane:
         if not group.solo and group.sent_ns <= window_ns - self.interval_ns:
             return
         if not group.has_star:
-            self._look_up((group,), [])
+            look_up((group,), [])
             for variant in group.variants:
                 if variant.topic is not None and variant.topic.is_dirty:
                     self._mark(group, variant.topic)
@@ -278,24 +278,6 @@ class Lane:
             for star in stars:
                 found |= star.groups
         return list(found)
-
-    def _look_up(self, groups: Iterable[Group], touched: list[Group]) -> None:
-        """Let each of *groups* find what it has not had, by its own names."""
-        made: dict[tuple[Variant, int, Mode], Fragment | None] = {}
-        for group in groups:
-            mode = group.style.mode
-            for variant in group.variants:
-                topic = variant.topic
-                if topic is None or not topic.count:
-                    continue
-                key = variant, group.marks.get(topic, 0), mode
-                if key not in made:
-                    made[key] = topic.part(variant.spelling, variant.codec, *key[1:])
-                part = made[key]
-                if part is not None:
-                    group.parts.append(part)
-            if group.parts:
-                touched.append(group)
 
     def _bursts(self, styles: Sequence[Style], now_ns: int) -> list[Batches]:
         """The batches of the groups of *styles*, without marks and ``*``."""

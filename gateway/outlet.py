@@ -26,7 +26,16 @@ class Outlet(asyncio.Protocol):
     in a conflation instead.
     """
 
-    __slots__ = ("_missed", "_send", "_socket", "_transport", "_unsent", "_written_bytes", "shared")
+    __slots__ = (
+        "_direct",
+        "_missed",
+        "_socket",
+        "_transport",
+        "_unsent",
+        "_written_bytes",
+        "send",
+        "shared",
+    )
     shared: "Shared"
     _transport: asyncio.Transport
 
@@ -35,7 +44,9 @@ class Outlet(asyncio.Protocol):
         self._written_bytes = 0  # through the transport
         self._missed: Conflation | None = None
         self._socket: socket.SocketType | None = None
-        self._send: Callable[[bytes], int] = len
+        self._direct: Callable[[bytes], int] = len  # into the socket, wherever that is possible
+        # What data go through: directly, behind what waits, or (len) nowhere, as it is over.
+        self.send: Callable[[bytes], int] = len
 
     @property
     def behind(self) -> bool:
@@ -51,25 +62,39 @@ class Outlet(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)  # uvloop's is one without deriving from it
         self._transport = transport
         transport.set_write_buffer_limits(high=0)  # told of the first byte that is left over
-        self._send = self._through_transport
+        self._direct = self._through_transport
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             _bound_kernel_buffer(sock)
             if transport.get_extra_info("sslcontext") is None:
                 self._socket = socket.SocketType(sock.family, sock.type, sock.proto, sock.fileno())
-                self._send = self._socket.send
+                self._direct = self._socket.send
+        self.send = self._direct
+
+    def stop(self) -> None:
+        """No more data for this client."""
+        self.send = len
 
     def shut(self) -> None:
         """The connection is lost. The transport closes the socket's descriptor, nobody else."""
-        self._send = len
+        self.send = self._direct = len
         if self._socket is not None:
             self._socket.detach()
 
     def pause_writing(self) -> None:
         self._unsent = deque([(self._written_bytes, self.shared.monotonic_ns())])
+        if self.send is not len:
+            self.send = self.send_behind
 
     def resume_writing(self) -> None:
         self._unsent = None
+        if self.send is not len:
+            self.send = self._direct
+
+    def send_behind(self, framed: bytes) -> int:
+        """Take in data behind what waits."""
+        self.write(framed)
+        return len(framed)
 
     def unsent_since_ns(self) -> int | None:
         """When the oldest unsent bytes were written; None if there are none."""
@@ -81,16 +106,21 @@ class Outlet(asyncio.Protocol):
             unsent.popleft()
         return unsent[0][1]
 
-    def push(self, framed: bytes) -> None:
-        """Write to a client that is not behind."""
+    def push(self, piece: bytes) -> None:
+        """Write to a client that is not behind, also when it gets no more data."""
         try:
-            taken = self._send(framed)
-        except BlockingIOError:
-            taken = 0
-        except OSError:
-            return  # the connection is broken: the transport finds that out itself, and says so
-        if taken != len(framed):
-            self.write(framed[taken:])
+            taken = self._direct(piece)
+        except OSError as error:
+            self.stuck(piece, error)
+        else:
+            if taken != len(piece):
+                self.write(piece[taken:])
+
+    def stuck(self, piece: bytes, error: OSError) -> None:
+        """The socket took nothing of *piece*."""
+        if isinstance(error, BlockingIOError):
+            self.write(piece)
+        # Else the connection is broken: the transport finds that out itself, and says so.
 
     def write(self, piece: bytes) -> None:
         """Write through the transport, which keeps what the kernel does not take."""

@@ -1,6 +1,6 @@
 """Who gets which messages: topics, the spellings they go out under, and groups of clients. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -28,14 +28,36 @@ class Client(Protocol):
 
     style: Style
     group: "Group | None"  # None at first
+    send: Callable[[bytes], int]
+    """Hands finished frames over: as a socket's send(), which it mostly is, and in no time."""
 
-    def deliver(self, framed: bytes) -> None:
-        """Send finished frames, in order. Does not block; a slow client is its owner's trouble."""
+    def write(self, piece: bytes) -> None:
+        """Keep what send() did not take, and see to it that it is sent before anything else."""
+        ...
+
+    def stuck(self, piece: bytes, error: OSError) -> None:
+        """send() took nothing of *piece*."""
         ...
 
     def offer(self, send: "Send") -> None:
-        """As deliver(), to a session of mode ``latest``: what is not sent in time is replaced."""
+        """Hand over to a session of mode ``latest``: what is not sent in time is replaced."""
         ...
+
+
+def hand_over(framed: bytes, clients: Iterable[Client]) -> None:
+    """Send finished frames to *clients*. The innermost loop: nearly all of it is the kernel's.
+
+    A slow client is its owner's trouble; nobody waits for it.
+    """
+    size = len(framed)
+    for client in clients:
+        try:
+            taken = client.send(framed)
+        except OSError as error:
+            client.stuck(framed, error)
+        else:
+            if taken != size:
+                client.write(framed[taken:])
 
 
 class Variant:
@@ -166,9 +188,7 @@ class Send:
             for client in clients:
                 client.offer(self)
         else:
-            framed = self.framed()
-            for client in clients:
-                client.deliver(framed)
+            hand_over(self.framed(), clients)
 
 
 class Routes:

@@ -68,6 +68,16 @@ class Reader:
             assert len(payload) <= self.bound
             self.items += decoded(payload, self.style.codec)
 
+    def send(self, framed: bytes) -> int:
+        self.deliver(framed)
+        return len(framed)
+
+    def write(self, piece: bytes) -> None:
+        raise AssertionError("send() has taken all")
+
+    def stuck(self, piece: bytes, error: OSError) -> None:
+        raise AssertionError("send() has raised nothing")
+
     def offer(self, send: Send) -> None:
         self.deliver(send.framed())
 

@@ -40,6 +40,10 @@ class Listener:
         """Messages that came."""
         return len(self.messages)
 
+    def send(self, framed: bytes) -> int:
+        self.deliver(framed)
+        return len(framed)
+
     def deliver(self, framed: bytes) -> None:
         at = 0
         while at < len(framed):
@@ -51,8 +55,14 @@ class Listener:
             self.batches.append(decoder.decode(payload))
             at += head + size
 
+    def write(self, piece: bytes) -> None:
+        raise AssertionError("send() has taken all")
+
+    def stuck(self, piece: bytes, error: OSError) -> None:
+        raise AssertionError("send() has raised nothing")
+
     def offer(self, send: Send) -> None:
-        self.deliver(send.framed())
+        self.send(send.framed())
 
     @property
     def messages(self) -> list[dict[str, Any]]:
