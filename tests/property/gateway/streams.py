@@ -61,9 +61,9 @@ class World:
         self.is_whole = True  # nothing was ever taken away
         self.gateways: list[Gateway] = []
 
-    def trade(self, symbol: str, *, lost: int = 0) -> None:
+    def trade(self, symbol: str, *, lost: int = 0, feed: str = "") -> None:
         """A block with one trade; *lost* blocks before it never reach the stream."""
-        feed = symbol[0].lower()
+        feed = feed or symbol[0].lower()
         if feed not in self.feeds:
             self.feeds.append(feed)
         self.next_id += 1
@@ -141,9 +141,16 @@ class Gateway:
         self.resumers: dict[Client, Resumer] = {}
         self._recovery: Recovery | None = None
         self._bounds = bounds
+        self._decoded: dict[str, dict[str, EntryId]] = {}
         for key in world.stream_keys():
             self._follow(key, world.streams[key].last)
         self.positions.complete = True
+
+    @property
+    def recovery(self) -> Recovery:
+        """While somebody resumes."""
+        assert self._recovery is not None
+        return self._recovery
 
     def read(self, *, most: int = 1_000) -> None:
         """Read and publish up to *most* entries."""
@@ -224,10 +231,11 @@ class Gateway:
                 bounds=self._bounds,
             )
         cursor = decode_cursor(client.cursor, KEYS)
+        at = self._decoded.setdefault(client.cursor, cursor.positions(KEYS))
         self.resumers[client] = Resumer(
             plan=self._recovery.plans.enter(client.names),
             codec=client.style.codec,
-            at=cursor.positions(KEYS),
+            at=at,
             time_ms=cursor.time_ms,
             latest=client.mode is Mode.LATEST,
         )
