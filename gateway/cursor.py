@@ -111,7 +111,6 @@ class CursorMaker:
         self._parts: dict[str, tuple[list[EntryId], bytes]] = {}  # "": of the bars
         self._moves = -1
         self._text = ""
-        self._framed: dict[Codec, tuple[str, bytes]] = {}
 
     def __call__(self) -> str:
         """The cursor for who was sent all that was published; empty while nobody knows that yet.
@@ -137,25 +136,11 @@ class CursorMaker:
         bars = [reached.get(key, ZERO_ID) for key in self._bar_keys]
         return _text(self._head, feeds, self._part("", bars, _bars_part))
 
-    def framed(self, codec: Codec) -> bytes:
-        """The newest cursor as a message of its own, for a heartbeat; empty where there is none."""
-        text = self()
-        made = self._framed.get(codec)
-        if made is None or made[0] != text:
-            made = self._framed[codec] = text, cursor_frame(text, codec) if text else b""
-        return made[1]
-
     def _part(self, feed: str, ids: list[EntryId], make: Callable[[list[EntryId]], bytes]) -> bytes:
         made = self._parts.get(feed)
         if made is None or made[0] != ids:
             made = self._parts[feed] = ids, make(ids)
         return made[1]
-
-
-def cursor_item(text: str, codec: Codec) -> bytes:
-    """The cursor as an item of a batch, its last one."""
-    message = control({"T": "cursor", "c": text}, codec)  # without what makes it an array of one
-    return message[1:-1] if codec is Codec.JSON else message[1:]
 
 
 def cursor_frame(text: str, codec: Codec) -> bytes:
