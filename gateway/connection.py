@@ -29,7 +29,7 @@ from gateway.handshake import Handshake, requested_codec, shown_credentials
 from gateway.keys import ApiKeys
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
-from gateway.parsers import Parsers
+from gateway.parsers import Parsers, let_go
 from gateway.resume import Resumes
 from gateway.roster import Roster
 from gateway.routes import Group, Send, hand_over
@@ -130,6 +130,8 @@ class Connection(Outlet):
     def connection_lost(self, exc: Exception | None) -> None:
         self.shut()
         self._over("lost")
+        if self._core is not None:
+            let_go(self._core)
         self.shared.roster.discard(self)
 
     def pause_writing(self) -> None:

@@ -33,7 +33,14 @@ class Parsers:
             return False
         if type(core) is Protocol and len(self._spare) < _SPARES:
             self._spare.append(core)
+        else:
+            let_go(core)
         return True
+
+
+def let_go(core: Protocol) -> None:
+    """*core* is done with. Its parser refers to it: this saves the collector the work."""
+    core.parser.close()
 
 
 def _is_blank(core: Protocol) -> bool:

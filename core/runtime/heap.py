@@ -8,7 +8,7 @@ from typing import Final
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of <malloc.h>
 _KEPT_BYTES: Final = 32 << 20
 _MAPPED_BYTES: Final = 8 << 20
-_YOUNG: Final = (200_000, 20, 50)
+_YOUNG: Final = (10_000, 10, 20)
 
 
 def tune_for_bursts() -> None:

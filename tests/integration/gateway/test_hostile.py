@@ -185,7 +185,7 @@ def test_of_clients_that_are_gone_nothing_is_left(gateway: Gateway) -> None:
                 assert gateway.serves()
             wait_until(gateway.is_alone_with_its_friend)
 
-    come_and_go(6)
+    come_and_go(12)
     before = gateway.memory()
     come_and_go(20)
 
