@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -95,6 +95,10 @@ class RawClient:
             if opcode in (TEXT, BINARY):
                 found += (msgspec.msgpack if opcode == BINARY else msgspec.json).decode(payload)
         return found, struct.unpack(">H", payload[:2])[0]
+
+    def pause(self) -> None:
+        """Read no more: what comes stays in the kernel."""
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
 
     async def say(self, **message: Any) -> None:
         """Send one JSON message."""
