@@ -200,6 +200,7 @@ class Tail:
 
     def __init__(self, positions: Positions, stop_bytes: int) -> None:
         self._stop_bytes = stop_bytes
+        self.is_early = not positions.complete  # nobody knows yet where it begins
         self.starts = dict(positions.reached())
         self.stretches: dict[str, Stretch] = {}
         self.size = 0

@@ -105,6 +105,8 @@ class Recovery:
         """
         self._forget()
         self._settle()
+        if self._tail.is_early:
+            self._tail = Tail(self._positions, self._bounds.stop_bytes)
         self.plans.refresh(self._positions.feeds())
         if self._newest is None and any(resumer.latest for resumer in ready):
             self._newest = Newest()

@@ -143,7 +143,7 @@ class Gateway:
         self._bounds = bounds
         self._decoded: dict[str, dict[str, EntryId]] = {}
         for key in world.stream_keys():
-            self._follow(key, world.streams[key].last)
+            self.follow(key, world.streams[key].last)
         self.positions.complete = True
 
     @property
@@ -156,7 +156,7 @@ class Gateway:
         """Read and publish up to *most* entries."""
         for key in self.world.stream_keys():
             if key not in self.positions.reached():
-                self._follow(key, ZERO_ID)
+                self.follow(key, ZERO_ID)
             for entry_id, payload in self.world.streams[key].entries:
                 if entry_id > self.positions.reached()[key] and most:
                     most -= 1
@@ -253,7 +253,8 @@ class Gateway:
         for send in [*sends, *self.hub.cursor(client)]:
             send.write((client,))
 
-    def _follow(self, key: str, start: EntryId) -> None:
+    def follow(self, key: str, start: EntryId) -> None:
+        """Read a stream after the entry *start*."""
         if key not in {KEYS.bars(shard) for shard in range(SHARDS)}:
             self.positions.follow(key, key.rpartition(":")[2])
         self.positions.reach(key, start)

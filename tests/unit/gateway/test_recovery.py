@@ -181,6 +181,32 @@ def test_the_newest_of_two_feeds_is_the_newest() -> None:
     assert ids(visitor) == [4]
 
 
+def test_who_comes_before_the_gateway_knows_its_streams_loses_nothing() -> None:
+    world, (gateway,) = house()
+    visitor = client()
+    gateway.connect(visitor)
+    world.trade("X:A")
+    gateway.read()
+    gateway.flush()
+    world.trade("X:A")
+    late = Gateway(world, Bounds())
+    world.gateways = [late]
+    known = dict(late.positions.reached())
+    late.positions = type(late.positions)()  # it has just started
+    late.cursors = type(late.cursors)(late.positions, KEYS)
+    go_and_come(gateway, visitor, back=late)
+    for key, start in known.items():
+        late.follow(key, start)
+    late.positions.complete = True
+    world.trade("X:A")
+    late.read()
+
+    late.round([])
+    late.round([])
+
+    assert (ids(visitor), gaps(visitor)) == ([1, 2, 3], [])
+
+
 def test_what_was_read_without_a_state_after_it_is_not_served() -> None:
     world, (gateway,) = house()
     visitor = client()
