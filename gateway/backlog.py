@@ -96,9 +96,10 @@ class Stretch:
     """
 
     __slots__ = (
+        "_count",
         "_number",
         "_places",
-        "_stop_bytes",
+        "_stop_messages",
         "_stops",
         "_tracks",
         "after",
@@ -107,16 +108,17 @@ class Stretch:
         "size",
     )
 
-    def __init__(self, after: EntryId, stop_bytes: int, number: int | None = None) -> None:
-        """For :meth:`next_stop` *stop_bytes*.
+    def __init__(self, after: EntryId, stop_messages: int, number: int | None = None) -> None:
+        """For :meth:`next_stop` *stop_messages*.
 
         *number* is that of the block *after*, None where it is not known; the first has 1.
         """
         self.after = self.reached = after
         self.hole = ZERO_ID
         self.size = 0
-        self._stop_bytes = stop_bytes
+        self._stop_messages = stop_messages
         self._stops: list[EntryId] = []
+        self._count = 0  # of messages
         self._number = 0 if after == ZERO_ID else number
         # Where each symbol occurs: entry id, and its rows, or block and index in it, or the bar.
         self._places: dict[Channel, dict[Symbol, list[tuple[EntryId, Any]]]] = {}
@@ -125,34 +127,35 @@ class Stretch:
     def add(self, entry_id: EntryId, content: Content) -> None:
         """The next entry."""
         self.reached = entry_id
+        before = self._count
         if isinstance(content, Block):
-            size = self._add_block(entry_id, content)
+            self._add_block(entry_id, content)
         else:
-            size = _ENTRY_BYTES + _BAR_BYTES * len(content)
+            self.size += _ENTRY_BYTES + _BAR_BYTES * len(content)
             for bar in content:
                 self._note(channel_of(bar), bar.symbol, entry_id, bar)
-        if (self.size + size) // self._stop_bytes > self.size // self._stop_bytes:
+        self._count += len(content)
+        if self._count // self._stop_messages > before // self._stop_messages:
             self._stops.append(entry_id)
-        self.size += size
 
-    def _add_block(self, entry_id: EntryId, block: Block) -> int:
-        """About the bytes it takes; of a small block only the ticks are kept, as tuples."""
+    def _add_block(self, entry_id: EntryId, block: Block) -> None:
         number = block.meta.number
         if self._number is not None and number != self._number + 1:
             self.hole = entry_id
         self._number = number
         if len(block) > _FEW:
+            self.size += _BLOCK_BYTES + _TICK_BYTES * len(block)
             for index, symbol in enumerate(block.symbols):
                 self._note(Channel.TRADES, symbol, entry_id, (block, index))
-            return _BLOCK_BYTES + _TICK_BYTES * len(block)
+            return
+        self.size += _ENTRY_BYTES + _ROW_BYTES * len(block)
         rows = block.rows()
         for index, symbol in enumerate(block.symbols):
             own = [row for row in rows if row[0] == index]
             self._note(Channel.TRADES, symbol, entry_id, own)
-        return _ENTRY_BYTES + _ROW_BYTES * len(block)
 
     def next_stop(self, at: EntryId) -> EntryId:
-        """Up to where a client at the entry *at* is served in one go: twice ``stop_bytes``."""
+        """Up to where a client at the entry *at* is served in one go: twice ``stop_messages``."""
         index = bisect_right(self._stops, at) + 1
         return self._stops[index] if index < len(self._stops) else self.reached
 
@@ -198,8 +201,8 @@ class Stretch:
 class Tail:
     """What was published since ``starts``, by stream; ``size`` is about its bytes."""
 
-    def __init__(self, positions: Positions, stop_bytes: int) -> None:
-        self._stop_bytes = stop_bytes
+    def __init__(self, positions: Positions, stop_messages: int) -> None:
+        self._stop_messages = stop_messages
         self.is_early = not positions.complete  # nobody knows yet where it begins
         self.starts = dict(positions.reached())
         self.stretches: dict[str, Stretch] = {}
@@ -214,7 +217,7 @@ class Tail:
         """The newest entry of stream *key* was published."""
         stretch = self.stretches.get(key)
         if stretch is None:
-            stretch = Stretch(self.start(key), self._stop_bytes, self._numbers.get(key))
+            stretch = Stretch(self.start(key), self._stop_messages, self._numbers.get(key))
             self.stretches[key] = stretch
         self.size -= stretch.size
         stretch.add(entry_id, content)

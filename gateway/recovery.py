@@ -78,7 +78,7 @@ class Recovery:
         self._bounds = bounds or Bounds()
         self._market, self._positions = market, positions
         self._bars = frozenset(keys.bars(shard) for shard in range(keys.shards))
-        self._tail = Tail(positions, self._bounds.stop_bytes)
+        self._tail = Tail(positions, self._bounds.stop_messages)
         self._read: dict[str, Stretch] = {}
         self._doubtful: dict[str, Range] = {}  # read, but not known yet to be whole
         self._ahead_states: Mapping[str, StreamState] = {}
@@ -95,7 +95,7 @@ class Recovery:
             self.plans.refresh(self._positions.feeds())
         self._tail.add(key, entry_id, content)
         if self._tail.size > self._bounds.tail_bytes:
-            self._tail = Tail(self._positions, self._bounds.stop_bytes)
+            self._tail = Tail(self._positions, self._bounds.stop_messages)
         self._forget()
 
     def begin(self, ready: Collection[Resumer]) -> tuple[list[Range], list[str]]:
@@ -106,7 +106,7 @@ class Recovery:
         self._forget()
         self._settle()
         if self._tail.is_early:
-            self._tail = Tail(self._positions, self._bounds.stop_bytes)
+            self._tail = Tail(self._positions, self._bounds.stop_messages)
         self.plans.refresh(self._positions.feeds())
         if self._newest is None and any(resumer.latest for resumer in ready):
             self._newest = Newest()
@@ -127,18 +127,18 @@ class Recovery:
 
         Returns the symbols that were not known before: the hub must be told that they are carried.
         """
-        stretch, stop_bytes = self._read.get(wanted.key), self._bounds.stop_bytes
+        stretch, stop_messages = self._read.get(wanted.key), self._bounds.stop_messages
         if stretch is None or stretch.reached != wanted.first or stretch.size > self._share():
             stretch = None  # what is there is of no use for this, or enough
         for entry_id, payload in entries:
             content = decode_entry(payload, is_bars=wanted.key in self._bars)
             if entry_id == wanted.first:
                 number = content.meta.number if isinstance(content, Block) else None
-                stretch = stretch or Stretch(wanted.first, stop_bytes, number)
+                stretch = stretch or Stretch(wanted.first, stop_messages, number)
             elif content is not None:
-                stretch = stretch or Stretch(wanted.first, stop_bytes)
+                stretch = stretch or Stretch(wanted.first, stop_messages)
                 stretch.add(entry_id, content)
-        stretch = stretch or Stretch(wanted.first, stop_bytes)
+        stretch = stretch or Stretch(wanted.first, stop_messages)
         stretch.reached = wanted.last if is_all else entries[-1][0]
         self._read[wanted.key] = stretch
         self._doubtful[wanted.key] = wanted

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
+from websockets.frames import CloseCode
 
 from core.runtime.ports import Clock, MonotonicClock
 from gateway import messages
@@ -35,6 +36,10 @@ _ROUND_ENTRIES: Final = 64  # of each stream
 _MANY_ENTRIES: Final = 256  # while entries are small
 _SMALL_BYTES: Final = 4_096
 _READY_BYTES: Final = 65_536  # who has more than that unsent waits
+_CROWD: Final = 100  # resumers; from so many on it is worth while to gather more
+_GATHER_NS: Final = 50_000_000  # since the last one came
+_GATHER_MOST_NS: Final = 2_000_000_000  # since the first one came
+_GATHER_S: Final = 0.01
 _SLICE: Final = 64  # resumers before the loop sees to everything else; about 5 ms
 _PAUSE_S: Final = 0.02  # when nobody can be served
 _RETRY_S: Final = 0.25  # when Redis is away
@@ -107,6 +112,7 @@ class Resumes:
         self._recovery: Recovery | None = None  # while there are guests, and a little longer
         self._decoded: dict[str, tuple[Cursor, At]] = {}
         self._wake = asyncio.Event()
+        self._last_start_ns = 0
         self._page = _ROUND_ENTRIES  # entries of each stream in the next round
         self._cursor: tuple[At, str] = {}, ""  # the last one made on the way
 
@@ -154,8 +160,9 @@ class Resumes:
             async with asyncio.timeout(_LINGER_S):
                 await self._wake.wait()
         except TimeoutError:
-            self._recovery = self._reader.tap = None
-            self._decoded.clear()
+            if not self._guests:  # else one came at this very moment
+                self._recovery = self._reader.tap = None
+                self._decoded.clear()
 
     def _start(self, client: "Connection", request: Subscribe) -> None:
         if client.group is not None:
@@ -175,7 +182,8 @@ class Resumes:
             time_ms=cursor.time_ms,
             latest=client.style.mode is Mode.LATEST,
         )
-        guest = _Guest(client, request, resumer, self._monotonic_ns())
+        self._last_start_ns = self._monotonic_ns()
+        guest = _Guest(client, request, resumer, self._last_start_ns)
         self._guests[client] = guest
         self._wake.set()
         if self._market.complete or not self._is_loose(request):
@@ -236,6 +244,8 @@ class Resumes:
     async def _round(self) -> float:
         """Serve everybody who is ready; how long to pause before the next round."""
         now_ns = self._monotonic_ns()
+        if self._is_gathering(now_ns):
+            return _GATHER_S
         for guest in list(self._guests.values()):
             if guest.client.over:
                 self._end(guest, "left")
@@ -250,6 +260,13 @@ class Resumes:
             return _PAUSE_S
         pause_s = await self._read(ready)
         return max(pause_s, await self._serve(ready))
+
+    def _is_gathering(self, now_ns: int) -> bool:
+        """Do more come all the time? Letting them in goes first: who is live costs time, too."""
+        if len(self._guests) < _CROWD or now_ns - self._last_start_ns >= _GATHER_NS:
+            return False
+        first = next(iter(self._guests.values()))
+        return now_ns - first.since_ns < _GATHER_MOST_NS
 
     async def _read(self, ready: Sequence[_Guest]) -> float:
         recovery = self._ensure()
@@ -277,10 +294,19 @@ class Resumes:
         is_idle = True
         for index, guest in enumerate(ready):
             if not guest.client.over:
-                is_idle &= not self._serve_one(guest)
+                is_idle &= not self._try_to_serve(guest)
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
         return _PAUSE_S if is_idle else 0.0
+
+    def _try_to_serve(self, guest: _Guest) -> bool:
+        try:
+            return self._serve_one(guest)
+        except Exception:  # noqa: BLE001 - one client's trouble must not end the others
+            _LOG.exception("internal error while a client resumes; closing it")
+            error = (messages.INTERNAL, "internal error; please try again")
+            guest.client.close(CloseCode.INTERNAL_ERROR, "internal", error=error)
+            return True
 
     def _serve_one(self, guest: _Guest) -> bool:
         """Send a guest what there is for it; whether there was anything to do."""

@@ -19,7 +19,7 @@ class Bounds:
 
     read_bytes: int = 16 << 20  # of entries read, for who comes after
     tail_bytes: int = 32 << 20  # of published entries; beyond, who is behind reads them again
-    stop_bytes: int = 32_768  # of each stream, about half of what a client gets in one go
+    stop_messages: int = 1_000  # of each stream, about half of what a client gets in one go
 
 
 @dataclass(slots=True, eq=False)

@@ -231,6 +231,8 @@ async def test_mode_latest_gets_the_newest_of_what_it_missed(
         await rig.trade(A)
     await rig.publish_bar(bar(A, open=4.0))
     await rig.publish_bar(bar(A, open=5.0))
+    await eventually(lambda: newest_open(rig) == 5.0)
+    await eventually(lambda: rig.service.read_positions() == rig.written)
     async with visitor.visit(rig):
         await eventually(lambda: visitor.ids(A, "b"))
         await rig.trade(B)
@@ -429,6 +431,7 @@ async def test_a_bare_name_waits_for_the_symbols_after_a_restart(
         return [SymbolRow(Symbol(name)) for name in ("SIM:S001", "OTHER:S001")]
 
     await rig.trade(A)
+    await eventually(lambda: rig.service.read_positions() == rig.written)
     async with visitor.visit(rig):
         await rig.trade(A)
         await eventually(lambda: visitor.ids("S001") == [2])
@@ -456,6 +459,11 @@ async def test_more_than_so_many_do_not_resume_at_a_time(redis_url: str, namespa
             reply = await client.ask(action="subscribe", trades=[A], resume=cursor)
 
     assert (reply["code"], "try again" in reply["msg"]) == (500, True)
+
+
+def newest_open(rig: Rig) -> float:
+    found = rig.service.market.closed_bar(Symbol(A), bar(A).timeframe)
+    return 0.0 if found is None else found.open
 
 
 def patience(**limits: Any) -> GatewaySettings:

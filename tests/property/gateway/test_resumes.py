@@ -67,7 +67,7 @@ bounds = st.builds(
     Bounds,
     read_bytes=st.sampled_from([600, 6_000, 1 << 20]),
     tail_bytes=st.sampled_from([600, 1_500, 1 << 20]),
-    stop_bytes=st.sampled_from([500, 1_200, 1 << 20]),
+    stop_messages=st.sampled_from([1, 2, 1_000]),
 )
 
 

@@ -35,8 +35,8 @@ def bar(symbol: Symbol, open_: float) -> Bar:
     return Bar(symbol, Timeframe.MIN_1, START_NS, open_, 9.0, 0.1, 2.0, 1.0, 1, 1.0)
 
 
-def stretch_of(*blocks: Block, stop_bytes: int = 1 << 20) -> Stretch:
-    stretch = Stretch(ZERO_ID, stop_bytes)
+def stretch_of(*blocks: Block, stop_messages: int = 1 << 20) -> Stretch:
+    stretch = Stretch(ZERO_ID, stop_messages)
     for ms, each in enumerate(blocks, 1):
         stretch.add(at(ms), each)
     return stretch
@@ -110,8 +110,8 @@ def test_a_hole_is_where_a_number_is_missing() -> None:
     assert unknown.hole == ZERO_ID
 
 
-def test_a_client_is_served_about_so_many_bytes_in_one_go() -> None:
-    stretch = stretch_of(*[block(n, (A, n)) for n in range(1, 10)], stop_bytes=1_000)
+def test_a_client_is_served_about_so_many_messages_in_one_go() -> None:
+    stretch = stretch_of(*[block(n, (A, n)) for n in range(1, 10)], stop_messages=2)
 
     stops = [ZERO_ID]
     while stops[-1] != stretch.reached:

@@ -227,7 +227,7 @@ def test_what_was_read_without_a_state_after_it_is_not_served() -> None:
 
 
 def test_who_stands_elsewhere_waits_until_what_was_read_is_used_up() -> None:
-    world, (gateway,) = house(bounds=Bounds(read_bytes=100, stop_bytes=500))
+    world, (gateway,) = house(bounds=Bounds(read_bytes=100, stop_messages=1))
     early, late = client(), client()
     gateway.connect(early)
     for _ in range(3):
