@@ -68,6 +68,12 @@ def test_a_cursor_that_only_its_sum_fits_is_garbled(tail: bytes) -> None:
         decode_cursor(text_of(head + tail), KEYS)
 
 
+@pytest.mark.parametrize("text", ["", "A", "AQ+/", "é", "A" * 70_000, "AQlwMxABCGNvaW5iYXNl"])
+def test_what_does_not_look_like_a_cursor_is_garbled(text: str) -> None:
+    with pytest.raises(CursorError, match="garbled"):
+        decode_cursor(text, KEYS)
+
+
 def test_there_is_no_cursor_before_the_streams_are_known() -> None:
     positions = Positions()
     make = CursorMaker(positions, KEYS)
