@@ -68,6 +68,13 @@ TYPES: Final = {
 CONFLATED: Final = frozenset(_RUNNING.values())
 """Channels of which a batch holds the newest message per symbol only."""
 
+RANK: Final = {
+    **dict.fromkeys(CHANNELS, 0),
+    **dict.fromkeys(_CLOSED.values(), 1),
+    **dict.fromkeys(_UPDATED.values(), 2),
+}
+"""The order of channels in a batch: of one bar, running ones first, its close, then revisions."""
+
 TIMEFRAMES_OF: Final = {
     channel: timeframe
     for by_timeframe in (_CLOSED, _UPDATED, _RUNNING)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 from core.market.bar import Bar
 from core.market.block import Block
 from gateway.burst import Burst, look_up
-from gateway.channels import Channel, Codec, Mode, channel_of
+from gateway.channels import RANK, Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
 from gateway.routes import Batches, Client, Group, Routes, Send, Style, Variant, canonical
@@ -113,18 +113,21 @@ class Lane:
                 topic.prepare(spelling, codec)
 
     def lead(self, now_ns: int) -> list[Batches]:
-        """Batches for clients that were sent nothing for a whole window: they do not wait."""
-        touched: list[Group] = []
-        for topic, receivers in self._idle(now_ns - self.interval_ns):
-            for spelling, codec, groups in receivers:
-                _spread(topic, spelling, codec, groups=groups, touched=touched)
-            for _, _, groups in receivers:  # last: a group may have the topic by two spellings
-                for group in groups:
-                    self._mark(group, topic)
+        """Batches for clients that were sent nothing for a whole window: they do not wait.
+
+        They get all that is pending for them, so that order is kept between channels as well.
+        """
+        idle = self._idle(now_ns - self.interval_ns)
         self._fresh.clear()
+        if not idle:
+            return []
+        self._sort()
+        touched: list[Group] = []
+        look_up([group for group in idle if not group.has_star], touched)
+        self._bring([group for group in idle if group.has_star], touched)
         for group in touched:
-            if group.style.cursor:
-                self._complete(group, now_ns)
+            for topic in self._dirty if group.has_star else _topics_of(group):
+                self._mark(group, topic)
         return self._sends(touched, now_ns)
 
     def flush(self, now_ns: int) -> list[Batches]:
@@ -135,11 +138,7 @@ class Lane:
         touched: list[Group] = []
         if styles:
             look_up(self._not_in(styles), touched)
-        stars = self._stars() if styles else None
-        for topic in self._dirty if stars is None or stars else ():
-            for spelling, codec, groups in self.routes.receivers(topic):
-                own = groups if stars is None else [star for star in stars if star in groups]
-                _spread(topic, spelling, codec, groups=own, touched=touched)
+        self._bring(self._stars() if styles else None, touched)
         made += self._sends(touched, now_ns)
         for topic in self._dirty:
             topic.clear()
@@ -180,11 +179,7 @@ class Lane:
         own = client.group
         assert own is not None  # the hub asks for members only
         self._sort()
-        touched: list[Group] = []
-        for topic in self._dirty:
-            for spelling, codec, groups in self.routes.receivers(topic):
-                if own in groups:
-                    _spread(topic, spelling, codec, groups=(own,), touched=touched)
+        self._bring((own,), [])
         parts, own.parts = own.parts, []
         return [self._batch((client,), own.style, parts, {})] if parts else []
 
@@ -206,39 +201,22 @@ class Lane:
                 self._slots[code].add(run)
             self._blocks = []
 
-    def _idle(self, since_ns: int) -> list[tuple[Topic, list[tuple[str, Codec, list[Group]]]]]:
-        """The fresh topics with receivers that were sent nothing since then."""
-        found = []
+    def _idle(self, since_ns: int) -> dict[Group, None]:
+        """The receivers of fresh topics that were sent nothing since then."""
+        found: dict[Group, None] = {}
         for topic in self._fresh:
-            receivers = [
-                (spelling, codec, [group for group in groups if group.sent_ns <= since_ns])
-                for spelling, codec, groups in self.routes.receivers(topic)
-            ]
-            if any(groups for _, _, groups in receivers):
-                found.append((topic, receivers))
-        if found:
-            self._sort()
+            for _, _, groups in self.routes.receivers(topic):
+                found |= dict.fromkeys([g for g in groups if g.sent_ns <= since_ns])
         return found
 
-    def _complete(self, group: Group, now_ns: int) -> None:
-        """Add what is pending besides for *group*, which is served early: its cursor stands behind.
-
-        There can only be something if it joined in this window, or was served in the last one.
-        """
-        window_ns = (self.due_ns or now_ns) - self.interval_ns
-        if not group.solo and group.sent_ns <= window_ns - self.interval_ns:
+    def _bring(self, only: Sequence[Group] | None, touched: list[Group]) -> None:
+        """Bring what is pending to all its groups, or *only* to some, in order of the channels."""
+        if only is not None and not only:
             return
-        if not group.has_star:
-            look_up((group,), [])
-            for variant in group.variants:
-                if variant.topic is not None and variant.topic.is_dirty:
-                    self._mark(group, variant.topic)
-            return
-        for topic in self._dirty:
+        for topic in sorted(self._dirty, key=_rank):
             for spelling, codec, groups in self.routes.receivers(topic):
-                if group in groups:
-                    _spread(topic, spelling, codec, groups=(group,), touched=[])
-            self._mark(group, topic)
+                own = groups if only is None else [group for group in only if group in groups]
+                _spread(topic, spelling, codec, groups=own, touched=touched)
 
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
         """The group to join: in the middle of a window one of its own, told apart by its marks."""
@@ -362,6 +340,16 @@ class Lane:
 
 
 _STRIDE: Final = 997  # a prime: the first of a large group changes far, not to its neighbour
+
+
+def _rank(topic: Topic) -> int:
+    return RANK[topic.channel]
+
+
+def _topics_of(group: Group) -> list[Topic]:
+    """Those with messages in this window."""
+    topics = (variant.topic for variant in group.variants)
+    return [topic for topic in topics if topic is not None and topic.is_dirty]
 
 
 def _spread(
