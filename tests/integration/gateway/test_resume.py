@@ -216,6 +216,7 @@ async def test_blocks_that_never_came_are_a_gap(rig: Rig, eventually: Eventually
         await rig.trade(A)
         await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
     await rig.skip_blocks(A, 2)
+    await eventually(lambda: rig.metric("gateway_missing_blocks_total") == 2)
     async with visitor.visit(rig):
         await eventually(lambda: visitor.gaps)
 
