@@ -1,7 +1,10 @@
 """Windows of very many groups: the same promises, kept in another way."""
 
 from gateway.channels import Channel, Mode
+from gateway.hub import Hub
+from gateway.market import MarketState
 from gateway.messages import Options
+from gateway.routes import hand_over
 from tests.unit.gateway.listeners import MS_NS, Desk, Listener
 
 A, B, C = "X:A-USD", "X:B-USD", "X:C-USD"
@@ -117,3 +120,64 @@ def test_what_comes_in_masses_is_encoded_before_the_window_ends() -> None:
     desk.flush()
 
     assert client.count == 12_000
+
+
+def test_a_batch_that_some_share_is_served_in_slices_and_settled_for_one_client() -> None:
+    desk, clients = Desk(A), [Listener() for _ in range(4)]
+    for client in clients:
+        desk.subscribe(client, A)
+    desk.trade(A)
+    (send,) = desk.hub.flush(desk.now_ns)
+
+    first = send.serve(1)
+    send.settle(clients[3])
+    send.settle(clients[3])
+    while not send.done:
+        send.serve(1)
+    for client in clients:
+        send.settle(client)
+
+    assert first == (1, 1)
+    assert [client.ids for client in clients] == [[1]] * 4
+
+
+class Full(Listener):
+    """Its socket takes so many bytes of each frame; 0: it says that it would block."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+        self.left: list[tuple[bytes, str]] = []
+
+    def send(self, framed: bytes) -> int:
+        if not self.takes:
+            raise BlockingIOError
+        return min(self.takes, len(framed))
+
+    def write(self, piece: bytes) -> None:
+        self.left.append((piece, "rest"))
+
+    def stuck(self, piece: bytes, error: OSError) -> None:
+        self.left.append((piece, type(error).__name__))
+
+
+def test_what_a_socket_does_not_take_is_left_to_its_owner_and_holds_up_nobody() -> None:
+    clients = [Full(0), Full(2), Full(9)]
+
+    hand_over(b"frame", clients)
+
+    assert [client.left for client in clients] == [
+        [(b"frame", "BlockingIOError")],
+        [(b"ame", "rest")],
+        [],
+    ]
+
+
+def test_without_a_maker_of_cursors_there_are_none() -> None:
+    market = MarketState()
+    hub = Hub(market=market, interval_ms=100, max_message_bytes=16_384, max_symbols=9)
+    client = Listener()
+
+    hub.subscribe(client, [(Channel.TRADES, A)], 0, Options(cursor=True))
+
+    assert hub.cursor(client) == []
