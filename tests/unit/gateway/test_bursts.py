@@ -181,3 +181,15 @@ def test_without_a_maker_of_cursors_there_are_none() -> None:
     hub.subscribe(client, [(Channel.TRADES, A)], 0, Options(cursor=True))
 
     assert hub.cursor(client) == []
+
+
+def test_a_burst_ends_with_a_cursor_for_who_wants_one() -> None:
+    desk, clients = crowd()
+    for client in clients:
+        desk.subscribe(client, options=Options(cursor=True))
+    desk.trade(A, B)
+    desk.flush()
+
+    assert [[m["T"] for m in client.messages] for client in clients[:2]] == [["t", "cursor"]] * 2
+    assert clients[2].messages[-1] == {"T": "cursor", "c": "2"}
+    assert clients[3].messages == []
