@@ -13,10 +13,10 @@ from core.market.bar import Bar, decode_bars
 from core.market.block import Block, Row, decode_block
 from core.market.errors import BlockError
 from core.market.symbol import Symbol
-from gateway import encode
-from gateway.channels import TYPES, Channel, Codec, channel_of
+from gateway.channels import Channel, Codec, channel_of
 from gateway.frames import SEPARATORS, Fragment
 from gateway.positions import Positions
+from gateway.topics import body_fragment, encoded
 from storage.entry_id import ZERO_ID, EntryId
 
 Content = Block | Sequence[Bar]
@@ -79,13 +79,13 @@ class Track:
             if upto - start == _CHUNK:
                 piece = self._chunks.get((spelling, codec, number))
             if piece is None:
-                piece = _encoded(self._channel, self._messages[start:upto], spelling, codec)
+                piece = encoded(self._channel, self._messages[start:upto], spelling, codec)
                 if upto - start == _CHUNK:
                     self._chunks[spelling, codec, number] = piece
             pieces.append(piece)
             start = upto
         body = SEPARATORS[codec].join(pieces)
-        return _fragment(self._channel, self._messages[slice(*span)], body, spelling, codec)
+        return body_fragment(self._channel, self._messages[slice(*span)], body, spelling, codec)
 
 
 class Stretch:
@@ -257,29 +257,6 @@ def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
         return decode_bars(payload) if is_bars else decode_block(payload)
     except (BlockError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def message_fragment(
-    channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec
-) -> Fragment:
-    """Rows of ticks, or bars, of one symbol, encoded."""
-    body = _encoded(channel, messages, spelling, codec)
-    return _fragment(channel, messages, body, spelling, codec)
-
-
-def _fragment(
-    channel: Channel, messages: Sequence[Any], body: bytes, spelling: str, codec: Codec
-) -> Fragment:
-    def items() -> list[bytes]:
-        return [_encoded(channel, (message,), spelling, codec) for message in messages]
-
-    return Fragment(body, len(messages), codec, items=items, key=(channel, spelling))
-
-
-def _encoded(channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
-    if channel is Channel.TRADES:
-        return encode.trades(messages, spelling, codec)
-    return encode.bars(messages, TYPES[channel], spelling, codec)
 
 
 def _messages(what: Any) -> Sequence[Any]:

@@ -199,7 +199,7 @@ class Connection(Outlet):
         if not self._closed:
             if message["T"] == "error":
                 self.shared.metrics.request_errors.labels(str(message["code"])).inc()
-            self.push_or_write(frame(control(message, self.codec), self.codec))
+            self.push(frame(control(message, self.codec), self.codec))
 
     def refuse(self, code: int, reason: str) -> None:
         """Send an error message."""
@@ -232,7 +232,7 @@ class Connection(Outlet):
             return
         self._heard = False
         self._budget = self._frames = None  # both are full again by now, and take up memory
-        self.push_or_write(_PING)
+        self.push(_PING)
 
     def expire(self) -> None:
         error = (messages.AUTH_TIMEOUT, "auth timeout")
@@ -245,7 +245,7 @@ class Connection(Outlet):
 
     def notice(self, framed: Mapping[Codec, bytes]) -> None:
         if not self._closed:
-            self.push_or_write(framed[self.codec])
+            self.push(framed[self.codec])
 
     def say_goodbye(self) -> None:
         if not self._closed:
@@ -254,13 +254,6 @@ class Connection(Outlet):
 
     def abort(self) -> None:
         self._transport.abort()
-
-    def push_or_write(self, piece: bytes) -> None:
-        """Send *piece* behind all that was sent before."""
-        if self._unsent is None:
-            self.push(piece)
-        else:
-            self.write(piece)
 
     # Inside.
 
@@ -374,7 +367,7 @@ class Connection(Outlet):
         """Write pieces of the protocol core; an empty one is its end of stream."""
         for piece in pieces:
             if piece:
-                self.push_or_write(piece)
+                self.push(piece)
             else:
                 self._over("protocol")
                 self.shared.roster.closing.start(self, self.shared.monotonic_ns())

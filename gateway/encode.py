@@ -20,6 +20,7 @@ from core.market.block import Row
 from core.market.tick import NO_ID, Side
 from core.market.timeframe import SECOND_NS, Timeframe
 from gateway.channels import Codec
+from gateway.frames import SEPARATORS
 
 Ident = int | UnsetType
 Tail = tuple[bytes, bytes]
@@ -33,7 +34,6 @@ _TRADE_ID: Final = struct.Struct(">3sq")
 _SIDE_MSGPACK: Final = {
     side: b"\xa3tks" + msgspec.msgpack.encode(name) for side, name in _TAKER_SIDES.items()
 }
-_SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
 _JSON: Final = msgspec.json.Encoder()
 _TAKER: Final = tuple(_TAKER_SIDES.get(side.value, UNSET) for side in sorted(Side))
 
@@ -68,6 +68,13 @@ def timestamp(time_ns: int) -> bytes:
     return struct.pack(">Iq", fraction_ns, second)
 
 
+def time_value(time_ns: int, codec: Codec) -> str | msgspec.msgpack.Ext:
+    """A time as a field of a message: text in JSON, a timestamp in msgpack."""
+    if codec is Codec.JSON:
+        return rfc3339(time_ns)
+    return msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(time_ns))
+
+
 def control(message: Mapping[str, Any], codec: Codec) -> bytes:
     """A control message, alone in an array of one."""
     if codec is Codec.JSON:
@@ -99,11 +106,10 @@ def bar_tail(bar: Bar, codec: Codec) -> Tail:
     o, h, l, c, v, t, n, vw; then `tf` for all but 1-minute ``b`` and ``u``; `rev` where > 0,
     `final` where false, `gap` where true.
     """
-    fields = _bar_fields(bar)
+    fields = {**_bar_fields(bar), "t": time_value(bar.start_ns, codec)}
     if codec is Codec.JSON:
-        return b"{", msgspec.json.encode({**fields, "t": rfc3339(bar.start_ns)})[1:]
-    ext = msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(bar.start_ns))
-    body = msgspec.msgpack.encode({**fields, "t": ext})
+        return b"{", msgspec.json.encode(fields)[1:]
+    body = msgspec.msgpack.encode(fields)
     return bytes((body[0] + 2,)), body[1:]  # a fixmap: two more fields come in the prefix
 
 
@@ -133,7 +139,7 @@ def takers(sides: Iterable[int]) -> list[str | UnsetType]:
 
 def bars(some: Iterable[Bar], kind: str, spelling: str, codec: Codec) -> bytes:
     """Bars of one symbol as the inside of an array; *kind* is their `T`."""
-    return _SEPARATORS[codec].join(items(prefix(kind, spelling, codec), bar_tails(some, codec)))
+    return SEPARATORS[codec].join(items(prefix(kind, spelling, codec), bar_tails(some, codec)))
 
 
 def items(prefix: bytes, tails: Sequence[Tail]) -> list[bytes]:

@@ -4,7 +4,7 @@ Windows are the same for everybody in a lane, so that clients with the same subs
 their frames. The lane is told the time and hands over what is to be sent.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
@@ -122,9 +122,7 @@ class Lane:
         if not idle:
             return []
         self._sort()
-        touched: list[Group] = []
-        look_up([group for group in idle if not group.has_star], touched)
-        self._bring([group for group in idle if group.has_star], touched)
+        touched = self._collect(idle)
         for group in touched:
             for topic in self._dirty if group.has_star else _topics_of(group):
                 self._mark(group, topic)
@@ -135,11 +133,7 @@ class Lane:
         self._sort()
         styles = self._in_bursts()
         made = self._bursts(styles, now_ns)
-        touched: list[Group] = []
-        if styles:
-            look_up(self._not_in(styles), touched)
-        self._bring(self._stars() if styles else None, touched)
-        made += self._sends(touched, now_ns)
+        made += self._sends(self._collect(self._not_in(styles) if styles else None), now_ns)
         for topic in self._dirty:
             topic.clear()
             topic.slot = NO_SLOT
@@ -179,7 +173,7 @@ class Lane:
         own = client.group
         assert own is not None  # the hub asks for members only
         self._sort()
-        self._bring((own,), [])
+        self._collect((own,))
         parts, own.parts = own.parts, []
         return [self._batch((client,), own.style, parts, {})] if parts else []
 
@@ -209,14 +203,22 @@ class Lane:
                 found |= dict.fromkeys([g for g in groups if g.sent_ns <= since_ns])
         return found
 
-    def _bring(self, only: Sequence[Group] | None, touched: list[Group]) -> None:
-        """Bring what is pending to all its groups, or *only* to some, in order of the channels."""
-        if only is not None and not only:
-            return
+    def _collect(self, some: Collection[Group] | None) -> list[Group]:
+        """Let *some* groups (None: all) have what is pending for them; those that got any.
+
+        Few are led to their own topics; all are found by the topics, as are those with a ``*``.
+        """
+        touched: list[Group] = []
+        if some is not None:
+            look_up([group for group in some if not group.has_star], touched)
+            some = [group for group in some if group.has_star]
+            if not some:
+                return touched
         for topic in sorted(self._dirty, key=_rank):
             for spelling, codec, groups in self.routes.receivers(topic):
-                own = groups if only is None else [group for group in only if group in groups]
+                own = groups if some is None else [group for group in some if group in groups]
                 _spread(topic, spelling, codec, groups=own, touched=touched)
+        return touched
 
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
         """The group to join: in the middle of a window one of its own, told apart by its marks."""
@@ -241,21 +243,16 @@ class Lane:
             if len(groups) >= self._burst_groups and style.mode is Mode.ALL
         ]
 
-    def _not_in(self, styles: Sequence[Style]) -> list[Group]:
-        """The groups that no burst of *styles* serves, as it knows nothing of marks; no ``*``."""
-        found = dict.fromkeys(self._marked)
+    def _not_in(self, styles: Sequence[Style]) -> dict[Group, None]:
+        """The groups that no burst of *styles* serves, as it knows nothing of marks and ``*``."""
+        found = dict(self._marked)
         for style, groups in self._groups.items():
             if style not in styles:
                 found |= dict.fromkeys(groups.values())
-        return [group for group in found if not group.has_star]
-
-    def _stars(self) -> list[Group]:
-        """The groups with a ``*`` on some channel."""
-        found: dict[Group, None] = {}
         for stars in self.routes.wild.values():
             for star in stars:
                 found |= star.groups
-        return list(found)
+        return found
 
     def _bursts(self, styles: Sequence[Style], now_ns: int) -> list[Batches]:
         """The batches of the groups of *styles*, without marks and ``*``."""

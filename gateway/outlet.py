@@ -48,11 +48,6 @@ class Outlet(asyncio.Protocol):
         # What data go through: directly, behind what waits, or (len) nowhere, as it is over.
         self.send: Callable[[bytes], int] = len
 
-    @property
-    def behind(self) -> bool:
-        """Is there anything that the kernel has not taken?"""
-        return self._unsent is not None
-
     def unsent_bytes(self) -> int:
         """What the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
@@ -93,8 +88,7 @@ class Outlet(asyncio.Protocol):
 
     def send_behind(self, framed: bytes) -> int:
         """Take in data behind what waits."""
-        self.write(framed)
-        return len(framed)
+        return self._through_transport(framed)
 
     def unsent_since_ns(self) -> int | None:
         """When the oldest unsent bytes were written; None if there are none."""
@@ -107,7 +101,10 @@ class Outlet(asyncio.Protocol):
         return unsent[0][1]
 
     def push(self, piece: bytes) -> None:
-        """Write to a client that is not behind, also when it gets no more data."""
+        """Send *piece* behind all that was sent before, also when there is no more data."""
+        if self._unsent is not None:
+            self.write(piece)
+            return
         try:
             taken = self._direct(piece)
         except OSError as error:

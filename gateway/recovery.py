@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from core.market.block import Block
 from core.market.symbol import Symbol
-from gateway.backlog import Content, Newest, Stretch, Tail, decode_entry, message_fragment
+from gateway.backlog import Content, Newest, Stretch, Tail, decode_entry
 from gateway.channels import Channel
 from gateway.frames import Fragment
 from gateway.market import MarketState
 from gateway.plans import Plans, Wanted, spelled
 from gateway.positions import Positions
 from gateway.resumer import At, Bounds, Gap, Resumer, Served, begins_after, grouped
+from gateway.topics import message_fragment
 from storage.entry_id import ZERO_ID, EntryId
 from storage.keys import StreamKeys
 from storage.stream_state import Range, StreamState

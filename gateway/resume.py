@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
 from websockets.frames import CloseCode
 
 from core.runtime.ports import Clock, MonotonicClock
 from gateway import messages
 from gateway.channels import CONFLATED, WILDCARD, Codec, Mode
 from gateway.cursor import Cursor, CursorError, CursorMaker, cursor_frame, decode_cursor
-from gateway.encode import rfc3339, timestamp
+from gateway.encode import time_value
 from gateway.fanout import Fanout
 from gateway.market import MarketState
 from gateway.messages import RequestError, Subscribe
@@ -48,7 +47,6 @@ _MAX_HELD: Final = 20  # requests of a client while it resumes
 _MAX_CURSORS: Final = 1_000  # kept decoded; clients come in droves with the same one
 _SECOND_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
-_TIMESTAMP_EXT: Final = -1
 
 
 class Ranges(Protocol):
@@ -383,14 +381,8 @@ class Resumes:
         return {
             "T": "gap",
             "S": gap.spelling,
-            "from": _time(gap.from_ms * _MS_NS or now_ns, codec),
-            "to": _time(now_ns, codec),
+            "from": time_value(gap.from_ms * _MS_NS or now_ns, codec),
+            "to": time_value(now_ns, codec),
             "state": "lost",
             "channels": [channel.value for channel in gap.channels],
         }
-
-
-def _time(time_ns: int, codec: Codec) -> Any:
-    if codec is Codec.JSON:
-        return rfc3339(time_ns)
-    return msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(time_ns))

@@ -246,10 +246,7 @@ class Routes:
 
     def wanted(self, channel: Channel, symbol: Symbol) -> Topic | None:
         """The topic to publish to; None when nobody listens."""
-        topic = self.topics[channel].get(symbol)
-        if topic is None and self.wild[channel]:
-            topic = self._topic(channel, symbol)
-        return topic
+        return self.wanted_of(channel, (symbol,))[0]
 
     def wanted_of(self, channel: Channel, symbols: Iterable[Symbol]) -> list[Topic | None]:
         """:meth:`wanted` for each of *symbols*."""

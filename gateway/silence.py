@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from gateway.channels import Codec
-from gateway.encode import control, rfc3339, timestamp
+from gateway.encode import control, time_value
 from gateway.frames import frame
 from gateway.market import FeedNews
 
 _SECOND_NS: Final = 1_000_000_000
-_TIMESTAMP_EXT: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ def heartbeats(states: Iterable[FeedState], now_ns: int) -> dict[Codec, bytes]:
     return _framed(
         lambda codec: {
             "T": "hb",
-            "t": _time(now_ns, codec),
+            "t": time_value(now_ns, codec),
             "feeds": {feed: _time(newest_ns, codec) for feed, newest_ns in running.items()},
         }
     )
@@ -119,7 +116,7 @@ def staleness(state: FeedState) -> dict[Codec, bytes]:
             "venue": state.venue,
             "stale": state.stale,
             "t": _time(state.newest_event_ns, codec),
-            "since": _time(state.quiet_since_ns, codec),
+            "since": time_value(state.quiet_since_ns, codec),
             **ended,
         }
     )
@@ -137,8 +134,4 @@ def _framed(message: Callable[[Codec], Mapping[str, Any]]) -> dict[Codec, bytes]
 
 
 def _time(time_ns: int | None, codec: Codec) -> Any:
-    if time_ns is None:
-        return None
-    if codec is Codec.JSON:
-        return rfc3339(time_ns)
-    return msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(time_ns))
+    return None if time_ns is None else time_value(time_ns, codec)

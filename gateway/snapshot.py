@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
-from gateway import encode
-from gateway.channels import TIMEFRAMES_OF, TYPES, WILDCARD, Channel, Codec, running_channel
+from gateway.channels import TIMEFRAMES_OF, WILDCARD, Channel, Codec, running_channel
 from gateway.frames import Fragment
 from gateway.market import MarketState
 from gateway.routes import Variant
+from gateway.topics import message_fragment
 
 
 def snapshot_fragments(
@@ -39,8 +39,7 @@ def _trade(market: MarketState, spelling: str, symbol: Symbol, codec: Codec) -> 
     if tick is None:
         return None
     row = (0, tick.event_ns, tick.seq, tick.trade_id, tick.price, tick.size, int(tick.side))
-    prefix = encode.prefix(TYPES[Channel.TRADES], spelling, codec)
-    return Fragment.of(encode.items(prefix, encode.trade_tails((row,), codec)), codec)
+    return message_fragment(Channel.TRADES, (row,), spelling, codec)
 
 
 def _running_bar(
@@ -49,5 +48,4 @@ def _running_bar(
     bar = market.running_bar(symbol, timeframe)
     if bar is None:
         return None
-    prefix = encode.prefix(TYPES[running_channel(timeframe)], spelling, codec)
-    return Fragment.of(encode.items(prefix, encode.bar_tails((bar,), codec)), codec)
+    return message_fragment(running_channel(timeframe), (bar,), spelling, codec)

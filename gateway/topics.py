@@ -1,8 +1,8 @@
 """The messages of a channel and symbol in the running window, and their parts of batches. Pure."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from core.market.bar import Bar
 from core.market.symbol import Symbol
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from gateway.routes import Variant
 
 NO_SLOT: Final = -1
-
-Items = Callable[[], Sequence[bytes]]
-"""Gives the items of a fragment one by one."""
 
 
 class Topic(ABC):
@@ -69,13 +66,6 @@ class Topic(ABC):
     def clear(self) -> None:
         """Begin a new window; fragments of the old one stay whole."""
 
-    def _fragment(
-        self, bodies: Sequence[bytes], count: int, codec: Codec, name: tuple[str, Items]
-    ) -> Fragment:
-        spelling, items = name
-        body = bodies[0] if len(bodies) == 1 else SEPARATORS[codec].join(bodies)
-        return Fragment(body, count, codec, items=items, key=(self.channel, spelling))
-
 
 class TradeTopic(Topic):
     """Ticks, in runs; each run is encoded once per spelling and codec."""
@@ -104,11 +94,12 @@ class TradeTopic(Topic):
             rows = [row for _, run in runs for row in run.rows()]
             return [encode.trades((row,), spelling, codec) for row in rows]
 
-        return self._fragment(bodies, self.count - start, codec, (spelling, items))
+        body = bodies[0] if len(bodies) == 1 else SEPARATORS[codec].join(bodies)
+        key = (self.channel, spelling)
+        return Fragment(body, self.count - start, codec, items=items, key=key)
 
     def newest(self, spelling: str, codec: Codec) -> Fragment:
-        body = encode.trades(self._runs[-1][1].rows()[-1:], spelling, codec)
-        return self._fragment([body], 1, codec, (spelling, lambda: [body]))
+        return message_fragment(self.channel, self._runs[-1][1].rows()[-1:], spelling, codec)
 
     def prepare(self, spelling: str, codec: Codec) -> None:
         self._encoded(spelling, codec)
@@ -141,9 +132,7 @@ class BarTopic(Topic):
         self.count += 1
 
     def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
-        prefix = encode.prefix(TYPES[self.channel], spelling, codec)
-        items = encode.items(prefix, encode.bar_tails(self._bars[start:], codec))
-        return Fragment.of(items, codec, key=(self.channel, spelling))
+        return message_fragment(self.channel, self._bars[start:], spelling, codec)
 
     def newest(self, spelling: str, codec: Codec) -> Fragment:
         return self.fragment(spelling, codec, self.count - 1)
@@ -159,3 +148,29 @@ def new_topic(channel: Channel, symbol: Symbol) -> Topic:
     """A topic of the kind that *channel* carries."""
     kind = TradeTopic if channel is Channel.TRADES else BarTopic
     return kind(channel, symbol)
+
+
+def message_fragment(
+    channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec
+) -> Fragment:
+    """Rows of ticks, or bars, of one symbol, encoded."""
+    body = encoded(channel, messages, spelling, codec)
+    return body_fragment(channel, messages, body, spelling, codec)
+
+
+def body_fragment(
+    channel: Channel, messages: Sequence[Any], body: bytes, spelling: str, codec: Codec
+) -> Fragment:
+    """The same, where the *body* of the messages is there already."""
+
+    def items() -> list[bytes]:
+        return [encoded(channel, (message,), spelling, codec) for message in messages]
+
+    return Fragment(body, len(messages), codec, items=items, key=(channel, spelling))
+
+
+def encoded(channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
+    """Rows of ticks, or bars, of one symbol as the inside of an array."""
+    if channel is Channel.TRADES:
+        return encode.trades(messages, spelling, codec)
+    return encode.bars(messages, TYPES[channel], spelling, codec)
