@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "rfc3339.h"
 
 enum { MAX_SYMBOLS = 64, MAX_NAME = 64, MINUTES = 64, BUFFER = 1 << 20, EVENTS = 256 };
 enum { BUCKET_NS = 10000, BUCKETS = 2000000, START_TIMEOUT_S = 30 };
@@ -59,32 +60,6 @@ static int64_t now_ns(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int64_t digits(const char *p, int n) {
-    int64_t value = 0;
-    for (int i = 0; i < n; i++) value = value * 10 + (p[i] - '0');
-    return value;
-}
-
-/* "2026-01-31T23:59:59.123456789Z" to UNIX ns; days by Howard Hinnant's days_from_civil. */
-static int64_t parse_time(const char *p) {
-    static char known[17];
-    static int64_t known_minute_s; /* trades come in bursts: most share their minute */
-    if (memcmp(p, known, 16) != 0) {
-        int64_t y = digits(p, 4), m = digits(p + 5, 2), d = digits(p + 8, 2);
-        y -= m <= 2;
-        int64_t era = y / 400, yoe = y - era * 400;
-        int64_t doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
-        int64_t days = era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-        known_minute_s = days * 86400 + digits(p + 11, 2) * 3600 + digits(p + 14, 2) * 60;
-        memcpy(known, p, 16);
-    }
-    int64_t ns = (known_minute_s + digits(p + 17, 2)) * 1000000000;
-    if (p[19] != '.') return ns;
-    int64_t scale = 100000000;
-    for (p += 20; *p >= '0' && *p <= '9'; p++, scale /= 10) ns += (*p - '0') * scale;
-    return ns;
 }
 
 static Symbol *find_symbol(Client *c, const char *name, size_t length) {
@@ -141,7 +116,7 @@ static void take_message(Client *c, const char *p, const char *end, int64_t rece
         if (!quote || !(time = after(quote, end, "\"t\":\"")) || !(id = after(time, end, "\"i\":")))
             die("a trade without S, t or i");
         Symbol *s = find_symbol(c, name, (size_t)(quote - name));
-        if (s) take_trade(c, s, strtoll(id, NULL, 10), parse_time(time), received_ns);
+        if (s) take_trade(c, s, strtoll(id, NULL, 10), parse_time(time, NULL), received_ns);
         else unknown++;
         p = id;
     }

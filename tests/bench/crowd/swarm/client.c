@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "names.h"
+#include "../../../../loadtest/rfc3339.h"
 #include "wire.h"
 
 enum { IDLE, CONNECTING, UPGRADING, GREETING, PROVING, SUBSCRIBING, LIVE, ENDED };

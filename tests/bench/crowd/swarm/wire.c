@@ -24,35 +24,6 @@ int64_t wall_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static int64_t digits(const char *p, int n) {
-    int64_t value = 0;
-    for (int i = 0; i < n; i++) value = value * 10 + (p[i] - '0');
-    return value;
-}
-
-/* The UNIX time of "2026-01-31T23:59", by timegm; trades come in bursts: most share their minute. */
-static int64_t minute_s(const char *p) {
-    static char known[16];
-    static int64_t known_s;
-    if (memcmp(p, known, sizeof known) != 0) {
-        struct tm tm = {.tm_year = (int)digits(p, 4) - 1900, .tm_mon = (int)digits(p + 5, 2) - 1,
-                        .tm_mday = (int)digits(p + 8, 2), .tm_hour = (int)digits(p + 11, 2),
-                        .tm_min = (int)digits(p + 14, 2)};
-        known_s = timegm(&tm);
-        memcpy(known, p, sizeof known);
-    }
-    return known_s;
-}
-
-int64_t parse_time(const char *text, const char **end) {
-    int64_t ns = (minute_s(text) + digits(text + 17, 2)) * 1000000000, scale = 100000000;
-    const char *p = text + 19;
-    if (*p == '.')
-        for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10) ns += (*p - '0') * scale;
-    *end = p;
-    return ns;
-}
-
 int begin_connect(int port, int source, int receive_bytes) {
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};

@@ -1,4 +1,4 @@
-/* Sockets, frames and times, as far as a client of the stream needs them. */
+/* Sockets and frames, as far as a client of the stream needs them. */
 #ifndef WIRE_H
 #define WIRE_H
 #include <stddef.h>
@@ -6,9 +6,6 @@
 
 void die(const char *what) __attribute__((noreturn));
 int64_t wall_ns(void);
-
-/* "2026-01-31T23:59:59.123456789Z" in UNIX ns; *end is set to the Z. */
-int64_t parse_time(const char *text, const char **end);
 
 /* A socket that is being connected from 127.0.0.`source` (0: any), without waiting; -1: refused. */
 int begin_connect(int port, int source, int receive_bytes);

@@ -96,7 +96,7 @@ static void take_item(Client *c, const char *p, const char *end, int64_t receive
     if (!quote || quote - name < 3) die("a trade without a symbol");
     const char *time = after(quote, end, "\"t\":\"");
     check_id(c, digits(quote - 3, 3), strtoll(after(time + 20, end, "\"i\":"), NULL, 10));
-    int64_t event_ns = parse_time(time);
+    int64_t event_ns = parse_time(time, NULL);
     if (event_ns >= from_ns && event_ns < until_ns) count_latency(received_ns - event_ns);
 }
 
