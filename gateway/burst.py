@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.channels import Mode
-from gateway.frames import Fragment, frame_batch
-from gateway.routes import Client, Group, Served, Style, Variant, hand_over
+from gateway.frames import Fragment
+from gateway.routes import Group, Served, Style, Variant
+from gateway.sheet import Sheet, Shelf, lay
+from gateway.wire import Client, PlainWire, Receivers, Wire, hand_over
 
-_GROUPS_PER_CLIENT: Final = 8  # looked through in the time that one client takes to be served
+_GROUPS: Final = 1024  # whose batches are laid out together; about 3 ms where all have one
+_PLAIN: Final = PlainWire()
 
 
 class Burst:
@@ -27,10 +30,15 @@ class Burst:
         now_ns: int,
         limit_bytes: int,
     ) -> None:
-        """*fragments*: what the window has for each variant, all of it; *cursor* comes last."""
-        self._style, self._fragments, self._entries = style, fragments, entries
-        self._cursor, self._now_ns, self._limit_bytes = cursor, now_ns, limit_bytes
-        self._at = 0
+        """*fragments*: what the window has for each variant, all of it; *cursor* comes last.
+
+        *style* compresses nothing, and takes all messages.
+        """
+        self._shelf = Shelf(fragments, cursor, codec=style.codec, limit_bytes=limit_bytes)
+        self._entries, self._now_ns = entries, now_ns
+        self._at = self._laid_from = self._laid_to = 0
+        self._sheet: Sheet | None = None  # of the entries from _laid_from to _laid_to
+        self._messages: list[int] = []  # for each of these
         self._before_ns = [group.sent_ns for group, _ in entries]
         for group, _ in entries:
             group.sent_ns = now_ns  # they are not to be served meanwhile as if they were idle
@@ -39,18 +47,23 @@ class Burst:
     def done(self) -> bool:
         return self._at >= len(self._entries)
 
-    def serve(self, most: int) -> Served:
+    def serve(self, most: int, wire: Wire = _PLAIN) -> Served:
         """Groups are not divided: one may have more clients than *most*."""
+        if self._at == self._laid_to:
+            self._lay()
+        receivers: list[Receivers] = []
         batches = messages = 0
-        stop = min(len(self._entries), self._at + most * _GROUPS_PER_CLIENT)
-        while batches < most and self._at < stop:
-            group, clients = self._entries[self._at]
-            served = self._serve(group, clients)
-            if not served.batches and group.sent_ns == self._now_ns:
-                group.sent_ns = self._before_ns[self._at]
+        while batches < most and self._at < self._laid_to:
+            number = self._at - self._laid_from
+            clients = self._entries[self._at][1]
             self._at += 1
-            batches += served.batches
-            messages += served.messages
+            if clients and self._messages[number]:
+                receivers.append((number, clients))
+                batches += len(clients)
+                messages += len(clients) * self._messages[number]
+        if receivers:
+            assert self._sheet is not None  # there are receivers
+            wire.each_its_own(self._sheet, receivers)
         return Served(batches, messages)
 
     def settle(self, client: Client) -> None:
@@ -58,19 +71,20 @@ class Burst:
             group, clients = self._entries[at]
             if group is client.group and client in clients:
                 self._entries[at] = group, tuple(c for c in clients if c is not client)
-                self._serve(group, (client,))
+                sheet = lay(self._shelf, [group.codes])
+                if sheet.messages[0]:
+                    hand_over(sheet.framed(0), (client,))
 
-    def _serve(self, group: Group, clients: tuple[Client, ...]) -> Served:
-        parts = list(filter(None, map(self._fragments.get, group.variants)))
-        if not parts or not clients:
-            return _NOBODY
-        messages = sum([part.count for part in parts])
-        if self._cursor is not None:
-            parts.append(self._cursor)
-        style = self._style
-        framed = frame_batch(parts, style.codec, self._limit_bytes, deflate=style.deflate)
-        hand_over(framed, clients)
-        return Served(len(clients), messages * len(clients))
+    def _lay(self) -> None:
+        """Lay out the batches of the next groups."""
+        start, stop = self._at, min(len(self._entries), self._at + _GROUPS)
+        groups = [group for group, _ in self._entries[start:stop]]
+        self._sheet = lay(self._shelf, [group.codes for group in groups])
+        self._messages = self._sheet.messages.tolist()
+        for number, count in enumerate(self._messages):
+            if not count and groups[number].sent_ns == self._now_ns:
+                groups[number].sent_ns = self._before_ns[start + number]
+        self._laid_from, self._laid_to = start, stop
 
 
 def look_up(groups: Iterable[Group], touched: list[Group]) -> None:
@@ -90,6 +104,3 @@ def look_up(groups: Iterable[Group], touched: list[Group]) -> None:
                 group.parts.append(part)
         if group.parts:
             touched.append(group)
-
-
-_NOBODY: Final = Served(0, 0)

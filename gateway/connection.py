@@ -32,8 +32,9 @@ from gateway.outlet import Outlet
 from gateway.parsers import Parsers, let_go
 from gateway.resume import Resumes
 from gateway.roster import Roster
-from gateway.routes import Group, Send, hand_over
+from gateway.routes import Group, Send
 from gateway.session import handle_request, hello
+from gateway.wire import hand_over
 
 _LOG: Final = logging.getLogger(__name__)
 WIRE_LOG: Final = logging.getLogger("websockets.gateway")  # chatter: two lines a connection

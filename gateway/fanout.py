@@ -8,9 +8,10 @@ from typing import Final
 from core.runtime.ports import Clock, MonotonicClock
 from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
-from gateway.routes import Batches, Client
+from gateway.routes import Batches
+from gateway.wire import Client, PlainWire, Wire
 
-_SLICE: Final = 256  # writes before the loop sees to pings and HTTP; about 1 to 2 ms
+_SLICE: Final = 512  # writes before the loop sees to pings and HTTP; about 1 to 2 ms
 _SECOND_NS: Final = 1_000_000_000
 _EARLY_NS: Final = 1_000_000  # a timer may fire up to this much before its time
 
@@ -26,6 +27,7 @@ class Fanout:
         self, *, hub: Hub, metrics: GatewayMetrics, now_ns: Clock, monotonic_ns: MonotonicClock
     ) -> None:
         self.hub = hub
+        self.wire: Wire = PlainWire()  # takes what windows make to the clients
         self.on_written: Callable[[], None] = _nothing  # called when all that was due is written
         self._metrics = metrics
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
@@ -108,7 +110,7 @@ class Fanout:
     def _serve(self, most: int) -> int:
         """Serve at most about *most* clients of the first in the queue; the share of a slice."""
         first = self._queue[0]
-        served = first.serve(most)
+        served = first.serve(most, self.wire)
         self._batches += served.batches
         self._messages += served.messages
         if first.done:

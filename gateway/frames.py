@@ -11,12 +11,12 @@ from typing import Final
 
 from gateway.channels import Codec
 
-_FIN: Final = 0x80
-_SHORT, _MEDIUM = 126, 65_536  # payload lengths from which the header is 4 and 10 bytes long
+FIN: Final = 0x80
+SHORT, MEDIUM = 126, 65_536  # payload lengths from which the header is 4 and 10 bytes long
 SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
 """What stands between two items of an array."""
 
-_ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
+ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
 _MEDIUM_HEADER: Final = struct.Struct(">BBH").pack
 _RSV1: Final = 0x40  # the payload is compressed
 WINDOW_BITS: Final = 12
@@ -93,7 +93,7 @@ def frame_batch(
     An item that is larger alone goes out alone. With *deflate* each message is compressed by
     itself, and the bound is that of its content. Otherwise the bytes are copied once.
     """
-    max_body_bytes = max_message_bytes - _ARRAY_OVERHEAD
+    max_body_bytes = max_message_bytes - ARRAY_OVERHEAD
     content = [fragment.tail for fragment in fragments]
     content[0] = fragments[0].body
     size = sum(map(len, content))
@@ -153,15 +153,15 @@ def _add_deflated(
 def _array_header(count: int) -> bytes:
     if count < 16:
         return bytes((0x90 | count,))
-    if count < _MEDIUM:
+    if count < MEDIUM:
         return struct.pack(">BH", 0xDC, count)
     return struct.pack(">BI", 0xDD, count)
 
 
 def _header(length: int, codec: Codec, flags: int = 0) -> bytes:
-    first = _FIN | flags | codec.value
-    if length < _SHORT:
+    first = FIN | flags | codec.value
+    if length < SHORT:
         return bytes((first, length))
-    if length < _MEDIUM:
-        return _MEDIUM_HEADER(first, _SHORT, length)
+    if length < MEDIUM:
+        return _MEDIUM_HEADER(first, SHORT, length)
     return struct.pack(">BBQ", first, 127, length)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from core.market.bar import Bar
-from core.market.block import Block
+from core.market.block import Ticks
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
 from gateway.channels import Channel, Codec
@@ -13,8 +13,9 @@ from gateway.frames import Fragment
 from gateway.lane import BURST_GROUPS, Lane
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
-from gateway.routes import Batches, Client, Group, Routes, Send, Style, Variant
+from gateway.routes import Batches, Group, Routes, Send, Style, Variant
 from gateway.snapshot import snapshot_fragments
+from gateway.wire import Client
 
 _MS_NS: Final = 1_000_000
 
@@ -71,10 +72,10 @@ class Hub:
         for lane in self._lanes.values():
             lane.routes.bind(found)
 
-    def publish_ticks(self, block: Block) -> None:
-        """Take in a block of ticks, one at least."""
+    def publish_ticks(self, ticks: Ticks) -> None:
+        """Take in ticks, one at least."""
         for lane in self._lanes.values():
-            lane.publish_ticks(block)
+            lane.publish_ticks(ticks)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""

@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
-from core.market.block import Block
+from core.market.block import Ticks
 from gateway.burst import Burst, look_up
 from gateway.channels import RANK, Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
-from gateway.routes import Batches, Client, Group, Routes, Send, Style, Variant, canonical
+from gateway.routes import Batches, Group, Routes, Send, Style, Variant, canonical
 from gateway.runs import UNWANTED, Coded, runs
 from gateway.topics import NO_SLOT, BarTopic, Topic, TradeTopic
+from gateway.wire import Client
 
 T = TypeVar("T")
 _EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
@@ -67,13 +68,13 @@ class Lane:
         """Has it no group, so that it may be forgotten?"""
         return not self._groups and not self._dirty
 
-    def publish_ticks(self, block: Block) -> None:
-        """Take in a block; symbols that nobody subscribes to cost next to nothing."""
-        topics = self.routes.wanted_of(Channel.TRADES, block.symbols)
+    def publish_ticks(self, ticks: Ticks) -> None:
+        """Take in ticks; symbols that nobody subscribes to cost next to nothing."""
+        topics = self.routes.wanted_of(Channel.TRADES, ticks.symbols)
         if any(topics):
             codes = [UNWANTED if topic is None else self._slot(topic) for topic in topics]
-            self._blocks.append((block, codes))
-            self._waiting += len(block)
+            self._blocks.append((ticks, codes))
+            self._waiting += len(ticks)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""
@@ -240,7 +241,7 @@ class Lane:
         return [
             style
             for style, groups in self._groups.items()
-            if len(groups) >= self._burst_groups and style.mode is Mode.ALL
+            if len(groups) >= self._burst_groups and style.mode is Mode.ALL and not style.deflate
         ]
 
     def _not_in(self, styles: Sequence[Style]) -> dict[Group, None]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
+import numpy as np
+
 from core.market.bar import Bar
-from core.market.block import Block, BlockMeta, Row
+from core.market.block import BlockMeta, Row, Ticks
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
@@ -27,12 +30,11 @@ class FeedNews:
     begun: bool = False  # has it had a tick, ever?
     ended: bool = False  # has it said that it has no more?
 
-    def take(self, meta: BlockMeta, event_ns: Sequence[int]) -> None:
-        """Take in a block whose ticks have the times *event_ns*; a feed may begin anew."""
-        self.begun = self.begun or bool(event_ns) or meta.feed_time_ns > 0
-        if event_ns:
-            self.ticks += len(event_ns)
-            newest_ns = max(event_ns)
+    def take(self, meta: BlockMeta, ticks: int, newest_ns: int | None) -> None:
+        """Take in a block of *ticks*, the newest of *newest_ns*; a feed may begin anew."""
+        self.begun = self.begun or ticks > 0 or meta.feed_time_ns > 0
+        if newest_ns is not None:
+            self.ticks += ticks
             if self.newest_event_ns is None or newest_ns > self.newest_event_ns:
                 self.newest_event_ns = newest_ns
             self.ended = False
@@ -54,7 +56,7 @@ class MarketState:
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
         self._last: dict[Symbol, Row] = {}
-        self._unread: list[Block] = []  # whose ticks are not in _last yet
+        self._unread: list[Ticks] = []  # whose ticks are not in _last yet
         self._unread_ticks = 0
         self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
@@ -110,13 +112,18 @@ class MarketState:
         self._keep_newer(tick.symbol, row)
         return new
 
-    def apply_block(self, feed: str, block: Block) -> list[Symbol]:
-        """Take in a block; the symbols that are new."""
-        new = self.add_symbols(block.symbols)
-        news = self._feeds.get(feed) or self._feeds.setdefault(feed, FeedNews())
-        news.take(block.meta, block.event_ns.tolist())
-        self._unread.append(block)
-        self._unread_ticks += len(block)
+    def apply_blocks(
+        self, blocks: Sequence[tuple[str, BlockMeta, int]], ticks: Ticks
+    ) -> list[Symbol]:
+        """Take in *ticks* of *blocks*, each with its feed and its number of them; new symbols."""
+        new = self.add_symbols(ticks.symbols)
+        starts = [0, *accumulate(count for _, _, count in blocks if count)][:-1]
+        newest_ns = iter(np.maximum.reduceat(ticks.event_ns, starts).tolist() if starts else ())
+        for feed, meta, count in blocks:
+            news = self._feeds.get(feed) or self._feeds.setdefault(feed, FeedNews())
+            news.take(meta, count, next(newest_ns) if count else None)
+        self._unread.append(ticks)
+        self._unread_ticks += len(ticks)
         if self._unread_ticks > _MANY_TICKS or len(self._unread) > _MANY_BLOCKS:
             self._read()
         return new

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway.conflation import Conflation
 from gateway.frames import Fragment
+from gateway.wire import NOT_DIRECT
 
 if TYPE_CHECKING:
     from gateway.connection import Shared
@@ -33,6 +34,7 @@ class Outlet(asyncio.Protocol):
         "_transport",
         "_unsent",
         "_written_bytes",
+        "descriptor",
         "send",
         "shared",
     )
@@ -47,6 +49,7 @@ class Outlet(asyncio.Protocol):
         self._direct: Callable[[bytes], int] = len  # into the socket, wherever that is possible
         # What data go through: directly, behind what waits, or (len) nowhere, as it is over.
         self.send: Callable[[bytes], int] = len
+        self.descriptor = NOT_DIRECT
 
     def unsent_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -64,27 +67,28 @@ class Outlet(asyncio.Protocol):
             if transport.get_extra_info("sslcontext") is None:
                 self._socket = socket.SocketType(sock.family, sock.type, sock.proto, sock.fileno())
                 self._direct = self._socket.send
-        self.send = self._direct
+        self._go_direct()
 
     def stop(self) -> None:
         """No more data for this client."""
-        self.send = len
+        self.send, self.descriptor = len, NOT_DIRECT
 
     def shut(self) -> None:
         """The connection is lost. The transport closes the socket's descriptor, nobody else."""
-        self.send = self._direct = len
+        self._direct = len
+        self.stop()
         if self._socket is not None:
             self._socket.detach()
 
     def pause_writing(self) -> None:
         self._unsent = deque([(self._written_bytes, self.shared.monotonic_ns())])
         if self.send is not len:
-            self.send = self.send_behind
+            self.send, self.descriptor = self.send_behind, NOT_DIRECT
 
     def resume_writing(self) -> None:
         self._unsent = None
         if self.send is not len:
-            self.send = self._direct
+            self._go_direct()
 
     def send_behind(self, framed: bytes) -> int:
         """Take in data behind what waits."""
@@ -139,6 +143,11 @@ class Outlet(asyncio.Protocol):
         """Hand over what was held."""
         held, self._missed = self._missed, None
         return [] if held is None else held.take()
+
+    def _go_direct(self) -> None:
+        self.send = self._direct
+        if self._socket is not None:
+            self.descriptor = self._socket.fileno()
 
     def _through_transport(self, framed: bytes) -> int:
         self.write(framed)

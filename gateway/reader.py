@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from core.market.bar import Bar, decode_bars
-from core.market.block import Block, decode_block
+from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks
 from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
@@ -22,10 +22,11 @@ from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable
 _LOG: Final = logging.getLogger(__name__)
 _PRIME_MS: Final = 6_000  # how far back the first reads begin: running bars come each second
 _FEEDS_S: Final = 1.0  # period of looking for new feeds
-_PAUSE_S: Final = 0.002  # between reads, so that a busy stream is read in few of them
-_MANY: Final = 32  # entries from one read: there is a backlog, no pause
+_PAUSE_S: Final = 0.002  # between reads
+_LONG_PAUSE_S: Final = 0.005  # so that busy streams are read in few of them
+_SOME, _MANY = 8, 96  # entries from one read: streams are busy; there is a backlog, no pause
 _RETRY_S: Final = 0.5
-_YIELD_TICKS: Final = 4_000  # after so many the loop sees to its sockets; about 4 ms
+_YIELD_BYTES: Final = 160_000  # after so many the loop sees to its sockets: 4,000 ticks
 _MS_NS: Final = 1_000_000
 REDIS: Final = "redis"  # the name of the dependency in /readyz
 
@@ -176,40 +177,74 @@ class MarketReader:
                 continue
             if entries:
                 await take(entries)
-                await asyncio.sleep(_PAUSE_S if len(entries) < _MANY else 0)
+                await asyncio.sleep(_pause_s(len(entries)))
 
     async def _on_blocks(self, entries: Sequence[Entry]) -> None:
-        ticks, oldest_ns = 0, None
+        stretches = _stretches(entries)
+        for number, some in enumerate(stretches, 1):
+            try:
+                sealed_ns = self._on_stretch(some)
+            except BlockError:  # which of them cannot be read shows one by one
+                sealed_ns = self._one_by_one(some)
+            self._fanout.published(sealed_ns)
+            if number < len(stretches):
+                await asyncio.sleep(0)
+
+    def _on_stretch(self, entries: Sequence[Entry]) -> int | None:
+        """Publish blocks together where it makes no difference; when the oldest was sealed."""
+        if len(entries) == 1 or self.tap is not None or not all(map(self._is_new, entries)):
+            return self._one_by_one(entries)
+        blocks, ticks = decode_blocks([entry.payload for entry in entries])
+        return self._publish_blocks(entries, blocks, ticks)
+
+    def _one_by_one(self, entries: Sequence[Entry]) -> int | None:
+        oldest_ns = None
         for entry in entries:
             try:
-                sealed_ns, size = self._on_block(entry)
+                block = decode_block(entry.payload)
             except BlockError as exc:
                 self._skip(entry, exc)
                 continue
-            oldest_ns = oldest_ns or (sealed_ns if size else None)
-            ticks += size
-            if ticks >= _YIELD_TICKS:
-                self._fanout.published(oldest_ns)
-                ticks, oldest_ns = 0, None
-                await asyncio.sleep(0)
-        self._fanout.published(oldest_ns)
+            is_new = self._is_new(entry)
+            sealed_ns = self._publish_blocks(
+                [entry], [(block.meta, len(block))], block, is_new=is_new
+            )
+            oldest_ns = oldest_ns or sealed_ns
+            if is_new and self.tap is not None:
+                self.tap(entry.key, EntryId.parse(entry.entry_id), block)
+        return oldest_ns
 
-    def _on_block(self, entry: Entry) -> tuple[int, int]:
-        block = decode_block(entry.payload)
-        missing = self.positions.advance(entry.key, block.meta.number)
-        if missing:
-            self._metrics.block_gaps.inc(missing)
-            _LOG.warning("stream %s: %d blocks are missing", entry.key, missing)
-        feed = self.positions.feed_of(entry.key)
-        new = self._market.apply_block(feed, block)
+    def _publish_blocks(
+        self,
+        entries: Sequence[Entry],
+        blocks: Sequence[tuple[BlockMeta, int]],
+        ticks: Ticks,
+        *,
+        is_new: bool = True,
+    ) -> int | None:
+        """Take in *blocks* with *ticks*; when the oldest with ticks was sealed.
+
+        Those that are not new, from before the start, tell the newest values only.
+        """
+        heard: list[tuple[str, BlockMeta, int]] = []
+        for entry, (meta, count) in zip(entries, blocks, strict=True):
+            self._note_number(entry.key, meta.number)
+            heard.append((self.positions.feed_of(entry.key), meta, count))
+        new = self._market.apply_blocks(heard, ticks)
         if new:
             self._fanout.hub.carry(new)
-        entry_id = EntryId.parse(entry.entry_id)
-        if entry_id > self.positions.reached()[entry.key]:  # else it tells the newest values only
-            if len(block):
-                self._fanout.hub.publish_ticks(block)
-            self._published(entry.key, entry_id, block)
-        return block.meta.sealed_ns, len(block)
+        if is_new:
+            if len(ticks):
+                self._fanout.hub.publish_ticks(ticks)
+            for entry, (meta, _) in zip(entries, blocks, strict=True):
+                self.positions.reach(entry.key, EntryId.parse(entry.entry_id), meta.number)
+        return next((meta.sealed_ns for meta, count in blocks if count), None)
+
+    def _note_number(self, key: str, number: int) -> None:
+        missing = self.positions.advance(key, number)
+        if missing:
+            self._metrics.block_gaps.inc(missing)
+            _LOG.warning("stream %s: %d blocks are missing", key, missing)
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -225,14 +260,15 @@ class MarketReader:
                 if bar.final or self._is_live(entry):
                     self._fanout.hub.publish_bar(bar)
             if entry.key in self.positions.reached():  # running bars are state: no position
-                self._published(entry.key, EntryId.parse(entry.entry_id), bars)
+                entry_id = EntryId.parse(entry.entry_id)
+                self.positions.reach(entry.key, entry_id)
+                if self.tap is not None:
+                    self.tap(entry.key, entry_id, bars)
         self._fanout.published()
 
-    def _published(self, key: str, entry_id: EntryId, content: Block | list[Bar]) -> None:
-        number = content.meta.number if isinstance(content, Block) else None
-        self.positions.reach(key, entry_id, number)
-        if self.tap is not None:
-            self.tap(key, entry_id, content)
+    def _is_new(self, entry: Entry) -> bool:
+        """Is it a block from after the start?"""
+        return EntryId.parse(entry.entry_id) > self.positions.reached()[entry.key]
 
     def _is_live(self, entry: Entry) -> bool:
         """Running bars from before the start only tell the newest values."""
@@ -250,3 +286,22 @@ class MarketReader:
     def _back(self) -> None:
         if self._readiness.up(REDIS):
             _LOG.info("Redis is there")
+
+
+def _pause_s(entries: int) -> float:
+    if entries < _SOME:
+        return _PAUSE_S
+    return _LONG_PAUSE_S if entries < _MANY else 0
+
+
+def _stretches(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """In pieces that do not keep the loop for long."""
+    found: list[list[Entry]] = [[]]
+    size = 0
+    for entry in entries:
+        if size > _YIELD_BYTES:
+            found.append([])
+            size = 0
+        found[-1].append(entry)
+        size += len(entry.payload)
+    return found

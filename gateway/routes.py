@@ -1,15 +1,20 @@
 """Who gets which messages: topics, the spellings they go out under, and groups of clients. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
+
+import numpy as np
 
 from core.market.symbol import Symbol, fold
 from gateway.channels import CHANNELS, RANK, WILDCARD, Channel, Codec, Mode
 from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
+from gateway.sheet import CODE, CURSOR
 from gateway.topics import Topic, new_topic
+from gateway.wire import Client, PlainWire, Wire
 
+_PLAIN: Final = PlainWire()
 _NO_MARKS: Final[Mapping[Topic, int]] = MappingProxyType({})
 
 
@@ -23,53 +28,17 @@ class Style(NamedTuple):
     deflate: bool = False
 
 
-class Client(Protocol):
-    """A subscriber as the hub sees it. The hub alone changes ``style`` and ``group``."""
-
-    style: Style
-    group: "Group | None"  # None at first
-    send: Callable[[bytes], int]
-    """Hands finished frames over: as a socket's send(), which it mostly is, and in no time."""
-
-    def write(self, piece: bytes) -> None:
-        """Keep what send() did not take, and see to it that it is sent before anything else."""
-        ...
-
-    def stuck(self, piece: bytes, error: OSError) -> None:
-        """send() took nothing of *piece*."""
-        ...
-
-    def offer(self, send: "Send") -> None:
-        """Hand over to a session of mode ``latest``: what is not sent in time is replaced."""
-        ...
-
-
-def hand_over(framed: bytes, clients: Iterable[Client]) -> None:
-    """Send finished frames to *clients*. The innermost loop: nearly all of it is the kernel's.
-
-    A slow client is its owner's trouble; nobody waits for it.
-    """
-    size = len(framed)
-    for client in clients:
-        try:
-            taken = client.send(framed)
-        except OSError as error:
-            client.stuck(framed, error)
-        else:
-            if taken != size:
-                client.write(framed[taken:])
-
-
 class Variant:
     """One channel and symbol under one spelling and codec; ``*`` spells every symbol in full."""
 
-    __slots__ = ("channel", "codec", "groups", "spelling", "symbol", "topic")
+    __slots__ = ("channel", "code", "codec", "groups", "spelling", "symbol", "topic")
 
     def __init__(
         self, channel: Channel, spelling: str, codec: Codec, symbol: Symbol | None
     ) -> None:
         self.channel, self.spelling, self.codec = channel, spelling, codec
         self.symbol = symbol  # None: ``*``, or a name that nobody carries yet
+        self.code = CURSOR  # a small number of its own while some group has this variant
         self.topic: Topic | None = None  # set while some group has this variant
         self.groups: dict[Group, None] = {}
 
@@ -81,11 +50,22 @@ class Group:
     be sent to this group; ``parts`` is filled and taken within one call of the lane.
     """
 
-    __slots__ = ("clients", "has_star", "marks", "parts", "sent_ns", "solo", "style", "variants")
+    __slots__ = (
+        "clients",
+        "codes",
+        "has_star",
+        "marks",
+        "parts",
+        "sent_ns",
+        "solo",
+        "style",
+        "variants",
+    )
 
     def __init__(self, variants: tuple[Variant, ...], style: Style, *, sent_ns: int) -> None:
         """*variants* in canonical order: see :func:`canonical`."""
         self.variants, self.style = variants, style
+        self.codes = b""  # of the variants, packed, while they know the group
         self.has_star = any(variant.spelling == WILDCARD for variant in variants)
         self.clients: dict[Client, None] = {}
         self.marks: Mapping[Topic, int] = _NO_MARKS
@@ -132,8 +112,8 @@ class Batches(Protocol):
         """Is everybody served?"""
         ...
 
-    def serve(self, most: int) -> Served:
-        """Hand over to about *most* more clients."""
+    def serve(self, most: int, wire: Wire) -> Served:
+        """Hand over to about *most* more clients through *wire*."""
         ...
 
     def settle(self, client: Client) -> None:
@@ -165,10 +145,10 @@ class Send:
     def done(self) -> bool:
         return self._at >= len(self.clients)
 
-    def serve(self, most: int) -> Served:
+    def serve(self, most: int, wire: Wire = _PLAIN) -> Served:
         some = self.clients[self._at : self._at + most]
         self._at += len(some)
-        self.write(some)
+        self.write(some, wire)
         return Served(len(some), self.messages * len(some))
 
     def settle(self, client: Client) -> None:
@@ -186,13 +166,13 @@ class Send:
         """Frame *parts* as this batch would be."""
         return frame_batch(parts, self.style.codec, self._limit_bytes, deflate=self.style.deflate)
 
-    def write(self, clients: Iterable[Client]) -> None:
+    def write(self, clients: Sequence[Client], wire: Wire = _PLAIN) -> None:
         """Hand the batch over to *clients*, which are some of its own."""
         if self.style.mode is Mode.LATEST:
             for client in clients:
                 client.offer(self)
         else:
-            hand_over(self.framed(), clients)
+            wire.one_to_all(self.framed(), clients)
 
 
 class Routes:
@@ -204,6 +184,7 @@ class Routes:
     def __init__(self, market: MarketState) -> None:
         self._market = market
         self._variants: dict[tuple[Channel, str, Codec], Variant] = {}
+        self._free: list[int] = []  # codes, from 1 on, that were in use
         self._waiting: dict[str, dict[Variant, None]] = {}  # by folded name, nobody carries it
         self.topics: dict[Channel, dict[Symbol, Topic]] = {channel: {} for channel in CHANNELS}
         self.wild: dict[Channel, dict[Variant, None]] = {channel: {} for channel in CHANNELS}
@@ -232,6 +213,8 @@ class Routes:
             if not variant.groups:
                 self._register(variant)
             variant.groups[group] = None
+        codes = [variant.code for variant in group.variants]
+        group.codes = np.array([*codes, CURSOR] if group.style.cursor else codes, CODE).tobytes()
 
     def unlink(self, group: Group) -> None:
         """The reverse of :meth:`link`; what nobody subscribes to any more is forgotten."""
@@ -283,6 +266,7 @@ class Routes:
 
     def _register(self, variant: Variant) -> None:
         self._variants[variant.channel, variant.spelling, variant.codec] = variant
+        variant.code = self._free.pop() if self._free else len(self._variants)
         if variant.spelling == WILDCARD:
             self.wild[variant.channel][variant] = None
         elif variant.symbol is None:
@@ -296,6 +280,7 @@ class Routes:
 
     def _forget(self, variant: Variant) -> None:
         del self._variants[variant.channel, variant.spelling, variant.codec]
+        self._free.append(variant.code)
         if variant.topic is not None:
             topic, variant.topic = variant.topic, None
             del topic.variants[variant]

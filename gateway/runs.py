@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from core.market.block import Block, Row
+from core.market.block import Row, Ticks
 from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS
 from gateway import encode
@@ -28,8 +28,8 @@ _MAX_SHORT: Final = 2**15  # codes below it take 16 bits, which are sorted much 
 
 _ROW: Final = ("event_ns", "seq", "trade_id", "price", "size", "side")  # behind the symbol
 
-Coded = tuple[Block, Sequence[int]]
-"""A block, and the code of each of its symbols: 0, 1, … or :data:`UNWANTED`."""
+Coded = tuple[Ticks, Sequence[int]]
+"""Ticks, and the code of each of its symbols: 0, 1, … or :data:`UNWANTED`."""
 
 
 class Run:
@@ -69,17 +69,24 @@ def runs(blocks: Sequence[Coded]) -> dict[int, Run]:
     return {code: Run(window, start, stop) for code, start, stop in window.spans()}
 
 
-def newest(blocks: Sequence[Block]) -> dict[Symbol, Row]:
+def newest(blocks: Sequence[Ticks]) -> dict[Symbol, Row]:
     """Of each symbol its newest tick by (event time, seq, arrival)."""
     codes: dict[Symbol, int] = {}
     coded = [(b, [codes.setdefault(s, len(codes)) for s in b.symbols]) for b in blocks if len(b)]
     if not coded:
         return {}
-    columns = {name: _concatenated(coded, name) for name in _ROW}
     code = _codes(coded)
-    order = np.lexsort((columns["seq"], columns["event_ns"], code))  # stable: arrival decides last
-    last = order[np.flatnonzero(np.diff(code[order], append=len(codes)))]
-    rows = zip(repeat(0), *(columns[name][last].tolist() for name in _ROW), strict=False)
+    order = np.argsort(code, kind="stable")  # arrival decides last
+    code = code[order]
+    event_ns = _concatenated(coded, "event_ns")[order]
+    starts = np.flatnonzero(np.diff(code, prepend=-1))
+    newest_ns = np.maximum.reduceat(event_ns, starts)
+    late = np.flatnonzero(event_ns == np.repeat(newest_ns, np.diff(starts, append=len(code))))
+    seq = _concatenated(coded, "seq")[order[late]]
+    late = late[np.lexsort((seq, code[late]))]  # stable; few are as new as the newest
+    last = late[np.flatnonzero(np.diff(code[late], append=-1))]
+    columns = [_concatenated(coded, name)[order[last]].tolist() for name in _ROW]
+    rows = zip(repeat(0), *columns, strict=False)
     symbols = list(codes)
     return {symbols[at]: row for at, row in zip(code[last].tolist(), rows, strict=False)}
 

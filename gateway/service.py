@@ -32,6 +32,7 @@ from gateway.positions import Positions
 from gateway.reader import Feeds, MarketReader, Streams
 from gateway.reporter import Board, Identity, Reporter
 from gateway.resume import ResumeLimits, Resumes
+from gateway.ring import best_wire
 from gateway.roster import SWEEP_S, Guest, Roster
 from gateway.silence import Silence, heartbeats, staleness
 from gateway.tally import Tally
@@ -70,6 +71,7 @@ class GatewaySettings:
     batch_ms: int = 100
     max_message_bytes: int = 16_384
     compression: bool = False
+    io_uring: bool = True  # where the system has it
     max_symbols: int = 1_000  # per connection
     auth_timeout_s: float = 10.0
     request_timeout_s: float = 10.0  # for the head of a connection's first request
@@ -220,26 +222,26 @@ class GatewayService:
         """
         settings = self.settings
         address = Address(host=settings.host, port=settings.port, shared=settings.shared_port)
-        async with listening(
-            address=address,
-            app=self.app,
-            door=self._door,
-        ) as server:
+        async with listening(address=address, app=self.app, door=self._door) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.tally.announce(self.identity.pid, listens=True)
             _LOG.info("listening on %s:%d", self.settings.host, self.port)
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(work, name=f"gateway {name}")
-                    for name, work in self._work().items()
-                ]
-                await self._draining.wait()
-                for _ in range(2):  # one turn of the loop accepts who is through TCP's handshake
-                    await asyncio.sleep(0)
-                server.close()
-                await self._drain.run()
-                for task in tasks:
-                    task.cancel()
+            with best_wire(allowed=settings.io_uring) as self._fanout.wire:
+                await self._serve(server)
+
+    async def _serve(self, server: asyncio.Server) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work, name=f"gateway {name}")
+                for name, work in self._work().items()
+            ]
+            await self._draining.wait()
+            for _ in range(2):  # one turn of the loop accepts who is through TCP's handshake
+                await asyncio.sleep(0)
+            server.close()
+            await self._drain.run()
+            for task in tasks:
+                task.cancel()
 
     def _work(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {

@@ -182,6 +182,7 @@ def gateway_settings(settings: Settings, *, shared_port: bool = False) -> Gatewa
         batch_ms=settings.batch_ms,
         max_message_bytes=settings.max_message_bytes,
         compression=settings.compression,
+        io_uring=settings.io_uring,
         max_symbols=settings.max_symbols,
         auth_timeout_s=settings.auth_timeout_s,
         drain_s=min(settings.drain_s / 4, 3.0),

@@ -265,6 +265,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_WIRE,
         ),
     ] = False
+    io_uring: Annotated[
+        bool,
+        Meta(
+            description="send to many clients by one system call where the kernel (Linux 5.18 and "
+            "later) offers io_uring and allows it; else one by one",
+            extra=_WIRE,
+        ),
+    ] = True
     slow_client_age_s: Annotated[
         float,
         Meta(

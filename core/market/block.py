@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -30,14 +31,16 @@ _END: Final = 2
 _LAST_SIDE: Final = max(Side)
 _HEADER: Final = struct.Struct("<BBHIQqqqQQ")
 
+_DTYPES: Final = ("<i8", "<f8", "<f8", "<i8", "<i8", "<u2", "u1")
+_WIDTHS: Final = (8, 8, 8, 8, 8, 2, 1)
+
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Row = tuple[int, int, int, int, float, float, int]
 """One tick of a block: (symbol index, event_ns, seq, trade_id, price, size, side)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockMeta:
+class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a block says besides its ticks.
 
     ``number`` runs without a hole per stream. ``feed_time_ns`` and ``watermark_ns`` are the
@@ -55,12 +58,14 @@ class BlockMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A decoded block; the columns are read-only views of the entry's bytes, shape ``(n,)``."""
+class Ticks:
+    """Ticks in stream order, in columns of shape ``(n,)``.
 
-    meta: BlockMeta
+    ``symbol_index`` points into ``symbols``. The columns may be read-only views of bytes.
+    """
+
     symbols: tuple[Symbol, ...]
-    symbol_index: npt.NDArray[np.uint16]
+    symbol_index: npt.NDArray[np.integer[Any]]
     event_ns: Int64s
     price: Floats
     size: Floats
@@ -93,6 +98,13 @@ class Block:
                 strict=True,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Ticks):
+    """A decoded block."""
+
+    meta: BlockMeta
 
 
 def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
@@ -149,27 +161,81 @@ def decode_block(payload: bytes) -> Block:
         BlockError: another format version, or lengths, names or sides that do not fit.
     """
     meta, flags, n_symbols, n = _unpack_header(payload)
-    widths: list[tuple[str, int]] = [("<i8", 8), ("<f8", 8), ("<f8", 8), ("<i8", 8)]
-    if not flags & _SEQ_IS_ID:
-        widths.append(("<i8", 8))
-    widths += [("<u2", 2), ("u1", 1)]
-    if len(payload) < _HEADER.size + n * sum(width for _, width in widths):
-        raise BlockError(f"{len(payload)} bytes cannot hold {n} ticks")
-    columns: list[npt.NDArray[Any]] = []
-    offset = _HEADER.size
-    for dtype, width in widths:
-        columns.append(np.frombuffer(payload, dtype, n, offset))
-        offset += n * width
-    names = _split_names(payload[offset:])
-    *wide, symbol_index, side = columns
+    at, end = _columns(payload, flags, n)
+    names = _split_names(payload[end:])
+    columns = [
+        np.frombuffer(payload, dtype, n, offset) for dtype, offset in zip(_DTYPES, at, strict=True)
+    ]
+    event_ns, price, size, trade_id, seq, symbol_index, side = columns
     if len(names) != n_symbols or (n and int(np.maximum.reduce(symbol_index)) >= n_symbols):
         raise BlockError(f"{len(names)} symbol names, expected {n_symbols}")
-    if n and int(np.maximum.reduce(side)) > _LAST_SIDE:
+    _check_sides(side)
+    symbols = tuple(map(Symbol, names))
+    return Block(symbols, symbol_index, event_ns, price, size, trade_id, seq, side, meta)
+
+
+def decode_blocks(payloads: Sequence[bytes]) -> tuple[list[tuple[BlockMeta, int]], Ticks]:
+    """Read many blocks as one: what each says and how many ticks it has, and all ticks in order.
+
+    Much cheaper than one by one, where they are small. Symbols are numbered by first occurrence.
+
+    Raises:
+        BlockError: as :func:`decode_block`, of any of them.
+    """
+    blocks: list[tuple[BlockMeta, int]] = []
+    columns: list[list[bytes]] = [[] for _ in _DTYPES]
+    known: dict[str, int] = {}
+    table: list[int] = []  # of each block in turn, where its symbols are among all
+    tables: list[int] = []  # how long each block's part of that is
+    for payload in payloads:
+        meta, flags, n_symbols, n = _unpack_header(payload)
+        at, end = _columns(payload, flags, n)
+        for column, offset, width in zip(columns, at, _WIDTHS, strict=True):
+            column.append(payload[offset : offset + n * width])
+        names = _split_names(payload[end:])
+        if len(names) != n_symbols:
+            raise BlockError(f"{len(names)} symbol names, expected {n_symbols}")
+        table += [known.setdefault(name, len(known)) for name in names]
+        blocks.append((meta, n))
+        tables.append(n_symbols)
+    event_ns, price, size, trade_id, seq, local, side = [
+        np.frombuffer(b"".join(column), dtype)
+        for column, dtype in zip(columns, _DTYPES, strict=True)
+    ]
+    _check_sides(side)
+    index = _renumbered(local, [n for _, n in blocks], table, tables)
+    symbols = tuple(map(Symbol, known))
+    return blocks, Ticks(symbols, index, event_ns, price, size, trade_id, seq, side)
+
+
+def _columns(payload: bytes, flags: int, n: int) -> tuple[tuple[int, ...], int]:
+    """Where the columns begin, in the order of :data:`_DTYPES`, and where they end."""
+    event_ns = _HEADER.size
+    price, size, trade_id = event_ns + 8 * n, event_ns + 16 * n, event_ns + 24 * n
+    seq = trade_id if flags & _SEQ_IS_ID else trade_id + 8 * n
+    symbol_index = seq + 8 * n
+    side = symbol_index + 2 * n
+    end = side + n
+    if len(payload) < end:
+        raise BlockError(f"{len(payload)} bytes cannot hold {n} ticks")
+    return (event_ns, price, size, trade_id, seq, symbol_index, side), end
+
+
+def _renumbered(
+    local: npt.NDArray[np.uint16], counts: list[int], table: list[int], tables: list[int]
+) -> npt.NDArray[np.intp]:
+    """Indices into all symbols, from those into each block's own."""
+    names = np.array(tables, np.intp)
+    if bool((local >= np.repeat(names, counts)).any()):
+        raise BlockError("a tick has no symbol: its index is beyond the names")
+    starts = np.repeat(np.cumsum(names) - names, counts)
+    found: npt.NDArray[np.intp] = np.array(table, np.intp)[local + starts]
+    return found
+
+
+def _check_sides(side: npt.NDArray[np.uint8]) -> None:
+    if len(side) and int(np.maximum.reduce(side)) > _LAST_SIDE:
         raise BlockError(f"side {int(side.max())}, expected at most {_LAST_SIDE}")
-    seq = wide[3] if flags & _SEQ_IS_ID else wide[4]
-    event_ns, price, size, trade_id = wide[:4]
-    symbols = tuple(Symbol(name) for name in names)
-    return Block(meta, symbols, symbol_index, event_ns, price, size, trade_id, seq, side)
 
 
 def _split_names(encoded: bytes) -> list[str]:

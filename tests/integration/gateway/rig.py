@@ -115,6 +115,24 @@ class Rig:
         meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns)
         await self.redis.xadd(self.keys.ticks("sim", shard), {"b": encode_block(meta, [])})
 
+    async def trade_at_once(self, symbols: Sequence[str], *, garbage_at: int) -> None:
+        """Append a block for each of *symbols* behind the writer's back, all in one moment.
+
+        That at *garbage_at* is none. Nothing else can be written to the feed afterwards.
+        """
+        numbers = {shard: self._writers["sim"].next_number(shard) for shard in range(SHARDS)}
+        async with self.redis.pipeline(transaction=True) as transaction:
+            for place, name in enumerate(symbols):
+                shard = shard_of(name, SHARDS)
+                tick = Tick(Symbol(name), place, 1.0, 2.0, START_NS, Side.BUY)
+                meta = BlockMeta(
+                    number=numbers[shard], watermark_ns=0, feed_time_ns=1, sealed_ns=wall_ns()
+                )
+                numbers[shard] += 1
+                payload = b"garbage" if place == garbage_at else encode_block(meta, [tick])
+                transaction.xadd(self.keys.ticks("sim", shard), {"b": payload})
+            await transaction.execute()
+
     async def publish_bar(self, bar: Bar) -> None:
         """Write one bar as the aggregator does."""
         writer = BarWriter(self.redis, self.keys)

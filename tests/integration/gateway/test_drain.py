@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from core.market.block import Block
+from core.market.block import Ticks
 from gateway.connection import Connection
 from gateway.drain import Pace
 from gateway.market import MarketState
@@ -29,12 +29,12 @@ class Witness:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[int] = []  # trade ids
         self.closes: dict[int, tuple[int, int]] = {}  # port → (trades read, monotonic ns)
-        apply_block, say_goodbye = MarketState.apply_block, Connection.say_goodbye
+        apply_blocks, say_goodbye = MarketState.apply_blocks, Connection.say_goodbye
 
-        @functools.wraps(apply_block)
-        def applied(market: MarketState, feed: str, block: Block) -> Any:
-            self.read.extend(block.trade_id.tolist())
-            return apply_block(market, feed, block)
+        @functools.wraps(apply_blocks)
+        def applied(market: MarketState, blocks: Any, ticks: Ticks) -> Any:
+            self.read.extend(ticks.trade_id.tolist())
+            return apply_blocks(market, blocks, ticks)
 
         @functools.wraps(say_goodbye)
         def said(connection: Connection) -> None:
@@ -42,7 +42,7 @@ class Witness:
             self.closes[port] = len(self.read), time.monotonic_ns()
             say_goodbye(connection)
 
-        monkeypatch.setattr(MarketState, "apply_block", applied)
+        monkeypatch.setattr(MarketState, "apply_blocks", applied)
         monkeypatch.setattr(Connection, "say_goodbye", said)
 
 

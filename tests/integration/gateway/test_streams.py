@@ -116,6 +116,20 @@ async def test_an_entry_that_cannot_be_read_is_skipped_and_counted(rig: Rig) -> 
     assert rig.metric("gateway_unreadable_entries_total") >= 1
 
 
+async def test_one_that_cannot_be_read_spoils_no_other_of_the_same_read(rig: Rig) -> None:
+    names = [f"SIM:S{n:02d}" for n in range(30)]
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        await rig.trade(names[0])
+        await client.data(1)
+
+        await rig.trade_at_once(names, garbage_at=7)
+        got = await client.data(len(names) - 1)
+
+    assert {message["S"] for message in got} == {*names} - {names[7]}
+    assert rig.metric("gateway_unreadable_entries_total") == 1
+
+
 async def test_clients_stay_while_redis_is_away_and_then_get_all_that_was_written(
     valkey: ValkeyServer, namespace: str, eventually: Eventually
 ) -> None:

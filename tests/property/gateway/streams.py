@@ -269,7 +269,7 @@ class Gateway:
         else:
             content = decode_block(payload)
             number = content.meta.number
-            self.hub.carry(self.market.apply_block("x", content))
+            self.hub.carry(self.market.apply_blocks([("x", content.meta, len(content))], content))
             if len(content):
                 self.hub.publish_ticks(content)
         self.positions.reach(key, entry_id, number)

@@ -15,6 +15,7 @@ from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, Options
 from gateway.routes import Batches, Group, Send, Style
+from gateway.wire import NOT_DIRECT
 
 MS_NS = 1_000_000
 INTERVAL_MS = 100
@@ -33,6 +34,7 @@ class Listener:
     def __init__(self, codec: Codec = Codec.JSON) -> None:
         self.style = Style(codec, INTERVAL_MS)
         self.group: Group | None = None
+        self.descriptor = NOT_DIRECT
         self.batches: list[list[dict[str, Any]]] = []
 
     @property

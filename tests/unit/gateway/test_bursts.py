@@ -4,7 +4,7 @@ from gateway.channels import Channel, Mode
 from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import Options
-from gateway.routes import hand_over
+from gateway.wire import hand_over
 from tests.unit.gateway.listeners import MS_NS, Desk, Listener
 
 A, B, C = "X:A-USD", "X:B-USD", "X:C-USD"

@@ -15,7 +15,7 @@ def tick(symbol: Symbol, ident: int, *, event_ns: int, seq: int = 0) -> Tick:
 def apply(market: MarketState, *ticks: Tick, feed: str = "f") -> list[Symbol]:
     meta = BlockMeta(number=1, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
     block = decode_block(encode_block(meta, ticks))
-    return market.apply_block(feed, block)
+    return market.apply_blocks([(feed, block.meta, len(block))], block)
 
 
 def bar(minute: int, *, rev: int = 0, final: bool = True) -> Bar:

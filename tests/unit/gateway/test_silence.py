@@ -40,7 +40,8 @@ class Feeds:
 
     def block(self, feed: str = "sim", rows: Any = (), **fields: Any) -> None:
         meta = {"number": 1, "watermark_ns": 0, "feed_time_ns": 0, "sealed_ns": 0} | fields
-        self.heard.setdefault(feed, FeedNews()).take(BlockMeta(**meta), [row[1] for row in rows])
+        newest_ns = max((row[1] for row in rows), default=None)
+        self.heard.setdefault(feed, FeedNews()).take(BlockMeta(**meta), len(rows), newest_ns)
 
     def look(self, at_s: float) -> list[tuple[str, bool]]:
         """The feeds whose state has changed."""
