@@ -4,13 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-import numpy as np
-
 from core.market.symbol import Symbol, fold
 from gateway.channels import CHANNELS, RANK, WILDCARD, Channel, Codec, Mode
 from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
-from gateway.sheet import CODE, CURSOR
+from gateway.sheet import CURSOR, packed
 from gateway.topics import Topic, new_topic
 from gateway.wire import Client, PlainWire, Wire
 
@@ -214,7 +212,7 @@ class Routes:
                 self._register(variant)
             variant.groups[group] = None
         codes = [variant.code for variant in group.variants]
-        group.codes = np.array([*codes, CURSOR] if group.style.cursor else codes, CODE).tobytes()
+        group.codes = packed([*codes, CURSOR] if group.style.cursor else codes)
 
     def unlink(self, group: Group) -> None:
         """The reverse of :meth:`link`; what nobody subscribes to any more is forgotten."""

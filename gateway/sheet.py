@@ -5,6 +5,7 @@ put into one buffer, a *shelf*, and a batch is a list of places in it, with the 
 between. Lists of thousands of batches are made by a few operations on whole columns.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,9 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 CURSOR: Final = 0
 """The code that stands for the cursor, last among those of a group that wants one."""
 
-CODE: Final = np.dtype(np.int32)
-"""Of codes in a packed list."""
-
+_PACKED: Final = np.dtype(np.intc)  # as array packs "i"
 _HEAD_BYTES: Final = 16  # room for one: up to 10 of the frame, up to 5 of the array
 _FEW, _MANY = 16, 65_536  # items from which an array's header is 3 and 5 bytes long
 _LEFT_BRACKET: Final = ord("[")
@@ -121,21 +120,26 @@ class Sheet:
         )
 
 
-def lay(shelf: Shelf, packed: Sequence[bytes]) -> Sheet:
-    """The batches of groups whose codes are *packed*, each in one list of :data:`CODE`.
+def packed(codes: Iterable[int]) -> bytes:
+    """The codes of a group in little memory."""
+    return array("i", codes).tobytes()
+
+
+def lay(shelf: Shelf, groups: Sequence[bytes]) -> Sheet:
+    """The batches of *groups*, each given by its :func:`packed` codes.
 
     Each batch has the group's fragments in order, in as few messages of the bound as it takes,
     as :func:`gateway.frames.frame_batch` would.
     """
-    codes = np.frombuffer(b"".join(packed), CODE).astype(np.int64)
-    numbers = np.fromiter(map(len, packed), np.int64, len(packed)) // CODE.itemsize
+    codes = np.frombuffer(b"".join(groups), CODE).astype(np.int64)
+    numbers = np.fromiter(map(len, groups), np.int64, len(groups)) // _PACKED.itemsize
     piece, which = shelf.find(codes)
-    owner = np.repeat(np.arange(len(packed)), numbers)[which]
-    messages = _sums(shelf.messages[piece], owner, len(packed))
+    owner = np.repeat(np.arange(len(groups)), numbers)[which]
+    messages = _sums(shelf.messages[piece], owner, len(groups))
     wanted = messages[owner] > 0  # else there is a cursor alone
     piece, owner = piece[wanted], owner[wanted]
     if not len(piece):
-        nothing = np.zeros(len(packed) + 1, np.int64)
+        nothing = np.zeros(len(groups) + 1, np.int64)
         none = np.empty(0, np.int64)
         return Sheet(shelf.buffer, none.view(np.uint8), none, none, nothing, nothing[1:], messages)
     room = shelf.max_body_bytes + len(SEPARATORS[shelf.codec])  # the first needs none

@@ -1,7 +1,7 @@
 """Ways to hand one frame to very many sockets, beside each other: `python -m tests.bench.sends`.
 
-The designs that docs/adr/0001-send-loop.md chooses from. A child process reads; processor time is
-that of the sender alone. All designs have their turn in every round.
+The designs that docs/adr/0001-send-loop.md and 0003-submission-ring.md choose from. A child process
+reads; processor time is that of the sender alone. All designs have their turn in every round.
 """
 
 import asyncio
@@ -16,7 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import uvloop
+
+from core.runtime.uring import BUFFER, MESSAGE, Int32s, Ring
+
+Ints = npt.NDArray[np.int64]
 
 _CLIENTS = 1_000
 _ROUNDS = 15
@@ -31,9 +37,21 @@ class Work:
 
     parts: list[list[bytes]]
     whole: list[bytes] = field(init=False)
+    shelf: bytes = field(init=False)  # all parts, one behind the other
+    at: Ints = field(init=False)  # where each client's parts are in it, and how long
+    length: Ints = field(init=False)
 
     def __post_init__(self) -> None:
         self.whole = [b"".join(parts) for parts in self.parts]
+        known: dict[bytes, int] = {}
+        size = 0
+        for part in (part for parts in self.parts for part in parts):
+            if part not in known:
+                known[part] = size
+                size += len(part)
+        self.shelf = b"".join(known)
+        self.at = np.array([[known[part] for part in parts] for parts in self.parts])
+        self.length = np.array([[len(part) for part in parts] for parts in self.parts])
 
 
 class Peer(asyncio.Protocol):
@@ -85,13 +103,52 @@ def by_sendmsg(peers: Sequence[Peer], work: Work) -> None:
         peer.socket.sendmsg(parts)
 
 
-DESIGNS: dict[str, Callable[[Sequence[Peer], Work], None]] = {
-    "transport.write": by_transport,
-    "socket.send": by_send,
-    "os.write": by_os_write,
-    "join, socket.send": by_join_and_send,
-    "socket.sendmsg": by_sendmsg,
-}
+class ByRing:
+    """Through a submission ring: whole frames, or parts that are not joined."""
+
+    def __init__(self) -> None:
+        self._ring = Ring()
+
+    def same(self, peers: Sequence[Peer], work: Work) -> None:
+        """One frame to all."""
+        self._ring.send(_descriptors(peers), work.whole[0])
+
+    def parts(self, peers: Sequence[Peer], work: Work) -> None:
+        """Each client's parts, as places in one buffer."""
+        number, each = work.at.shape
+        buffers = np.empty(number * each, BUFFER)
+        buffers["address"] = work.at.reshape(-1) + np.frombuffer(work.shelf, np.uint8).ctypes.data
+        buffers["length"] = work.length.reshape(-1)
+        wanted = np.zeros(number, MESSAGE)
+        wanted["buffers"] = buffers.ctypes.data + np.arange(number) * each * BUFFER.itemsize
+        wanted["count"] = each
+        self._ring.send_messages(_descriptors(peers), wanted)
+
+
+def _descriptors(peers: Sequence[Peer]) -> Int32s:
+    return np.array([peer.fd for peer in peers], np.int32)
+
+
+def by_send_same(peers: Sequence[Peer], work: Work) -> None:
+    """One frame to all by send()."""
+    frame = work.whole[0]
+    for peer in peers:
+        peer.socket.send(frame)
+
+
+def designs() -> dict[str, Callable[[Sequence[Peer], Work], None]]:
+    """By name; needs a system that has rings."""
+    ring = ByRing()
+    return {
+        "transport.write": by_transport,
+        "socket.send": by_send,
+        "os.write": by_os_write,
+        "join, socket.send": by_join_and_send,
+        "socket.sendmsg": by_sendmsg,
+        "ring, parts": ring.parts,
+        "same, socket.send": by_send_same,
+        "same, ring": ring.same,
+    }
 
 
 def works() -> list[tuple[int, Work]]:
@@ -126,9 +183,10 @@ async def measure() -> None:
 
 
 async def _compare(peers: Sequence[Peer], size: int, work: Work) -> None:
-    took: dict[str, list[float]] = {name: [] for name in DESIGNS}
+    tried = designs()
+    took: dict[str, list[float]] = {name: [] for name in tried}
     for _ in range(_ROUNDS):
-        for name, design in DESIGNS.items():
+        for name, design in tried.items():
             used = 0.0
             for _ in range(_REPEATS):
                 before = _cpu_s()

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import numpy as np
 import pytest
 
 from core.runtime.uring import Ring, RingUnavailable
@@ -13,7 +12,7 @@ from gateway.channels import Channel, Codec
 from gateway.frames import Fragment
 from gateway.ring import RingWire, best_wire
 from gateway.routes import Group, Send, Style, Variant
-from gateway.sheet import CODE, Sheet, Shelf, lay
+from gateway.sheet import Sheet, Shelf, lay, packed
 from gateway.wire import NOT_DIRECT, PlainWire, Wire
 
 CLIENTS = 30
@@ -83,7 +82,7 @@ def sheet(pieces: int, size: int) -> Sheet:
         variant.code = code
         fragments[variant] = Fragment.of([b"%07d" % code * (size // 7)], Codec.JSON)
     shelf = Shelf(fragments, None, codec=Codec.JSON, limit_bytes=16_384)
-    return lay(shelf, [np.arange(1, n + 2, dtype=CODE).tobytes() for n in range(CLIENTS)])
+    return lay(shelf, [packed(range(1, n + 2)) for n in range(CLIENTS)])
 
 
 def test_the_same_frame_to_all(wire: Wire, readers: list[Reader]) -> None:
@@ -136,7 +135,7 @@ def test_a_batch_of_more_pieces_than_a_system_call_takes(wire: Wire, readers: li
         variant.code = code
         fragments[variant] = Fragment.of([b"%d" % code], Codec.JSON)
     shelf = Shelf(fragments, None, codec=Codec.JSON, limit_bytes=16_384)
-    made = lay(shelf, [np.arange(1, 2_001, dtype=CODE).tobytes()] * CLIENTS)
+    made = lay(shelf, [packed(range(1, 2_001))] * CLIENTS)
 
     wire.each_its_own(made, [(n, [reader]) for n, reader in enumerate(readers)])
 

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.channels import Channel, Codec
 from gateway.frames import Fragment, frame_batch
 from gateway.routes import Variant
-from gateway.sheet import CODE, CURSOR, Sheet, Shelf, lay
+from gateway.sheet import CURSOR, Sheet, Shelf, lay, packed
 
 
 @dataclass
@@ -56,10 +55,10 @@ def laid(plan: Plan) -> tuple[Sheet, list[list[Fragment]]]:
         limit_bytes=plan.limit_bytes,
     )
     tail = [CURSOR] if plan.has_cursor else []
-    packed = [np.array([*group, *tail], CODE).tobytes() for group in plan.groups]
+    groups = [packed([*group, *tail]) for group in plan.groups]
     parts = [[fragments[c] for c in group if c in fragments] for group in plan.groups]
     wanted = [[*found, cursor] if cursor and found else found for found in parts]
-    return lay(shelf, packed), wanted
+    return lay(shelf, groups), wanted
 
 
 @given(plans)
