@@ -131,7 +131,7 @@ def lay(shelf: Shelf, groups: Sequence[bytes]) -> Sheet:
     Each batch has the group's fragments in order, in as few messages of the bound as it takes,
     as :func:`gateway.frames.frame_batch` would.
     """
-    codes = np.frombuffer(b"".join(groups), CODE).astype(np.int64)
+    codes = np.frombuffer(b"".join(groups), _PACKED).astype(np.int64)
     numbers = np.fromiter(map(len, groups), np.int64, len(groups)) // _PACKED.itemsize
     piece, which = shelf.find(codes)
     owner = np.repeat(np.arange(len(groups)), numbers)[which]
