@@ -114,7 +114,7 @@ make_cluster() {
     inside sh -c 'cat >>"$1"' sh "$cluster/postgresql.conf" <<SETTINGS
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
-shared_preload_libraries = 'timescaledb'
+shared_preload_libraries = 'timescaledb,pg_stat_statements'
 timescaledb.telemetry_level = off
 dynamic_shared_memory_type = mmap
 shared_buffers = 128MB
