@@ -46,6 +46,17 @@ def test_a_burst_is_served_in_slices_and_settled_for_one_client() -> None:
     assert sum(each.messages for each in served) == 4
 
 
+def test_who_has_nothing_to_get_is_settled_without_a_batch() -> None:
+    desk, clients = crowd()
+    desk.trade(A)
+    (burst,) = desk.hub.flush(desk.now_ns)
+
+    burst.settle(clients[1])
+    assert burst.serve(9).batches == 2
+
+    assert [client.ids for client in clients] == [[1], [], [1], [], []]
+
+
 def test_stars_led_clients_and_other_modes_are_served_beside_a_burst() -> None:
     desk, clients = crowd()
     star, latest, bars = Listener(), Listener(), Listener()
