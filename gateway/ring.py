@@ -55,28 +55,25 @@ class RingWire:
             _make_good(clients[at], framed, int(taken[at]))
 
     def each_its_own(self, sheet: Sheet, receivers: Sequence[Receivers]) -> None:
-        numbers: list[int] = []
-        clients: list[Client] = []
-        for number, some in receivers:
-            if len(some) >= _FEW:  # worth joining the pieces for
-                self.one_to_all(sheet.framed(number), some)
-            else:
-                numbers += [number] * len(some)
-                clients += some
-        if clients:
-            self._send_pieces(sheet, np.array(numbers), clients)
-
-    def _send_pieces(self, sheet: Sheet, numbers: Ints, clients: Sequence[Client]) -> None:
-        """*numbers* grow."""
-        first, last = sheet.rows[numbers[0]], sheet.rows[numbers[-1] + 1]
-        pieces = _buffers(sheet, slice(first, last))
-        messages = np.zeros(len(numbers), MESSAGE)
-        messages["buffers"] = pieces.ctypes.data + (sheet.rows[numbers] - first) * BUFFER.itemsize
-        # A message of too many pieces is refused as a whole, and then made good.
-        messages["count"] = sheet.rows[numbers + 1] - sheet.rows[numbers]
+        """All in one go; a batch for many clients is joined first, as one buffer costs less."""
+        numbers = np.array([number for number, _ in receivers])
+        each = np.array([len(some) for _, some in receivers])
+        clients = [client for _, some in receivers for client in some]
+        rows = slice(sheet.rows[numbers[0]], sheet.rows[numbers[-1] + 1])
+        pieces = _buffers(sheet, rows)
+        first = pieces.ctypes.data + (sheet.rows[numbers] - rows.start) * BUFFER.itemsize
+        count = sheet.rows[numbers + 1] - sheet.rows[numbers]
+        crowded = np.flatnonzero(each >= _FEW)
+        joined = b"".join([sheet.framed(number) for number in numbers[crowded].tolist()])
+        whole = _wholes(joined, sheet.size[numbers[crowded]])
+        first[crowded] = whole.ctypes.data + np.arange(len(crowded)) * BUFFER.itemsize
+        count[crowded] = 1
+        messages = np.zeros(len(clients), MESSAGE)
+        messages["buffers"], messages["count"] = np.repeat(first, each), np.repeat(count, each)
         taken = self._ring.send_messages(_descriptors(clients), messages)
-        for at in np.flatnonzero(taken != sheet.size[numbers]).tolist():
-            _make_good(clients[at], sheet.framed(int(numbers[at])), int(taken[at]))
+        wanted = np.repeat(numbers, each)
+        for at in np.flatnonzero(taken != sheet.size[wanted]).tolist():
+            _make_good(clients[at], sheet.framed(int(wanted[at])), int(taken[at]))
 
 
 def _descriptors(clients: Sequence[Client]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -92,6 +89,15 @@ def _buffers(sheet: Sheet, rows: slice) -> np.ndarray[tuple[int], np.dtype[np.vo
     found = np.empty(len(at), BUFFER)
     found["address"] = at + np.where(at < border, buffer_at, heads_at)
     found["length"] = sheet.length[rows]
+    return found
+
+
+def _wholes(joined: bytes, sizes: Ints) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """The batches of those *sizes* that are *joined*, as the kernel wants them."""
+    found = np.empty(len(sizes), BUFFER)
+    start = np.frombuffer(joined or b"-", np.uint8).ctypes.data
+    found["address"] = start + np.cumsum(sizes) - sizes
+    found["length"] = sizes
     return found
 
 
