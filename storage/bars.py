@@ -5,7 +5,17 @@ from typing import Any, Final
 
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
-from core.market.timeframe import DAY_NS, Timeframe
+from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
+from storage.bar_queries import (
+    DAY,
+    LATEST,
+    LOAD_ROWS,
+    ONE,
+    ONE_DESCENDING,
+    PAGES,
+    PAGES_DESCENDING,
+)
+from storage.bar_upsert import upsert_bars
 from storage.database import Connection, Database
 from storage.errors import StaleOwner
 from storage.retention import Retention
@@ -13,7 +23,6 @@ from storage.rows import (
     Checkpoint,
     FlushBatch,
     SymbolRow,
-    bar_columns,
     bar_row_of,
     bars_of,
     newest_rows,
@@ -24,20 +33,6 @@ from storage.rows import (
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 
-_UPSERT_BARS: Final = """
-INSERT INTO bars AS stored (symbol, timeframe, time, open, high, low, close, volume, trades, vwap,
-    rev, gap, open_ns, open_seq, close_ns, close_seq, volume_parts, notional_parts)
-SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::float8[], %b::float8[],
-    %b::float8[], %b::float8[], %b::float8[], %b::bigint[], %b::float8[], %b::int[], %b::bool[],
-    %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[])
-ON CONFLICT (symbol, timeframe, time) DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-    volume = excluded.volume, trades = excluded.trades, vwap = excluded.vwap, rev = excluded.rev,
-    gap = excluded.gap, open_ns = excluded.open_ns, open_seq = excluded.open_seq,
-    close_ns = excluded.close_ns, close_seq = excluded.close_seq,
-    volume_parts = excluded.volume_parts, notional_parts = excluded.notional_parts
-WHERE excluded.rev >= stored.rev
-"""
 _UPSERT_CHECKPOINTS: Final = """
 INSERT INTO shard_checkpoints AS stored (shard, token, flush, state, outbox)
 SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
@@ -56,49 +51,6 @@ ON CONFLICT (symbol) DO UPDATE SET
     price = excluded.price, size = excluded.size, side = excluded.side
 WHERE excluded.event_ns IS NOT NULL AND (stored.event_ns IS NULL
     OR (excluded.event_ns, excluded.seq) >= (stored.event_ns, stored.seq))
-"""
-_BAR: Final = """b.symbol, b.timeframe, date_part('epoch', b.time)::bigint * 1000000000, b.open,
-    b.high, b.low, b.close, b.volume, b.trades, b.vwap, b.rev, true, b.gap"""
-_LOAD_ROWS: Final = f"""
-SELECT {_BAR}, b.open_ns, b.open_seq, b.close_ns, b.close_seq, b.volume_parts, b.notional_parts
-FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS wanted (symbol, timeframe, time)
-JOIN bars b USING (symbol, timeframe, time)
-"""
-# One index scan per symbol, in the order of the symbols, given up when the limit is reached: a
-# lateral sub-query can only be joined by a nested loop, which keeps the order of its outer side.
-_PAGE: Final = f"""
-SELECT {_BAR} FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[])
-    AS wanted (symbol, first, last)
-CROSS JOIN LATERAL (
-    SELECT * FROM bars WHERE bars.symbol = wanted.symbol AND bars.timeframe = %s
-        AND bars.time >= %s AND bars.time <= %s
-        AND bars.time >= wanted.first AND bars.time <= wanted.last
-    ORDER BY bars.time ASC LIMIT %s
-) b LIMIT %s
-"""
-_PAGE_DESCENDING: Final = _PAGE.replace("ASC", "DESC")
-_LATEST: Final = f"""
-SELECT {_BAR} FROM unnest(%s::text[]) AS wanted (symbol)
-CROSS JOIN LATERAL (
-    SELECT * FROM bars WHERE bars.symbol = wanted.symbol AND bars.timeframe = %s
-    ORDER BY bars.time DESC LIMIT 1
-) b
-"""
-_DAY: Final = """
-WITH day AS (
-    SELECT symbol, min(time) AS first, max(time) AS last, max(high) AS high, min(low) AS low,
-        sum(volume) AS volume, sum(trades)::bigint AS trades, sum(vwap * volume) AS notional,
-        bool_or(gap) AS gap
-    FROM bars
-    WHERE timeframe = '1Min' AND time >= %s AND time < %s
-        AND (%s::text[] IS NULL OR symbol = ANY(%s::text[]))
-    GROUP BY symbol
-)
-SELECT day.symbol, '1Min', %s::bigint, o.open, day.high, day.low, c.close, day.volume, day.trades,
-    day.notional / day.volume, 0, true, day.gap
-FROM day
-JOIN bars o ON o.symbol = day.symbol AND o.timeframe = '1Min' AND o.time = day.first
-JOIN bars c ON c.symbol = day.symbol AND c.timeframe = '1Min' AND c.time = day.last
 """
 
 
@@ -125,7 +77,7 @@ class BarStore:
             if batch.checkpoints:
                 await _write_checkpoints(connection, batch.checkpoints)
             if rows:
-                await connection.execute(_UPSERT_BARS, bar_columns(rows))
+                await upsert_bars(connection, rows)
             symbols = _symbol_values(batch)
             if symbols:
                 await connection.execute(_UPSERT_SYMBOLS, _columns(symbols))
@@ -138,11 +90,15 @@ class BarStore:
         """
         if not keys:
             return []
-        values = [
-            (symbol, timeframe.value, to_datetime(start)) for symbol, timeframe, start in keys
-        ]
-        records = await self._db.fetch("load_rows", _LOAD_ROWS, _columns(values))
-        return [bar_row_of(record) for record in records]
+        found: list[BarRow] = []
+        for timeframe in TIMEFRAMES:
+            some = [(symbol, to_datetime(start)) for symbol, of, start in keys if of == timeframe]
+            if some:
+                symbols, times = _columns(some)
+                parameters = [symbols, times, min(times), max(times)]
+                records = await self._db.fetch("load_rows", LOAD_ROWS[timeframe], parameters)
+                found += [bar_row_of(record) for record in records]
+        return found
 
     async def load_checkpoints(self) -> list[Checkpoint]:
         """All shards' checkpoints, by shard.
@@ -183,14 +139,38 @@ class BarStore:
             DatabaseUnavailable: it is away, or too slow.
         """
         wanted = sorted(s for s in set(symbols) if after is None or s >= after[0])
-        if not wanted or end_ns < max(start_ns, 0):
+        bars: list[Bar] = []
+        if wanted and after is not None and wanted[0] == after[0]:
+            # The cursor's own symbol is read alone: a range that differs from symbol to symbol
+            # would keep the server from leaving chunks out, and from stopping at the limit.
+            before = (start_ns, min(end_ns, after[1] - 1))
+            behind = (max(start_ns, after[1] + 1), end_ns)
+            span = before if descending else behind
+            bars = await self._page([wanted.pop(0)], timeframe, span, limit, descending)
+        if wanted and len(bars) < limit:
+            span, limit = (start_ns, end_ns), limit - len(bars)
+            bars += await self._page(wanted, timeframe, span, limit, descending)
+        return bars
+
+    async def _page(
+        self,
+        symbols: Sequence[Symbol],
+        timeframe: Timeframe,
+        span_ns: tuple[int, int],
+        limit: int,
+        descending: bool,
+    ) -> list[Bar]:
+        start_ns, end_ns = span_ns
+        if end_ns < max(start_ns, 0):
             return []
-        first, last = to_datetime(max(start_ns, 0) + 999), to_datetime(end_ns)
-        bounds = [_bounds(symbol, start_ns, end_ns, descending, after) for symbol in wanted]
-        sql = _PAGE_DESCENDING if descending else _PAGE
-        parameters = [*_columns(bounds), timeframe.value, first, last, limit, limit]
-        records = await self._db.fetch("page", sql, parameters)
-        return bars_of(records)
+        bounds = [to_datetime(max(start_ns, 0) + 999), to_datetime(end_ns)]
+        if len(symbols) == 1:
+            statement = (ONE_DESCENDING if descending else ONE)[timeframe]
+            parameters = [symbols[0], *bounds, limit]
+        else:
+            statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
+            parameters = [list(symbols), *bounds, limit, limit]
+        return bars_of(await self._db.fetch("page", statement, parameters))
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest stored bar of each symbol that has one.
@@ -200,7 +180,7 @@ class BarStore:
         """
         if not symbols:
             return {}
-        records = await self._db.fetch("latest", _LATEST, [list(symbols), timeframe.value])
+        records = await self._db.fetch("latest", LATEST[timeframe], [list(symbols)])
         return {bar.symbol: bar for bar in bars_of(records)}
 
     async def day_bars(
@@ -216,7 +196,9 @@ class BarStore:
         """
         first, end = to_datetime(day_start_ns), to_datetime(day_start_ns + DAY_NS)
         names = None if symbols is None else list(symbols)
-        records = await self._db.fetch("day_bars", _DAY, [first, end, names, names, day_start_ns])
+        span = [first, end]
+        parameters = [*span, names, names, day_start_ns, *span, *span]
+        records = await self._db.fetch("day_bars", DAY, parameters)
         return {bar.symbol: bar for bar in bars_of(records)}
 
     async def symbols(self) -> list[SymbolRow]:
@@ -235,6 +217,7 @@ class BarStore:
         """Delete each symbol's bars that start more than *keep_ns* before its newest bar.
 
         Returns how many. The clock plays no part: an old file's replay is kept like live trading.
+        Of a hypertable whole chunks go, so that bars stay until all of their chunk may go.
 
         Raises:
             DatabaseUnavailable: it is away; what was deleted until then stays deleted.
@@ -245,7 +228,8 @@ class BarStore:
         """Bring the database under *max_bytes* by deleting whole days, oldest first.
 
         1-minute bars go first, then 5, then 15; the newest day of each stays. The space is used
-        again, though the file keeps its size. A hypertable drops whole chunks, of all timeframes.
+        again, though the file keeps its size. Of a hypertable whole chunks go, and leave the disk;
+        its newest chunk stays.
 
         Returns:
             How many bars were deleted; 0 when the database is small enough, or nothing may go.
@@ -281,19 +265,6 @@ def _symbol_values(batch: FlushBatch) -> list[tuple[Any, ...]]:
             else (name, t.event_ns, t.seq, t.trade_id, t.price, t.size, int(t.side))
         )
     return values
-
-
-def _bounds(
-    symbol: Symbol, start_ns: int, end_ns: int, descending: bool, after: tuple[Symbol, int] | None
-) -> tuple[Any, ...]:
-    """First and last window start for one symbol: only the cursor's own is narrowed."""
-    first_ns, last_ns = start_ns, end_ns
-    if after is not None and after[0] == symbol:
-        if descending:
-            last_ns = min(end_ns, after[1] - 1)
-        else:
-            first_ns = max(start_ns, after[1] + 1)
-    return (symbol, to_datetime(first_ns + 999), to_datetime(last_ns))
 
 
 def _columns(values: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

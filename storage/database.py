@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, LiteralString, Self
@@ -21,8 +22,6 @@ _CONNECT_S: Final = 3
 _CLOSE_S: Final = 2.0
 _CHECK_S: Final = 1.0
 _ABANDON_S: Final = 2.0
-
-Connection = psycopg.AsyncConnection[Any]
 
 # Includes a server that fails over (read-only for a while) and a full disk.
 _AWAY: Final = (
@@ -60,8 +59,19 @@ def url_problem(url: str) -> str:
     return ""
 
 
-class _ToldConnection(psycopg.AsyncConnection[Any]):
-    """Tells why it could not be made: the pool keeps that to itself, and times out later."""
+class Connection(psycopg.AsyncConnection[Any]):
+    """Counts rows, for the log of slow statements, and tells why it could not be made.
+
+    The pool keeps the latter to itself, and times out later.
+    """
+
+    rows = 0
+    """Rows read or written since it was taken from the pool; what is copied adds itself."""
+
+    async def execute(self, *args: Any, **options: Any) -> psycopg.AsyncCursor[Any]:
+        cursor = await super().execute(*args, **options)
+        self.rows += max(cursor.rowcount, 0)
+        return cursor
 
     @classmethod
     async def connect(  # type: ignore[override]  # one argument more
@@ -80,8 +90,8 @@ class Database:
     """The pool of one process. No statement relies on a session, so PgBouncer may be between.
 
     When all connections are busy a caller waits, at most ``acquire_timeout_s``. A statement that
-    takes longer than ``statement_timeout_s`` is cancelled on the server. Statements slower than
-    ``slow_query_s`` are logged with their name.
+    takes longer than ``statement_timeout_s`` is cancelled on the server. What is slower than
+    ``slow_query_s`` is logged: its name, time and rows, never its text or parameters.
     """
 
     def __init__(  # noqa: PLR0913 - the limits of design 10
@@ -98,9 +108,11 @@ class Database:
         """Does nothing but remember; *url* is a ``postgresql://`` URL or ``key=value`` pairs."""
         self.server = server_of(url)
         self.slow = 0  # statements slower than slow_query_s
+        self._acquire_timeout_s, self._max_size = acquire_timeout_s, max_size
         self._statement_timeout_s, self._slow_query_s = statement_timeout_s, slow_query_s
         self._monotonic_s = monotonic_s
         self._why_no_connection = ""
+        self._busy: list[str] = []  # names of what holds a connection
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             open=False,
@@ -109,7 +121,7 @@ class Database:
             timeout=acquire_timeout_s,
             max_waiting=1_000,
             max_idle=60.0,
-            connection_class=_ToldConnection,
+            connection_class=Connection,
             kwargs={**CONNECT_OPTIONS, "on_outcome": self._note_outcome},
             name="tickgate",
             configure=_configure,
@@ -168,6 +180,7 @@ class Database:
             await connection.execute(
                 "SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)]
             )
+            connection.rows = 0  # without the setting's own
             yield connection
 
     @asynccontextmanager
@@ -177,15 +190,18 @@ class Database:
         limit_s = self._statement_timeout_s if timeout_s is None else timeout_s
         try:
             async with self._pool.connection() as connection:
-                started_s = self._monotonic_s()
-                # The first timeout has the statement cancelled on the server; when the server
-                # does not answer to that either, the second ends the connection.
-                async with asyncio.timeout(limit_s + _ABANDON_S), asyncio.timeout(limit_s):
-                    yield connection
-                self._note_duration(name, self._monotonic_s() - started_s)
+                started_s, connection.rows = self._monotonic_s(), 0
+                self._busy.append(name)
+                try:
+                    # The first timeout has the statement cancelled on the server; when the server
+                    # does not answer to that either, the second ends the connection.
+                    async with asyncio.timeout(limit_s + _ABANDON_S), asyncio.timeout(limit_s):
+                        yield connection
+                finally:
+                    self._busy.remove(name)
+                self._note_duration(name, self._monotonic_s() - started_s, connection.rows)
         except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
-            reason = self._why_no_connection or str(exc)
-            raise DatabaseUnavailable(self.server, f"{name}: {reason}") from exc
+            raise DatabaseUnavailable(self.server, f"{name}: {self._no_connection(exc)}") from exc
         except _AWAY as exc:
             await self._drop_broken(exc)
             raise DatabaseUnavailable(self.server, f"{name}: {one_line(exc)}") from exc
@@ -198,10 +214,20 @@ class Database:
     def _note_outcome(self, failure: str) -> None:
         self._why_no_connection = failure
 
-    def _note_duration(self, name: str, took_s: float) -> None:
+    def _no_connection(self, error: Exception) -> str:
+        """What was waited for in vain: a server that cannot be reached, or one of the pool."""
+        if not isinstance(error, PoolTimeout):
+            return str(error)
+        waited = f"no connection within {self._acquire_timeout_s:g} s"
+        if self._why_no_connection:
+            return f"{waited}: {self._why_no_connection}"
+        busy = ", ".join(f"{n} {name}" for name, n in sorted(Counter(self._busy).items()))
+        return f"{waited}: all {self._max_size} of the pool (db_pool_max) are busy ({busy})"
+
+    def _note_duration(self, name: str, took_s: float, rows: int) -> None:
         if took_s > self._slow_query_s:
             self.slow += 1
-            _LOG.warning("slow query %s took %.0f ms", name, took_s * 1000)
+            _LOG.warning("slow query %s took %.0f ms, %d rows", name, took_s * 1000, rows)
 
     async def _drop_broken(self, error: psycopg.Error) -> None:
         """A restart of the server broke every idle connection, not only the one that failed."""

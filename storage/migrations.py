@@ -10,23 +10,27 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from storage.database import CONNECT_OPTIONS, Connection, Database, one_line, server_of
+from core.market.timeframe import SECOND_NS
+from storage.bar_tables import CHUNK_NS, TABLES
+from storage.database import CONNECT_OPTIONS, Database, one_line, server_of
 from storage.errors import DatabaseUnavailable, SchemaError
 
 _LOG = logging.getLogger(__name__)
 _LOCK: Final = 0x7469636B67617465  # "tickgate": the advisory lock of all migrating processes
-_MIGRATE_S: Final = 300.0  # bound of all migrations together; they may rewrite tables
+_MIGRATE_S: Final = 1800.0  # bound of all migrations together; they may rewrite tables
 
 _APPLIED: Final = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
 _HAS_SCHEMA: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 _HYPERTABLES: Final = """
-SELECT count(*) FROM timescaledb_information.hypertables
-WHERE hypertable_schema = current_schema() AND hypertable_name = 'bars'
+SELECT hypertable_name FROM timescaledb_information.hypertables
+WHERE hypertable_schema = current_schema()
 """
 _MAKE_HYPERTABLE: Final = """
-SELECT create_hypertable('bars', 'time', chunk_time_interval => interval '1 day',
-                         create_default_indexes => false, migrate_data => true)
+SELECT create_hypertable(%s::text::regclass, 'time', create_default_indexes => false,
+    chunk_time_interval => make_interval(secs => %s), migrate_data => true)
 """
+
+_Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ async def migrate(url: str, *, migrations: Sequence[Migration] | None = None) ->
 
     Raises:
         SchemaError: the database is newer than this program, or its history was changed.
-        DatabaseUnavailable: it is away, or the migrations took longer than 5 minutes.
+        DatabaseUnavailable: it is away, or the migrations took longer than half an hour.
     """
     bundled = bundled_migrations() if migrations is None else migrations
     try:
@@ -133,7 +137,7 @@ async def check_schema(database: Database) -> None:
 
 
 async def _apply(
-    connection: Connection, bundled: Sequence[Migration], extension: bool, server: str
+    connection: _Connection, bundled: Sequence[Migration], extension: bool, server: str
 ) -> MigrationReport:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY,"
@@ -143,12 +147,14 @@ async def _apply(
     rows = await (await connection.execute(_APPLIED)).fetchall()
     missing = pending(bundled, {version: (name, checksum) for version, name, checksum in rows})
     for migration in missing:
+        if extension:  # before a later migration fills the tables
+            await _ensure_hypertables(connection)
         await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
             [migration.version, migration.name, migration.checksum],
         )
-    hypertable = extension and await _ensure_hypertable(connection)
+    hypertable = extension and await _ensure_hypertables(connection)
     report = MigrationReport(
         server, tuple(m.name for m in missing), bundled[-1].version, hypertable
     )
@@ -156,10 +162,13 @@ async def _apply(
     return report
 
 
-async def _ensure_hypertable(connection: Connection) -> bool:
-    """Put bars into a hypertable unless they are in one already."""
-    if not await _scalar(connection, _HYPERTABLES):
-        await connection.execute(_MAKE_HYPERTABLE)
+async def _ensure_hypertables(connection: _Connection) -> bool:
+    """Make the bar tables that there are hypertables, unless they are."""
+    known = {name for (name,) in await (await connection.execute(_HYPERTABLES)).fetchall()}
+    for timeframe, table in TABLES.items():
+        if table not in known and await _scalar(connection, "SELECT to_regclass(%s)", [table]):
+            seconds = CHUNK_NS[timeframe] // SECOND_NS
+            await connection.execute(_MAKE_HYPERTABLE, [table, seconds])
     return True
 
 
@@ -188,14 +197,16 @@ async def _ensure_extension(url: str) -> bool:
         return False
 
 
-async def _connect(url: str) -> Connection:
+async def _connect(url: str) -> _Connection:
     return await psycopg.AsyncConnection.connect(url, **CONNECT_OPTIONS)
 
 
-async def _lock(connection: Connection) -> None:
+async def _lock(connection: _Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
-async def _scalar(connection: Connection, sql: LiteralString) -> Any:
-    row = await (await connection.execute(sql)).fetchone()
+async def _scalar(
+    connection: _Connection, sql: LiteralString, parameters: Sequence[Any] = ()
+) -> Any:
+    row = await (await connection.execute(sql, parameters)).fetchone()
     return row[0] if row else None

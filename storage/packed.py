@@ -17,7 +17,7 @@ import numpy as np
 _HEADER: Final = struct.Struct(">iiIii")
 _LENGTH: Final = struct.Struct(">i")
 _BOOL, _BYTES, _INT8, _INT4, _TEXT, _FLOAT8, _TIME = 16, 17, 20, 23, 25, 701, 1184  # type oids
-_POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
+POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def booleans(values: Sequence[bool]) -> PackedArray:
 
 def times(values_ns: Iterable[int]) -> PackedArray:
     """``timestamptz[]`` of UNIX nanoseconds, to the microsecond, rounded down."""
-    return _fixed([ns // 1_000 - _POSTGRES_EPOCH_US for ns in values_ns], _TIME, ">i8")
+    return _fixed([ns // 1_000 - POSTGRES_EPOCH_US for ns in values_ns], _TIME, ">i8")
 
 
 def _fixed(values: Sequence[float], oid: int, dtype: str) -> PackedArray:

@@ -1,14 +1,22 @@
-"""Retention: old bars go by age, or when the database outgrows its share of the disk."""
+"""Retention: old bars go by age, or when the database outgrows its share of the disk.
+
+Of a hypertable whole chunks are dropped, which takes a moment and gives their disk back; of a
+plain table rows are deleted, in statements that never run long.
+"""
 
 import logging
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, LiteralString
 
 from core.market.timeframe import DAY_NS, SECOND_NS, TIMEFRAMES, Timeframe
+from storage.bar_tables import TABLES
 from storage.database import Database
 from storage.rows import to_datetime
 
 _LOG = logging.getLogger(__name__)
-_VACUUM_S: Final = 600.0  # a table of some GB on a slow disk
+_MAINTENANCE_S: Final = 600.0  # a table or a chunk of some GB on a slow disk
 _TARGET: Final = 0.9  # of the cap: pruning makes room for a while, not for a minute
 _SYMBOLS_PER_STATEMENT: Final = 50  # so that no statement runs long
 _ROUNDS: Final = 3  # each deletes by an estimate, then measures
@@ -18,55 +26,21 @@ SELECT to_regclass('timescaledb_information.hypertables') IS NOT NULL
 """
 _IS_HYPERTABLE: Final = """
 SELECT count(*) FROM timescaledb_information.hypertables
-WHERE hypertable_schema = current_schema() AND hypertable_name = 'bars'
+WHERE hypertable_schema = current_schema() AND hypertable_name = %s
 """
-# Chunks are files of their own and leave the disk when dropped. All but the newest may go.
 _CHUNKS: Final = """
-SELECT range_end FROM timescaledb_information.chunks
-WHERE hypertable_schema = current_schema() AND hypertable_name = 'bars'
+SELECT range_start, range_end FROM timescaledb_information.chunks
+WHERE hypertable_schema = current_schema() AND hypertable_name = %s
 ORDER BY range_end
 """
+_DROP_CHUNK: Final = """
+SELECT drop_chunks(%s::text::regclass, older_than => %s::timestamptz, newer_than => %s::timestamptz)
+"""
 _DATABASE_BYTES: Final = "SELECT pg_database_size(current_database())"
-# What VACUUM has freed inside a table's file is used again but never leaves the file: it does not
-# count. `reltuples` is set by VACUUM; 4 bytes per row are its line pointer.
-_TABLE: Final = """
-SELECT pg_relation_size('bars'), greatest(relpages, 0), greatest(reltuples, 0)::float8,
-    (SELECT avg(pg_column_size(sample) + 4)::float8 FROM (SELECT * FROM bars LIMIT 1000) sample)
-FROM pg_class WHERE oid = 'bars'::regclass
-"""
-_ENDS: Final = """
-SELECT (min(date_part('epoch', o.time)))::bigint, (max(date_part('epoch', n.time)))::bigint
-FROM symbols
-CROSS JOIN LATERAL (SELECT time FROM bars WHERE bars.symbol = symbols.symbol AND timeframe = %s
-    ORDER BY time ASC LIMIT 1) o
-CROSS JOIN LATERAL (SELECT time FROM bars WHERE bars.symbol = symbols.symbol AND timeframe = %s
-    ORDER BY time DESC LIMIT 1) n
-"""
-_DELETE: Final = """
-WITH gone AS (
-    DELETE FROM bars USING symbols
-    WHERE bars.symbol = symbols.symbol AND bars.timeframe = %s AND bars.time < %s
-    RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
-_DELETE_OLDER: Final = """
-WITH kept AS (
-    SELECT symbol, (SELECT time FROM bars WHERE bars.symbol = symbols.symbol AND timeframe = %s
-        ORDER BY time DESC LIMIT 1) AS newest
-    FROM symbols WHERE symbol = ANY(%s::text[])
-), gone AS (
-    DELETE FROM bars USING kept
-    WHERE bars.symbol = kept.symbol AND bars.timeframe = %s
-        AND bars.time < kept.newest - make_interval(secs => %s)
-    RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
 
 
 class Retention:
-    """Deletes old bars, a day at a time, so that no statement runs long."""
+    """Deletes old bars. Any number may work at once; they only do the same work twice."""
 
     def __init__(self, db: Database) -> None:
         """*db* stays the caller's."""
@@ -76,24 +50,31 @@ class Retention:
         """Delete each symbol's bars that start more than *keep_ns* before its newest bar.
 
         By the newest bar, not by the clock: the replay of an old file is kept like live trading.
+        A chunk goes when all of its bars may; one that has bars to be kept loses the others.
 
         Raises:
             DatabaseUnavailable: it is away; what was deleted until then stays deleted.
         """
-        names = [name for (name,) in await self._db.fetch("symbols", "SELECT symbol FROM symbols")]
-        deleted = 0
-        for start in range(0, len(names), _SYMBOLS_PER_STATEMENT):
-            some = names[start : start + _SYMBOLS_PER_STATEMENT]
-            parameters = [timeframe.value, some, timeframe.value, keep_ns / SECOND_NS]
-            ((count,),) = await self._db.fetch("delete old bars", _DELETE_OLDER, parameters)
-            deleted += int(count)
+        keep = timedelta(microseconds=keep_ns // 1_000)
+        kept_from = {
+            symbol: newest - keep
+            for symbol, newest in await self._db.fetch("newest bars", _newest(timeframe))
+        }
+        if not kept_from:
+            return 0
+        if not await self.is_hypertable(timeframe):
+            return await self._delete_older(timeframe, kept_from, None)
+        deleted, horizon = 0, max(kept_from.values())
+        for chunk in await self._chunks(timeframe):
+            if chunk.end <= horizon:
+                deleted += await self._clear(chunk, kept_from)
         return deleted
 
     async def prune(self, max_bytes: int) -> int:
         """Bring the database under *max_bytes*; returns how many bars that cost."""
-        if await self.used_bytes() <= max_bytes:
-            return 0
         before = await self.used_bytes()
+        if before <= max_bytes:
+            return 0
         if await self.is_hypertable():
             deleted = await self._drop_chunks(max_bytes)
         else:
@@ -109,82 +90,208 @@ class Retention:
         return deleted
 
     async def used_bytes(self) -> int:
-        """Size of the database without what is free for new bars inside the table's file."""
+        """Size of the database without what is free for new bars inside the tables' files."""
         ((size,),) = await self._db.fetch("database size", _DATABASE_BYTES)
-        return int(size) - await self._reusable_bytes()
+        return int(size) - sum([await self._reusable_bytes(each) for each in TIMEFRAMES])
 
-    async def is_hypertable(self) -> bool:
-        """Whether bars live in a TimescaleDB hypertable."""
+    async def is_hypertable(self, timeframe: Timeframe = Timeframe.MIN_1) -> bool:
+        """Whether a timeframe's bars live in a TimescaleDB hypertable."""
         ((timescale,),) = await self._db.fetch("has timescaledb", _TIMESCALE)
         if not timescale:
             return False
-        ((count,),) = await self._db.fetch("is hypertable", _IS_HYPERTABLE)
+        ((count,),) = await self._db.fetch("is hypertable", _IS_HYPERTABLE, [TABLES[timeframe]])
         return bool(count)
+
+    # -- by age
+
+    async def _clear(self, chunk: "_Chunk", kept_from: dict[str, datetime]) -> int:
+        """Drop *chunk*, or delete from it what is not kept."""
+        keepers = {symbol: first for symbol, first in kept_from.items() if first < chunk.end}
+        if await self._holds_any(chunk, keepers):
+            gone = {symbol: min(first, chunk.end) for symbol, first in kept_from.items()}
+            return await self._delete_older(chunk.timeframe, gone, chunk)
+        return await self._drop(chunk)
+
+    async def _holds_any(self, chunk: "_Chunk", kept_from: dict[str, datetime]) -> bool:
+        """Whether *chunk* has a bar that is to be kept."""
+        parameters = [list(kept_from), list(kept_from.values()), chunk.start, chunk.end]
+        ((found,),) = await self._db.fetch("kept bars", _holds(chunk.timeframe), parameters)
+        return bool(found)
+
+    async def _delete_older(
+        self, timeframe: Timeframe, kept_from: dict[str, datetime], chunk: "_Chunk | None"
+    ) -> int:
+        deleted = 0
+        names = sorted(kept_from)
+        start = chunk.start if chunk else to_datetime(0)
+        for at in range(0, len(names), _SYMBOLS_PER_STATEMENT):
+            some = names[at : at + _SYMBOLS_PER_STATEMENT]
+            ends = [kept_from[name] for name in some]
+            parameters = [some, ends, start, max(ends)]
+            ((count,),) = await self._db.fetch(
+                "delete old bars", _delete_older(timeframe), parameters
+            )
+            deleted += int(count)
+        return deleted
+
+    # -- by size: a hypertable
+
+    async def _drop_chunks(self, max_bytes: int) -> int:
+        """The oldest chunks, 1-minute bars first; the newest of each timeframe stays."""
+        deleted = 0
+        for timeframe in TIMEFRAMES:
+            for chunk in (await self._chunks(timeframe))[:-1]:
+                if await self.used_bytes() <= max_bytes * _TARGET:
+                    return deleted
+                deleted += await self._drop(chunk)
+        return deleted
+
+    async def _chunks(self, timeframe: Timeframe) -> "list[_Chunk]":
+        rows = await self._db.fetch("chunks", _CHUNKS, [TABLES[timeframe]])
+        return [_Chunk(timeframe, start, end) for start, end in rows]
+
+    async def _drop(self, chunk: "_Chunk") -> int:
+        table = TABLES[chunk.timeframe]
+        ((rows,),) = await self._db.fetch(
+            "rows of a chunk",
+            f"SELECT count(*) FROM {table} WHERE time >= %s AND time < %s",
+            [chunk.start, chunk.end],
+            timeout_s=_MAINTENANCE_S,
+        )
+        await self._db.fetch("drop chunk", _DROP_CHUNK, [table, chunk.end, chunk.start])
+        return int(rows)
+
+    # -- by size: plain tables
 
     async def _delete_days(self, max_bytes: int) -> int:
         deleted = 0
-        await self._vacuum()  # the estimate of what is free comes from it
+        await self._vacuum(TIMEFRAMES)  # the estimate of what is free comes from it
         for _ in range(_ROUNDS):
             excess = await self.used_bytes() - int(max_bytes * _TARGET)
             if excess <= max_bytes * (1 - _TARGET):
                 break
-            gone = await self._delete_rows(int(excess / await self._row_bytes()) + 1)
+            gone = await self._delete_bytes(excess)
             if not gone:
                 break
             deleted += gone
-            await self._vacuum()
         return deleted
 
-    async def _delete_rows(self, count: int) -> int:
-        """Whole days, oldest first, 1-minute bars first, until *count* are gone.
+    async def _delete_bytes(self, excess: int) -> int:
+        """Whole days, oldest first, 1-minute bars first, until *excess* bytes are free.
 
         The newest day of each timeframe stays.
         """
-        deleted = 0
+        deleted, freed = 0, 0.0
+        touched: list[Timeframe] = []
         for timeframe in TIMEFRAMES:
-            while deleted < count and (ends := await self._ends(timeframe)) is not None:
+            row_bytes = await self._row_bytes(timeframe)
+            while freed <= excess and (ends := await self._ends(timeframe)) is not None:
                 next_day_ns = ends[0] - ends[0] % DAY_NS + DAY_NS
                 if next_day_ns > ends[1]:
                     break
-                deleted += await self._delete(timeframe, next_day_ns)
-        return deleted
-
-    async def _drop_chunks(self, max_bytes: int) -> int:
-        """Whole days of all timeframes: dropping a chunk gives its disk back at once."""
-        deleted = 0
-        chunks = [end for (end,) in await self._db.fetch("chunks", _CHUNKS)]
-        for end in chunks[:-1]:
-            if await self.used_bytes() <= max_bytes * _TARGET:
-                break
-            ((rows,),) = await self._db.fetch(
-                "rows of a chunk", "SELECT count(*) FROM bars WHERE time < %s", [end]
-            )
-            await self._db.fetch(
-                "drop chunk", "SELECT drop_chunks('bars', older_than => %s::timestamptz)", [end]
-            )
-            deleted += rows
+                count = await self._delete(timeframe, next_day_ns)
+                deleted, freed = deleted + count, freed + count * row_bytes
+                touched.append(timeframe)
+        await self._vacuum(sorted(set(touched)))
         return deleted
 
     async def _ends(self, timeframe: Timeframe) -> tuple[int, int] | None:
-        name = timeframe.value
-        ((oldest_s, newest_s),) = await self._db.fetch("ends of bars", _ENDS, [name, name])
-        return None if oldest_s is None else (oldest_s * 10**9, newest_s * 10**9)
+        ((oldest_s, newest_s),) = await self._db.fetch("ends of bars", _ends(timeframe))
+        return None if oldest_s is None else (oldest_s * SECOND_NS, newest_s * SECOND_NS)
 
     async def _delete(self, timeframe: Timeframe, before_ns: int) -> int:
-        parameters = [timeframe.value, to_datetime(before_ns)]
-        ((count,),) = await self._db.fetch("delete bars", _DELETE, parameters)
+        parameters = [to_datetime(before_ns)]
+        ((count,),) = await self._db.fetch("delete bars", _delete(timeframe), parameters)
         return int(count)
 
-    async def _vacuum(self) -> None:
-        await self._db.fetch("vacuum", "VACUUM bars", timeout_s=_VACUUM_S)
+    async def _vacuum(self, timeframes: Sequence[Timeframe]) -> None:
+        for timeframe in timeframes:
+            statement = f"VACUUM {TABLES[timeframe]}"
+            await self._db.fetch("vacuum", statement, timeout_s=_MAINTENANCE_S)
 
-    async def _row_bytes(self) -> float:
+    async def _row_bytes(self, timeframe: Timeframe) -> float:
         """Bytes that a row takes in the table's file."""
-        ((_, _, _, row_bytes),) = await self._db.fetch("table size", _TABLE)
+        ((_, _, _, row_bytes),) = await self._db.fetch("table size", _size(timeframe))
         return float(row_bytes or 1.0)
 
-    async def _reusable_bytes(self) -> int:
-        ((heap, pages, rows, row_bytes),) = await self._db.fetch("table size", _TABLE)
+    async def _reusable_bytes(self, timeframe: Timeframe) -> int:
+        ((heap, pages, rows, row_bytes),) = await self._db.fetch("table size", _size(timeframe))
         if not pages:  # never vacuumed: nothing was freed
             return 0
         return max(0, int(heap - rows * (row_bytes or 0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Part of a hypertable: the bars of a timeframe with a start in ``[start, end)``."""
+
+    timeframe: Timeframe
+    start: datetime
+    end: datetime
+
+
+def _newest(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT symbols.symbol, n.time FROM symbols
+CROSS JOIN LATERAL (SELECT time FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = symbols.symbol ORDER BY time DESC LIMIT 1) n
+"""
+
+
+def _holds(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT EXISTS (
+    SELECT 1 FROM unnest(%s::text[], %s::timestamptz[]) AS kept (symbol, first)
+    JOIN {TABLES[timeframe]} stored ON stored.symbol = kept.symbol AND stored.time >= kept.first
+    WHERE stored.time >= %s AND stored.time < %s
+)
+"""
+
+
+def _delete_older(timeframe: Timeframe) -> LiteralString:
+    return f"""
+WITH gone AS (
+    DELETE FROM {TABLES[timeframe]} stored
+    USING unnest(%s::text[], %s::timestamptz[]) AS kept (symbol, first)
+    WHERE stored.symbol = kept.symbol AND stored.time < kept.first
+        AND stored.time >= %s AND stored.time < %s
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+"""
+
+
+def _ends(timeframe: Timeframe) -> LiteralString:
+    table = TABLES[timeframe]
+    return f"""
+SELECT (min(date_part('epoch', o.time)))::bigint, (max(date_part('epoch', n.time)))::bigint
+FROM symbols
+CROSS JOIN LATERAL (SELECT time FROM {table} WHERE {table}.symbol = symbols.symbol
+    ORDER BY time ASC LIMIT 1) o
+CROSS JOIN LATERAL (SELECT time FROM {table} WHERE {table}.symbol = symbols.symbol
+    ORDER BY time DESC LIMIT 1) n
+"""
+
+
+def _delete(timeframe: Timeframe) -> LiteralString:
+    table = TABLES[timeframe]
+    return f"""
+WITH gone AS (
+    DELETE FROM {table} USING symbols
+    WHERE {table}.symbol = symbols.symbol AND {table}.time < %s
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+"""
+
+
+# What VACUUM has freed inside a table's file is used again but never leaves the file: it does not
+# count. `reltuples` is set by VACUUM; 4 bytes per row are its line pointer.
+def _size(timeframe: Timeframe) -> LiteralString:
+    table = TABLES[timeframe]
+    return f"""
+SELECT pg_relation_size('{table}'), greatest(relpages, 0), greatest(reltuples, 0)::float8,
+    (SELECT avg(pg_column_size(sample) + 4)::float8
+        FROM (SELECT * FROM {table} LIMIT 1000) sample)
+FROM pg_class WHERE oid = '{table}'::regclass
+"""

@@ -1,5 +1,6 @@
 """Rows: how bars look in the database's columns. Pure."""
 
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,12 @@ def to_datetime(time_ns: int) -> datetime:
 def pack_parts(parts: Iterable[float]) -> bytes:
     """Unrounded sums as little-endian float64."""
     values = tuple(parts)
-    return struct.pack(f"<{len(values)}d", *values)
+    return _floats(len(values)).pack(*values)
+
+
+@functools.lru_cache(maxsize=64)
+def _floats(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}d")
 
 
 def unpack_parts(packed: bytes) -> tuple[float, ...]:
@@ -63,11 +69,10 @@ def unpack_parts(packed: bytes) -> tuple[float, ...]:
 
 
 def bar_columns(rows: Sequence[BarRow]) -> list[PackedArray]:
-    """The columns of a flush: a bar's fields without ``final``, the order keys, packed parts."""
+    """The columns of one timeframe's bars: their fields, the order keys, packed parts."""
     bars = [row.bar for row in rows]
     return [
         texts(bar.symbol for bar in bars),
-        texts(bar.timeframe.value for bar in bars),
         times(bar.start_ns for bar in bars),
         floats([bar.open for bar in bars]),
         floats([bar.high for bar in bars]),

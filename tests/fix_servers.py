@@ -82,7 +82,21 @@ async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the session's embedded PostgreSQL server."""
-    with _folders(tmp_path_factory.mktemp("postgres")) as (data_dir, sockets):
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def timescaledb() -> Iterator[str]:
+    """URL of the session's TimescaleDB server; a skip that says why without it, in CI a failure."""
+    with running_timescaledb() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """URL of an embedded PostgreSQL server with its files below *folder*."""
+    with _folders(folder) as (data_dir, sockets):
         server = PostgresServer(
             data_dir.folder("postgres"), sockets=sockets, logs=data_dir.folder("log")
         )
@@ -91,9 +105,9 @@ def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         _run(server.stop())
 
 
-@pytest.fixture(scope="session")
-def timescaledb() -> Iterator[str]:
-    """URL of the session's TimescaleDB server; a skip that says why without it, in CI a failure."""
+@contextlib.contextmanager
+def running_timescaledb() -> Iterator[str]:
+    """URL of a TimescaleDB server with an empty cluster, which does not wait for the disk."""
     command = ["bash", str(_SCRIPT), "serve", str(os.getpid())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
         try:
@@ -121,21 +135,21 @@ def _announced_url(server: "subprocess.Popen[bytes]") -> str:
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A new, empty database; the test runs on PostgreSQL and again on TimescaleDB."""
     server = {"embedded": "embedded_postgres", "timescaledb": "timescaledb"}[request.param]
-    with _new_database(request.getfixturevalue(server)) as url:
+    with new_database(request.getfixturevalue(server)) as url:
         yield url
 
 
 @pytest.fixture
 def embedded_database_url(embedded_postgres: str) -> Iterator[str]:
     """A new, empty database, for tests where the kind of server makes no difference."""
-    with _new_database(embedded_postgres) as url:
+    with new_database(embedded_postgres) as url:
         yield url
 
 
 @pytest.fixture
 def timescaledb_url(timescaledb: str) -> Iterator[str]:
     """A new, empty database on TimescaleDB alone."""
-    with _new_database(timescaledb) as url:
+    with new_database(timescaledb) as url:
         yield url
 
 
@@ -277,7 +291,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.contextmanager
-def _new_database(server_url: str) -> Iterator[str]:
+def new_database(server_url: str) -> Iterator[str]:
+    """URL of a new, empty database on a server; dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from typing import Final
 
 from aggregator.metrics import AggregatorMetrics
 from aggregator.service import AggregatorService
@@ -12,6 +13,7 @@ from core.runtime.disk import Janitor
 from core.runtime.readiness import Readiness
 from ingest.errors import ReplayFileError
 from storage.bars import BarStore
+from storage.chores import Chores
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.keys import StreamKeys
 from tickgate.arguments import Arguments
@@ -20,6 +22,9 @@ from tickgate.output import complain
 from tickgate.role import new_registry, ops_server, report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import AGGREGATE, Settings
+
+_DAY_S: Final = 86_400.0
+_PRUNE_S: Final = 50.0  # a little less than the janitor's minute, so that no turn is missed
 
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
@@ -53,7 +58,8 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         exit_after=exit_after,
     )
     janitor = Janitor(
-        functools.partial(_prune, store, settings), away=(DatabaseUnavailable, SchemaError)
+        functools.partial(_prune, store, Chores(database), settings),
+        away=(DatabaseUnavailable, SchemaError),
     )
     await database.open()
     try:
@@ -62,11 +68,16 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         await database.close()
 
 
-async def _prune(store: BarStore, settings: Settings) -> int:
+async def _prune(store: BarStore, chores: Chores, settings: Settings) -> int:
+    """Asked each minute; of all aggregators of the database one does what is due."""
     removed = 0
     if settings.minute_bars_days:
-        keep_ns = settings.minute_bars_days * DAY_NS
-        removed += await store.drop_older(Timeframe.MIN_1, keep_ns)
+        async with chores.claim("drop old bars", every_s=_DAY_S) as mine:
+            if mine:
+                keep_ns = settings.minute_bars_days * DAY_NS
+                removed += await store.drop_older(Timeframe.MIN_1, keep_ns)
     if settings.bars_max_bytes:
-        removed += await store.prune(max_bytes=settings.bars_max_bytes)
+        async with chores.claim("prune bars", every_s=_PRUNE_S) as mine:
+            if mine:
+                removed += await store.prune(max_bytes=settings.bars_max_bytes)
     return removed

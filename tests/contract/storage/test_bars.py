@@ -196,22 +196,25 @@ async def test_a_day_bar_rolls_up_the_one_minute_bars_of_24_hours(store: BarStor
     assert await store.day_bars(None, DAY + 10 * DAY_NS) == {}
 
 
-async def test_bars_of_several_days_are_in_several_chunks(timescaledb_url: str) -> None:
+async def test_bars_of_several_weeks_are_in_several_chunks(timescaledb_url: str) -> None:
     from storage.migrations import migrate
 
     await migrate(timescaledb_url)
     db = Database(timescaledb_url)
     await db.open()
     try:
-        rows = [make_row("SIM:A", day * 1440) for day in range(3)]
+        rows = [
+            make_row("SIM:A", week * 7 * 1440, timeframe)
+            for timeframe in Timeframe
+            for week in range(12)
+        ]
         await BarStore(db).flush(FlushBatch(rows=rows))
 
         hypertables = await db.fetch(
             "hypertables",
-            "SELECT num_chunks FROM timescaledb_information.hypertables"
-            " WHERE hypertable_name = 'bars'",
+            "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables",
         )
-        assert hypertables == [(3,)]
+        assert set(hypertables) == {("bars_1min", 12), ("bars_5min", 4), ("bars_15min", 2)}
         assert await all_bars(BarStore(db)) == [row.bar for row in rows]
     finally:
         await db.close()

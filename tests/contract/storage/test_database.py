@@ -103,10 +103,33 @@ async def test_a_slow_statement_is_counted_and_logged_by_name(
     ]
 
 
-async def test_a_caller_waits_for_a_free_connection_only_so_long(db: Database) -> None:
-    async with db.transaction("one"), db.transaction("two"):
-        assert not await _answers(db)
+async def test_the_log_of_what_was_slow_tells_its_rows_and_no_values(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "storage.database"):
+        await db.fetch("read", "SELECT %s, pg_sleep(0.05) FROM generate_series(1, 3)", ["s3cret"])
+        async with db.transaction("write") as connection:
+            await connection.execute("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1 AS a")
+            await connection.execute("INSERT INTO t SELECT generate_series(1, 6)")
+            await connection.execute("SELECT pg_sleep(0.15)")
 
+    assert [(r.args[0], r.args[2]) for r in caplog.records if isinstance(r.args, tuple)] == [
+        ("read", 3),
+        ("write", 1 + 6 + 1),
+    ]
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_caller_waits_for_a_free_connection_only_so_long_and_is_told_who_has_them(
+    db: Database,
+) -> None:
+    async with db.transaction("one"), db.transaction("two"):
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await db.ping()
+
+    assert caught.value.reason == (
+        "ping: no connection within 0.2 s: all 2 of the pool (db_pool_max) are busy (1 one, 1 two)"
+    )
     await db.ping()
 
 

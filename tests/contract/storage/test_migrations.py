@@ -1,17 +1,28 @@
 """Migrations against real servers: once, all or nothing, side by side, never backwards."""
 
 import asyncio
+from datetime import timedelta
 from typing import LiteralString
 
 import psycopg
 import pytest
 
+from storage.bar_tables import TABLES
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.migrations import Migration, bundled_migrations, check_schema, migrate, pending
 
-ONE = Migration(1, "0001_one", "CREATE TABLE one (a int); CREATE TABLE bars (time timestamptz)")
+ONE = Migration(
+    1, "0001_one", "CREATE TABLE one (a int); CREATE TABLE bars_5min (time timestamptz)"
+)
 TWO = Migration(2, "0002_two", "CREATE TABLE two (a int)")
+# Four bars of each timeframe, weeks apart, every column with a value of its own.
+_FIRST_BARS: LiteralString = """
+INSERT INTO bars SELECT 'SIM:A', (ARRAY['1Min', '5Min', '15Min'])[t],
+    '2024-01-01Z'::timestamptz + n * interval '13 days', t, n, t + n, 4, 5 + n, 6, 7, n, n = 1, 10,
+    11, 12, 13 + t, decode(lpad(to_hex(n), 16, '0'), 'hex'), decode(lpad(to_hex(t), 16, '0'), 'hex')
+FROM generate_series(1, 3) t, generate_series(0, 3) n
+"""
 BROKEN = Migration(3, "0003_broken", "CREATE TABLE three (a int); SELECT no_such_function()")
 
 
@@ -42,21 +53,22 @@ async def test_a_new_database_gets_the_schema_and_a_second_run_changes_nothing(
     assert first.applied == tuple(m.name for m in bundled_migrations())
     assert second.applied == ()
     assert first.version == second.version == bundled_migrations()[-1].version
-    assert {"bars", "symbols", "shard_checkpoints", "schema_migrations"} <= await tables(
-        database_url
-    )
+    assert await tables(database_url) >= {
+        *("bars_1min", "bars_5min", "bars_15min", "symbols", "shard_checkpoints"),
+        "schema_migrations",
+    }
     assert "nothing to apply" in str(second)
     assert "applied 0001_bars" in str(first)
 
 
-async def test_bars_have_one_unique_index_for_symbol_timeframe_and_time_descending(
+async def test_bars_have_one_unique_index_with_all_that_readers_ask_for(
     migrated_url: str,
 ) -> None:
-    rows = await query(migrated_url, "SELECT indexdef FROM pg_indexes WHERE tablename = 'bars'")
+    rows = await query(migrated_url, "SELECT indexdef FROM pg_indexes WHERE tablename ~ '^bars_'")
 
-    assert len(rows) == 1
-    assert "UNIQUE" in str(rows[0][0])
-    assert '(symbol, timeframe, "time" DESC)' in str(rows[0][0])
+    assert len(rows) == 3
+    assert all("UNIQUE" in str(row[0]) for row in rows)
+    assert all('(symbol, "time") INCLUDE (open, high, low, close' in str(row[0]) for row in rows)
 
 
 async def test_with_timescaledb_bars_are_a_hypertable(timescaledb_url: str) -> None:
@@ -64,10 +76,35 @@ async def test_with_timescaledb_bars_are_a_hypertable(timescaledb_url: str) -> N
 
     assert report.hypertable
     rows = await query(
-        timescaledb_url, "SELECT hypertable_name FROM timescaledb_information.hypertables"
+        timescaledb_url,
+        "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions ORDER BY 1",
     )
-    assert rows == [("bars",)]
+    assert rows == [
+        ("bars_15min", timedelta(days=84)),
+        ("bars_1min", timedelta(days=7)),
+        ("bars_5min", timedelta(days=28)),
+    ]
     assert "hypertable" in str(report)
+
+
+async def test_bars_of_the_first_version_move_to_the_table_of_their_timeframe(
+    database_url: str,
+) -> None:
+    await migrate(database_url, migrations=bundled_migrations()[:1])
+    await query_only(database_url, _FIRST_BARS)
+    before = await query(database_url, "SELECT * FROM bars ORDER BY symbol, timeframe, time")
+
+    report = await migrate(database_url)
+
+    after = await query(database_url, "SELECT * FROM bars ORDER BY symbol, timeframe, time")
+    assert after == before
+    for timeframe, table in TABLES.items():
+        minutes = [row[2] for row in before if row[:2] == ("SIM:A", timeframe.value)]
+        stored = await query(database_url, f"SELECT time FROM {table} ORDER BY time")
+        assert [time for (time,) in stored] == minutes
+    assert len(before) == 12
+    assert "bars_unsplit" not in await tables(database_url)
+    assert report.applied == tuple(m.name for m in bundled_migrations()[1:])
 
 
 async def test_a_plain_table_becomes_a_hypertable_when_the_extension_arrives(
@@ -77,15 +114,15 @@ async def test_a_plain_table_becomes_a_hypertable_when_the_extension_arrives(
     await query_only(timescaledb_url, "DROP EXTENSION timescaledb CASCADE")
     await query_only(
         timescaledb_url,
-        "DROP TABLE IF EXISTS bars; CREATE TABLE bars (time timestamptz NOT NULL);"
-        "INSERT INTO bars SELECT '2024-01-01'::timestamptz + n * interval '1 day'"
+        "DROP TABLE IF EXISTS bars_5min; CREATE TABLE bars_5min (time timestamptz NOT NULL);"
+        "INSERT INTO bars_5min SELECT '2024-01-01'::timestamptz + n * interval '28 days'"
         " FROM generate_series(0, 2) n",
     )
 
     report = await migrate(timescaledb_url, migrations=[ONE])
 
     assert report.hypertable
-    assert await query(timescaledb_url, "SELECT count(*) FROM bars") == [(3,)]
+    assert await query(timescaledb_url, "SELECT count(*) FROM bars_5min") == [(3,)]
     assert await query(timescaledb_url, "SELECT count(*) FROM timescaledb_information.chunks") == [
         (3,)
     ]
@@ -113,7 +150,7 @@ async def test_a_role_that_may_not_create_the_extension_gets_a_plain_table(
     report = await migrate(url)
 
     assert not report.hypertable
-    assert "bars" in await tables(url)
+    assert "bars_1min" in await tables(url)
 
 
 async def test_any_number_of_processes_may_migrate_at_once(database_url: str) -> None:
@@ -164,7 +201,7 @@ async def test_a_role_is_told_whether_the_schema_fits(embedded_database_url: str
     database = Database(embedded_database_url)
     await database.open()
     try:
-        with pytest.raises(SchemaError, match=r"migrations are missing \(0001_bars\); run"):
+        with pytest.raises(SchemaError, match=r"migrations are missing \(0001_bars, .*\); run"):
             await check_schema(database)
 
         await migrate(embedded_database_url)

@@ -1,15 +1,20 @@
 """Deleting old bars, on PostgreSQL and on TimescaleDB."""
 
+import contextlib
+from collections.abc import AsyncIterator
+
 import pytest
 
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.bars import BarStore, FlushBatch
 from storage.database import Database
+from storage.migrations import migrate
 from storage.retention import Retention
 from tests.contract.storage.market import DAY, make_row
 
 A = Symbol("SIM:A")
+WEEK = 7 * 1440  # minutes
 
 
 async def starts(store: BarStore, timeframe: Timeframe) -> list[int]:
@@ -18,6 +23,18 @@ async def starts(store: BarStore, timeframe: Timeframe) -> list[int]:
         symbols=[A], timeframe=timeframe, start_ns=0, end_ns=2**63 - 1, limit=10**6
     )
     return [(bar.start_ns - DAY) // MINUTE_NS for bar in bars]
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A pool on a migrated database."""
+    await migrate(url)
+    database = Database(url)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def fill(database: Database, days: int, *, every: int = 15) -> BarStore:
@@ -33,20 +50,69 @@ async def fill(database: Database, days: int, *, every: int = 15) -> BarStore:
     return store
 
 
+async def chunks(database: Database) -> list[tuple[str, int]]:
+    """How many chunks each hypertable has."""
+    return await database.fetch(
+        "chunks",
+        "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables ORDER BY 1",
+    )  # type: ignore[return-value]  # text and bigint
+
+
 async def test_bars_older_than_their_symbols_newest_by_more_than_is_kept_go(
-    database: Database,
+    embedded_database_url: str,
 ) -> None:
-    store = await fill(database, 3, every=120)
-    old = [make_row("SIM:OLD", -1_000_000 - minute) for minute in (0, 60, 2_000)]
-    await store.flush(FlushBatch(rows=old))
+    async with opened(embedded_database_url) as database:
+        store = await fill(database, 3, every=120)
+        old = [make_row("SIM:OLD", -1_000_000 - minute) for minute in (0, 60, 2_000)]
+        await store.flush(FlushBatch(rows=old))
 
-    deleted = await store.drop_older(Timeframe.MIN_1, DAY_NS)
+        deleted = await store.drop_older(Timeframe.MIN_1, DAY_NS)
 
-    assert deleted == 2 * 23 + 1
-    assert (await starts(store, Timeframe.MIN_1))[0] == 1440 + 22 * 60
-    assert len(await starts(store, Timeframe.MIN_5)) == 36
-    assert await store.drop_older(Timeframe.MIN_1, DAY_NS) == 0
-    assert await store.latest([Symbol("SIM:OLD")], Timeframe.MIN_1)
+        assert deleted == 2 * 23 + 1
+        assert (await starts(store, Timeframe.MIN_1))[0] == 1440 + 22 * 60
+        assert len(await starts(store, Timeframe.MIN_5)) == 36
+        assert await store.drop_older(Timeframe.MIN_1, DAY_NS) == 0
+        assert await store.latest([Symbol("SIM:OLD")], Timeframe.MIN_1)
+
+
+async def test_of_a_hypertable_the_chunks_go_in_which_nothing_is_to_be_kept(
+    timescaledb_url: str,
+) -> None:
+    async with opened(timescaledb_url) as database:
+        store = BarStore(database)
+        rows = [make_row("SIM:A", week * WEEK, each) for week in range(5) for each in Timeframe]
+        await store.flush(FlushBatch(rows=rows))
+        assert (await chunks(database))[1] == ("bars_1min", 5)
+
+        assert await store.drop_older(Timeframe.MIN_1, 28 * DAY_NS) == 0
+        assert await store.drop_older(Timeframe.MIN_1, 14 * DAY_NS) == 2
+
+        assert await starts(store, Timeframe.MIN_1) == [2 * WEEK, 3 * WEEK, 4 * WEEK]
+        assert (await chunks(database))[1] == ("bars_1min", 3)
+        assert len(await starts(store, Timeframe.MIN_5)) == 5
+
+
+async def test_a_chunk_with_bars_of_a_symbol_that_ended_keeps_those_and_loses_the_others(
+    timescaledb_url: str,
+) -> None:
+    async with opened(timescaledb_url) as database:
+        store = BarStore(database)
+        ended = [make_row("SIM:ENDED", minute) for minute in (0, 60, 1380)]
+        rows = [make_row("SIM:A", week * WEEK + minute) for week in range(5) for minute in (0, 60)]
+        await store.flush(FlushBatch(rows=[*rows, *ended]))
+
+        deleted = await store.drop_older(Timeframe.MIN_1, 60 * MINUTE_NS)
+
+        assert deleted == (2 + 2) + 3 * 2  # rows of the first chunk, and three chunks
+        assert (await chunks(database))[1] == ("bars_1min", 2)
+        assert await starts(store, Timeframe.MIN_1) == [4 * WEEK, 4 * WEEK + 60]
+        left = await store.latest([Symbol("SIM:ENDED")], Timeframe.MIN_1)
+        assert [bar.start_ns for bar in left.values()] == [ended[2].bar.start_ns]
+        assert await store.drop_older(Timeframe.MIN_1, 60 * MINUTE_NS) == 0
+
+
+async def test_without_bars_nothing_is_old(database: Database) -> None:
+    assert await BarStore(database).drop_older(Timeframe.MIN_1, DAY_NS) == 0
 
 
 async def test_a_database_under_its_cap_is_left_alone(database: Database) -> None:
@@ -56,23 +122,45 @@ async def test_a_database_under_its_cap_is_left_alone(database: Database) -> Non
     assert len(await starts(store, Timeframe.MIN_1)) == 24
 
 
-async def test_over_its_cap_the_oldest_days_go_until_there_is_room(database: Database) -> None:
-    store = await fill(database, 8, every=2)
-    retention = Retention(database)
-    used = await retention.used_bytes()
-    cap = used - 1_000_000
+async def test_over_its_cap_the_oldest_days_go_until_there_is_room(
+    embedded_database_url: str,
+) -> None:
+    async with opened(embedded_database_url) as database:
+        store = await fill(database, 8, every=2)
+        retention = Retention(database)
+        cap = await retention.used_bytes() - 1_000_000
 
-    deleted = await store.prune(max_bytes=cap)
+        deleted = await store.prune(max_bytes=cap)
 
-    left = await starts(store, Timeframe.MIN_1)
-    assert deleted > 0
-    assert await retention.used_bytes() <= cap
-    assert left[0] % 1440 == 0  # whole days
-    assert left[0] > 0
-    assert left[-1] == 8 * 1440 - 2
-    if not await retention.is_hypertable():
+        left = await starts(store, Timeframe.MIN_1)
+        assert deleted > 0
+        assert await retention.used_bytes() <= cap
+        assert left[0] % 1440 == 0  # whole days
+        assert left[0] > 0
+        assert left[-1] == 8 * 1440 - 2
         whole = len(await starts(store, Timeframe.MIN_5)) == 8 * 288
         assert whole or left[0] == 7 * 1440  # 5-minute bars go only after the 1-minute bars
+
+
+async def test_over_its_cap_a_hypertable_gives_up_chunks_of_one_minute_bars_first(
+    timescaledb_url: str,
+) -> None:
+    async with opened(timescaledb_url) as database:
+        store = await fill(database, 30, every=15)
+        retention = Retention(database)
+        used = await retention.used_bytes()
+        assert await chunks(database) == [("bars_15min", 1), ("bars_1min", 6), ("bars_5min", 2)]
+
+        deleted = await store.prune(max_bytes=used - 1)
+        assert deleted > 0
+        assert await retention.used_bytes() < used
+        left = await chunks(database)
+        assert left[1][1] < 6
+        assert (left[0][1], left[2][1]) == (1, 2)
+
+        await store.prune(max_bytes=1)
+        assert await chunks(database) == [("bars_15min", 1), ("bars_1min", 1), ("bars_5min", 1)]
+        assert (await starts(store, Timeframe.MIN_1))[-1] == 30 * 1440 - 15
 
 
 async def test_what_was_freed_is_used_again_and_does_not_cost_more_bars(
@@ -87,10 +175,10 @@ async def test_what_was_freed_is_used_again_and_does_not_cost_more_bars(
         await store.prune(max_bytes=cap)
 
         assert await store.prune(max_bytes=cap) == 0
-        ((size,),) = await db.fetch("size", "SELECT pg_relation_size('bars')")
+        ((size,),) = await db.fetch("size", "SELECT pg_relation_size('bars_1min')")
         rows = [make_row(s, 6 * 1440 + m) for s in ("SIM:A", "SIM:B") for m in range(1440)]
         await store.flush(FlushBatch(rows=rows))
-        ((again,),) = await db.fetch("size", "SELECT pg_relation_size('bars')")
+        ((again,),) = await db.fetch("size", "SELECT pg_relation_size('bars_1min')")
 
         assert again == size
     finally:

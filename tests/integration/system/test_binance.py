@@ -177,13 +177,14 @@ async def test_exit_at_end_returns_once_every_bar_is_in_the_database(
         chunks = await chunks_of_bars(connection) if on_timescaledb else 0
     assert (counts["1Min"], counts["5Min"]) == (2_469, 706)
     assert on_timescaledb == request.node.name.endswith("[timescaledb]")
-    assert chunks >= 2 or not on_timescaledb
+    assert chunks >= 1 or not on_timescaledb
 
 
 async def chunks_of_bars(connection: psycopg.AsyncConnection) -> int:
-    """Of the hypertable that the bars are in; none if they are in a plain table."""
+    """Of the hypertable that 1-minute bars are in; none if they are in a plain table."""
     cursor = await connection.execute(
-        "SELECT num_chunks FROM timescaledb_information.hypertables WHERE hypertable_name = 'bars'"
+        "SELECT num_chunks FROM timescaledb_information.hypertables"
+        " WHERE hypertable_name = 'bars_1min'"
     )
     found = await cursor.fetchone()
     return int(found[0]) if found else 0

@@ -1,0 +1,97 @@
+"""Bar queries: the statements that read bars, one of each per timeframe. Pure.
+
+No statement is prepared (PgBouncer), so each is planned when it is run: planning must be cheap.
+Bounds are constants in all of them, so that the planner leaves out the chunks beyond.
+"""
+
+from typing import Final, LiteralString
+
+from core.market.timeframe import TIMEFRAMES, Timeframe
+from storage.bar_tables import TABLES
+
+
+def _bar(timeframe: Timeframe) -> LiteralString:
+    """A bar's fields in their order, from the row *b*."""
+    return f"""b.symbol, '{timeframe.value}', date_part('epoch', b.time)::bigint * 1000000000,
+    b.open, b.high, b.low, b.close, b.volume, b.trades, b.vwap, b.rev, true, b.gap"""
+
+
+def _load_rows(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT {_bar(timeframe)}, b.open_ns, b.open_seq, b.close_ns, b.close_seq, b.volume_parts,
+    b.notional_parts
+FROM unnest(%s::text[], %s::timestamptz[]) AS wanted (symbol, time)
+JOIN {TABLES[timeframe]} b USING (symbol, time)
+WHERE b.time >= %s AND b.time <= %s
+"""
+
+
+def _one(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT {_bar(timeframe)} FROM {TABLES[timeframe]} b
+WHERE b.symbol = %s AND b.time >= %s AND b.time <= %s
+ORDER BY b.time ASC LIMIT %s
+"""
+
+
+# One index scan per symbol, in the order of the symbols, given up when the limit is reached: a
+# lateral sub-query can only be joined by a nested loop, which keeps the order of its outer side.
+def _page(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT {_bar(timeframe)} FROM unnest(%s::text[]) AS wanted (symbol)
+CROSS JOIN LATERAL (
+    SELECT * FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = wanted.symbol AND stored.time >= %s AND stored.time <= %s
+    ORDER BY stored.time ASC LIMIT %s
+) b LIMIT %s
+"""
+
+
+def _latest(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT {_bar(timeframe)} FROM unnest(%s::text[]) AS wanted (symbol)
+CROSS JOIN LATERAL (
+    SELECT * FROM {TABLES[timeframe]} stored WHERE stored.symbol = wanted.symbol
+    ORDER BY stored.time DESC LIMIT 1
+) b
+"""
+
+
+LOAD_ROWS: Final = {timeframe: _load_rows(timeframe) for timeframe in TIMEFRAMES}
+"""Stored rows of the windows (symbols, times), which lie between two times."""
+
+ONE: Final = {timeframe: _one(timeframe) for timeframe in TIMEFRAMES}
+"""Bars of a symbol from one time to another, so many."""
+
+ONE_DESCENDING: Final = {
+    timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in ONE.items()
+}
+
+PAGES: Final = {timeframe: _page(timeframe) for timeframe in TIMEFRAMES}
+"""Bars of sorted symbols from one time to another, so many of each, so many in all."""
+
+PAGES_DESCENDING: Final = {
+    timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in PAGES.items()
+}
+
+LATEST: Final = {timeframe: _latest(timeframe) for timeframe in TIMEFRAMES}
+"""The newest bar of each of some symbols."""
+
+DAY: Final = f"""
+WITH day AS (
+    SELECT symbol, min(time) AS first, max(time) AS last, max(high) AS high, min(low) AS low,
+        sum(volume) AS volume, sum(trades)::bigint AS trades, sum(vwap * volume) AS notional,
+        bool_or(gap) AS gap
+    FROM {TABLES[Timeframe.MIN_1]}
+    WHERE time >= %s AND time < %s AND (%s::text[] IS NULL OR symbol = ANY(%s::text[]))
+    GROUP BY symbol
+)
+SELECT day.symbol, '1Min', %s::bigint, o.open, day.high, day.low, c.close, day.volume, day.trades,
+    day.notional / day.volume, 0, true, day.gap
+FROM day
+JOIN {TABLES[Timeframe.MIN_1]} o ON o.symbol = day.symbol AND o.time = day.first
+    AND o.time >= %s AND o.time < %s
+JOIN {TABLES[Timeframe.MIN_1]} c ON c.symbol = day.symbol AND c.time = day.last
+    AND c.time >= %s AND c.time < %s
+"""
+"""Each symbol's 1-minute bars between two times as one bar."""
