@@ -18,7 +18,7 @@ ARGS ?=
 help: ## Show this help
 	@echo "usage: make TARGET [ARGS='...']"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(VENV)/.program ## Install the program into .venv (.venv/bin/tickgate)
@@ -79,6 +79,10 @@ bench: $(VENV)/.tools ## Measure speed and memory into docs/benchmarks.md; BENCH
 .PHONY: bench-fanout
 bench-fanout: $(VENV)/.tools ## Measure fan-out beside other servers and with crowds; FANOUT_ROUNDS=9
 	$(BIN)/python -m tests.bench.fanout $(ARGS)
+
+.PHONY: bench-storage
+bench-storage: $(VENV)/.tools ## Measure writing bars to PostgreSQL and TimescaleDB; ARGS='--rounds 9'
+	$(BIN)/python -m tests.bench.storage $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.tools ## Build the wheel into dist/

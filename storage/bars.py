@@ -239,6 +239,16 @@ class BarStore:
         """
         return await Retention(self._db).prune(max_bytes)
 
+    async def vacuum(self) -> None:
+        """Mark what was written since the last time as readable from the index alone; takes little.
+
+        Autovacuum does it too, but not for the end of a chunk that has got its last bar.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        await Retention(self._db).vacuum()
+
 
 async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Checkpoint]) -> None:
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.shard)

@@ -89,6 +89,12 @@ class Retention:
         )
         return deleted
 
+    async def vacuum(self, timeframes: Sequence[Timeframe] = TIMEFRAMES) -> None:
+        """Free what was deleted, and mark pages that index-only scans need not look at."""
+        for timeframe in timeframes:
+            statement = f"VACUUM {TABLES[timeframe]}"
+            await self._db.fetch("vacuum", statement, timeout_s=_MAINTENANCE_S)
+
     async def used_bytes(self) -> int:
         """Size of the database without what is free for new bars inside the tables' files."""
         ((size,),) = await self._db.fetch("database size", _DATABASE_BYTES)
@@ -165,7 +171,7 @@ class Retention:
 
     async def _delete_days(self, max_bytes: int) -> int:
         deleted = 0
-        await self._vacuum(TIMEFRAMES)  # the estimate of what is free comes from it
+        await self.vacuum()  # the estimate of what is free comes from it
         for _ in range(_ROUNDS):
             excess = await self.used_bytes() - int(max_bytes * _TARGET)
             if excess <= max_bytes * (1 - _TARGET):
@@ -192,7 +198,7 @@ class Retention:
                 count = await self._delete(timeframe, next_day_ns)
                 deleted, freed = deleted + count, freed + count * row_bytes
                 touched.append(timeframe)
-        await self._vacuum(sorted(set(touched)))
+        await self.vacuum(sorted(set(touched)))
         return deleted
 
     async def _ends(self, timeframe: Timeframe) -> tuple[int, int] | None:
@@ -203,11 +209,6 @@ class Retention:
         parameters = [to_datetime(before_ns)]
         ((count,),) = await self._db.fetch("delete bars", _delete(timeframe), parameters)
         return int(count)
-
-    async def _vacuum(self, timeframes: Sequence[Timeframe]) -> None:
-        for timeframe in timeframes:
-            statement = f"VACUUM {TABLES[timeframe]}"
-            await self._db.fetch("vacuum", statement, timeout_s=_MAINTENANCE_S)
 
     async def _row_bytes(self, timeframe: Timeframe) -> float:
         """Bytes that a row takes in the table's file."""

@@ -2,12 +2,11 @@
 
 import functools
 import time
-from typing import Final
 
 from aggregator.metrics import AggregatorMetrics
 from aggregator.service import AggregatorService
 from aggregator.shards import keep_ids_ns
-from core.market.timeframe import DAY_NS, Timeframe
+from core.market.timeframe import DAY_NS
 from core.runtime.config import Loaded
 from core.runtime.disk import Janitor
 from core.runtime.readiness import Readiness
@@ -16,15 +15,13 @@ from storage.bars import BarStore
 from storage.chores import Chores
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.keys import StreamKeys
+from storage.upkeep import tend_bars
 from tickgate.arguments import Arguments
 from tickgate.feeds import names_with_end
 from tickgate.output import complain
 from tickgate.role import new_registry, ops_server, report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import AGGREGATE, Settings
-
-_DAY_S: Final = 86_400.0
-_PRUNE_S: Final = 50.0  # a little less than the janitor's minute, so that no turn is missed
 
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
@@ -58,7 +55,13 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         exit_after=exit_after,
     )
     janitor = Janitor(
-        functools.partial(_prune, store, Chores(database), settings),
+        functools.partial(
+            tend_bars,
+            store,
+            Chores(database),
+            keep_minutes_ns=settings.minute_bars_days * DAY_NS,
+            max_bytes=settings.bars_max_bytes,
+        ),
         away=(DatabaseUnavailable, SchemaError),
     )
     await database.open()
@@ -66,18 +69,3 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         await serve(settings, ops, janitor, service)
     finally:
         await database.close()
-
-
-async def _prune(store: BarStore, chores: Chores, settings: Settings) -> int:
-    """Asked each minute; of all aggregators of the database one does what is due."""
-    removed = 0
-    if settings.minute_bars_days:
-        async with chores.claim("drop old bars", every_s=_DAY_S) as mine:
-            if mine:
-                keep_ns = settings.minute_bars_days * DAY_NS
-                removed += await store.drop_older(Timeframe.MIN_1, keep_ns)
-    if settings.bars_max_bytes:
-        async with chores.claim("prune bars", every_s=_PRUNE_S) as mine:
-            if mine:
-                removed += await store.prune(max_bytes=settings.bars_max_bytes)
-    return removed

@@ -232,7 +232,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
-            description="days of 1-minute bars kept, back from a symbol's newest; 0: all",
+            description="days of 1-minute bars kept, back from a symbol's newest; 0: all; old ones "
+            "go once a day, of a hypertable by chunks of 7 days",
             extra=_BARS,
         ),
     ] = 400
@@ -362,7 +363,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="time a statement may take", extra=_POOL)
     ] = 30.0
     slow_query_ms: Annotated[
-        float, Meta(gt=0, description="a statement that takes longer is logged", extra=_POOL)
+        float,
+        Meta(
+            gt=0,
+            description="a statement or transaction that takes longer is logged: name, time, rows",
+            extra=_POOL,
+        ),
     ] = 200.0
 
     drain_s: Annotated[
