@@ -33,7 +33,12 @@ def products(prices: Sequence[float], sizes: Sequence[float]) -> list[float]:
     Exact while every product lies between 1e-290 and 1e290, far beyond any market; outside of
     that the rounded product stands alone.
     """
-    price, size = np.array(prices), np.array(sizes)
+    high, low = product_terms(np.array(prices), np.array(sizes))
+    return [*high.tolist(), *low.tolist()]
+
+
+def product_terms(price: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """The rounded products, and what each lacks; as exact as :func:`products`."""
     with np.errstate(over="ignore", invalid="ignore"):
         high = price * size
         price_high, price_low = _split(price)
@@ -43,7 +48,28 @@ def products(prices: Sequence[float], sizes: Sequence[float]) -> list[float]:
         low += price_low * size_high
         low += price_low * size_low
     low[~np.isfinite(low)] = 0.0
-    return [*high.tolist(), *low.tolist()]
+    return high, low
+
+
+def segment_sums(terms: Iterable[Floats], starts: npt.NDArray[np.intp]) -> list[tuple[float, ...]]:
+    """For each segment few floats whose exact sum is the exact sum of its values in all *terms*.
+
+    Each of *terms* has shape ``(n,)``; segments begin at *starts*. Values are below 1e290 and n
+    below 2**26. In turns the leading bits of all values, cut off at the same place, are added
+    without an error, until nothing is left: two or three turns for decimal prices and sizes.
+    Source: S. M. Rump, T. Ogita, S. Oishi, "Accurate Floating-Point Summation" (2008), part I,
+    algorithm ExtractVector.
+    """
+    parts: list[Floats] = []
+    for values in terms:
+        rest = values.copy()
+        guard = (len(rest) + 1).bit_length()
+        while largest := float(np.maximum.reduce(np.abs(rest))):
+            border = math.ldexp(1.0, math.frexp(largest)[1] + guard)
+            leading = (border + rest) - border
+            parts.append(np.add.reduceat(leading, starts))
+            rest -= leading
+    return list(zip(*[part.tolist() for part in parts], strict=True))
 
 
 def _split(x: Floats) -> tuple[Floats, Floats]:

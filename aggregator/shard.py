@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from aggregator.segments import Segment, Segments, are_worth_while
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
 from core.market.block import Block, Row
@@ -103,23 +104,12 @@ class ShardCore:
         states = [self._state(symbol) for symbol in block.symbols]
         for state in states:
             state.ids.advance(seen_from_ns)
-        touched = self._touched
-        rows = block.rows()
-        for index, event_ns, seq, trade_id, price, size, _ in rows:
-            state = states[index]
-            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
-                continue
-            window = state.minute
-            if window is None or not window.start_ns <= event_ns < window.end_ns:
-                window = self._minute(state, event_ns)
-            if window is None:
-                self._deferred.append(Deferred(feed, state.symbol, event_ns, seq, price, size))
-            elif window.closed or window.feed != feed:
-                self._fold_marked(window, Deferred(feed, state.symbol, event_ns, seq, price, size))
-            else:
-                window.fold(event_ns, seq, price, size)
-                touched[window] = None
-        _note_last(states, rows)
+        if are_worth_while(block):
+            self._fold_segments(feed, states, Segments(block))
+        else:
+            rows = block.rows()
+            self._fold_rows(feed, states, rows)
+            _note_last(states, rows)
 
     def wanted(self) -> Wanted | None:
         """What must be supplied before the next fold, or None."""
@@ -276,6 +266,42 @@ class ShardCore:
 
     # -- inside
 
+    def _fold_rows(self, feed: str, states: Sequence[SymbolState], rows: Iterable[Row]) -> None:
+        touched = self._touched
+        for index, event_ns, seq, trade_id, price, size, _ in rows:
+            state = states[index]
+            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
+                continue
+            window = state.minute
+            if window is None or not window.start_ns <= event_ns < window.end_ns:
+                window = self._minute(state, event_ns)
+            if window is None:
+                self._deferred.append(Deferred(feed, state.symbol, event_ns, seq, price, size))
+            elif window.closed or window.feed != feed:
+                self._fold_marked(window, Deferred(feed, state.symbol, event_ns, seq, price, size))
+            else:
+                window.fold(event_ns, seq, price, size)
+                touched[window] = None
+
+    def _fold_segments(self, feed: str, states: Sequence[SymbolState], some: Segments) -> None:
+        """Fold each symbol's ticks in one step where all are of its latest window, and new."""
+        for number, segment in enumerate(some):
+            state = states[segment.symbol_index]
+            window = state.minute
+            if (
+                window is None
+                or window.closed
+                or window.feed != feed
+                or segment.open_ns < window.start_ns
+                or segment.close_ns >= window.end_ns
+                or not _are_new(state, segment)
+            ):
+                self._fold_rows(feed, states, some.rows(number))
+            else:
+                window.fold_segment(segment)
+                self._touched[window] = None
+            _note_newest(state, segment)
+
     def _state(self, symbol: Symbol) -> SymbolState:
         state = self.symbols.get(symbol)
         if state is None:
@@ -369,6 +395,31 @@ class ShardCore:
             timeframe is _MINUTE and window.start_ns <= start_ns < window.end_ns
             for timeframe, start_ns in state.windows
         )
+
+
+def _are_new(state: SymbolState, segment: Segment) -> bool:
+    """Is it certain that no id of *segment* is known? Then they are from now on."""
+    if segment.run is None:
+        return False
+    first, last = segment.run
+    if last == NO_ID:
+        return True
+    is_verifiable = segment.open_ns >= state.ids.floor_ns
+    return is_verifiable and first != NO_ID and state.ids.add_run(first, last)
+
+
+def _note_newest(state: SymbolState, segment: Segment) -> None:
+    """As :func:`_note_last`."""
+    if state.last is None or (segment.close_ns, segment.close_seq) >= state.last[:2]:
+        state.last = (
+            segment.close_ns,
+            segment.close_seq,
+            segment.close_id,
+            segment.close,
+            segment.close_size,
+            segment.close_side,
+        )
+        state.last_dirty = True
 
 
 def _note_last(states: Sequence[SymbolState], rows: Sequence[Row]) -> None:

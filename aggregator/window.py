@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 from aggregator.exact import expand, products
+from aggregator.segments import Segment
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
@@ -21,8 +22,10 @@ class Window:
     """
 
     __slots__ = (
+        "_notionals",
         "_prices",
         "_sizes",
+        "_volumes",
         "close",
         "close_ns",
         "close_seq",
@@ -57,6 +60,8 @@ class Window:
         self.notional_parts: list[float] = []
         self._prices: list[float] = []
         self._sizes: list[float] = []
+        self._volumes: list[float] = []  # that wait to be summed, as do the next
+        self._notionals: list[float] = []
         self.rev = -1
         self.flush = 0  # number of the flush that last took this window
         self.closed = False
@@ -77,6 +82,26 @@ class Window:
         self._prices.append(price)
         self._sizes.append(size)
         if len(self._sizes) >= _BUFFER:
+            self.condense()
+
+    def fold_segment(self, ticks: Segment) -> None:
+        """Take in many ticks of this window at once."""
+        if (ticks.close_ns, ticks.close_seq) >= (self.close_ns, self.close_seq):
+            self.close_ns, self.close_seq, self.close = (
+                ticks.close_ns,
+                ticks.close_seq,
+                ticks.close,
+            )
+        if (ticks.open_ns, ticks.open_seq) < (self.open_ns, self.open_seq):
+            self.open_ns, self.open_seq, self.open = ticks.open_ns, ticks.open_seq, ticks.open
+        if ticks.high > self.high:
+            self.high = ticks.high
+        if ticks.low < self.low:
+            self.low = ticks.low
+        self.trades += ticks.ticks
+        self._volumes += ticks.volume_parts
+        self._notionals += ticks.notional_parts
+        if len(self._notionals) >= _BUFFER:
             self.condense()
 
     def merge(self, part: "Window") -> None:
@@ -148,9 +173,12 @@ class Window:
     def condense(self) -> None:
         """Bring the sums up to date; exact, so it may be called at any time."""
         if self._sizes:
-            self.volume_parts = expand([*self.volume_parts, *self._sizes])
-            self.notional_parts = expand(
-                [*self.notional_parts, *products(self._prices, self._sizes)]
-            )
+            self._volumes += self._sizes
+            self._notionals += products(self._prices, self._sizes)
             self._prices.clear()
             self._sizes.clear()
+        if self._volumes:
+            self.volume_parts = expand([*self.volume_parts, *self._volumes])
+            self.notional_parts = expand([*self.notional_parts, *self._notionals])
+            self._volumes.clear()
+            self._notionals.clear()

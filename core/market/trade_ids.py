@@ -77,6 +77,23 @@ class TradeIds:
                 self._rotate(early=True)
         return True
 
+    def add_run(self, first: int, last: int) -> bool:
+        """Take note of all ids from *first* to *last*, if they come after all known ones.
+
+        False, and nothing is noted, where that is not so: some may be known.
+        """
+        starts, ends = self._starts, self._ends
+        if (ends and first <= ends[-1]) or (self._old_ends and first <= self._old_ends[-1]):
+            return False
+        if ends and first == ends[-1] + 1:
+            ends[-1] = last
+        else:
+            starts.append(first)
+            ends.append(last)
+            if len(starts) >= self._max:
+                self._rotate(early=True)
+        return True
+
     def advance(self, feed_time_ns: int) -> None:
         """Every id added from now on is seen at *feed_time_ns* or later; forgets what is due."""
         self._seen_ns = max(self._seen_ns, feed_time_ns)

@@ -2,10 +2,11 @@
 
 from fractions import Fraction
 
-from hypothesis import given
+import numpy as np
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aggregator.exact import expand, products
+from aggregator.exact import expand, products, segment_sums
 
 amounts = st.floats(1e-12, 1e12)
 
@@ -34,3 +35,22 @@ def test_the_order_of_summing_makes_no_difference() -> None:
     values = [1e16, 1.0, -1e16, 0.1] * 5
 
     assert expand(values) == expand(sorted(values))
+
+
+values = st.floats(-1e280, 1e280)
+
+
+@given(
+    st.lists(st.lists(st.tuples(values, values), min_size=1, max_size=9), min_size=1, max_size=5)
+)
+@example([[(0.0, 0.0)]])
+@example([[(5e-324, 1e280), (-1.0, 0.1)], [(2.0**-1074, 3e-8)]])
+def test_segments_have_the_same_exact_sums(segments: list[list[tuple[float, float]]]) -> None:
+    flat = [pair for segment in segments for pair in segment]
+    starts = np.cumsum([0, *map(len, segments)])[:-1]
+    terms = [np.array([pair[which] for pair in flat]) for which in (0, 1)]
+
+    found = segment_sums(terms, starts)
+
+    exact = [sum(Fraction(a) + Fraction(b) for a, b in segment) for segment in segments]
+    assert [sum(map(Fraction, parts)) for parts in found or [()] * len(segments)] == exact
