@@ -1,11 +1,11 @@
 """The end of a window for very many groups: batches are put together as they are served. Pure."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from gateway.channels import Mode
 from gateway.frames import Fragment
-from gateway.routes import Group, Served, Style, Variant
+from gateway.routes import Group, Served, Variant
 from gateway.sheet import Sheet, Shelf, lay
 from gateway.wire import Client, PlainWire, Receivers, Wire, hand_over
 
@@ -13,39 +13,44 @@ _GROUPS: Final = 1024  # whose batches are laid out together; about 3 ms where a
 _PLAIN: Final = PlainWire()
 
 
+class Crowds(NamedTuple):
+    """From when on clients are very many."""
+
+    groups: int = 64  # of a style in a lane: a window's end is a burst
+    clients: int = 5_000  # of a lane: it is full, the next are served at another moment
+
+
 class Burst:
-    """A window's batches for groups of one style. Who is in which group is as at its end.
+    """A window's batches for groups of one style, for those who were in them at its end.
 
     Groups with different subscriptions have nothing to share but their fragments; so each looks
-    up its own, instead of every fragment being brought to all its groups first.
+    up its own, instead of every fragment being brought to all its groups first. Nothing is done
+    for a group before its turn.
     """
 
     def __init__(
         self,
-        style: Style,
-        fragments: Mapping[Variant, Fragment],
-        entries: list[tuple[Group, tuple[Client, ...]]],
+        shelf: Shelf,
+        groups: Sequence[Group],
         *,
-        cursor: Fragment | None,
         now_ns: int,
-        limit_bytes: int,
+        turned: Callable[[tuple[Client, ...]], tuple[Client, ...]],
     ) -> None:
-        """*fragments*: what the window has for each variant, all of it; *cursor* comes last.
+        """*shelf* has all of the window for *groups*, which take all of it and no compression.
 
-        *style* compresses nothing, and takes all messages.
+        *turned* brings a group's clients into the order in which they are served.
         """
-        self._shelf = Shelf(fragments, cursor, codec=style.codec, limit_bytes=limit_bytes)
-        self._entries, self._now_ns = entries, now_ns
+        self._shelf = shelf
+        self._groups, self._now_ns, self._turned = groups, now_ns, turned
         self._at = self._laid_from = self._laid_to = 0
-        self._sheet: Sheet | None = None  # of the entries from _laid_from to _laid_to
+        self._sheet: Sheet | None = None  # of the groups from _laid_from to _laid_to
         self._messages: list[int] = []  # for each of these
-        self._before_ns = [group.sent_ns for group, _ in entries]
-        for group, _ in entries:
-            group.sent_ns = now_ns  # they are not to be served meanwhile as if they were idle
+        self._without: set[Client] = set()  # who gets nothing any more, or came too late
+        self._places: dict[Group, int] = {}  # of all groups, once that is asked for
 
     @property
     def done(self) -> bool:
-        return self._at >= len(self._entries)
+        return self._at >= len(self._groups)
 
     def serve(self, most: int, wire: Wire = _PLAIN) -> Served:
         """Groups are not divided: one may have more clients than *most*."""
@@ -55,35 +60,51 @@ class Burst:
         batches = messages = 0
         while batches < most and self._at < self._laid_to:
             number = self._at - self._laid_from
-            clients = self._entries[self._at][1]
+            count = self._messages[number]
+            if count:
+                clients = self._clients_of(self._groups[self._at])
+                if clients:
+                    receivers.append((number, clients))
+                    batches += len(clients)
+                    messages += len(clients) * count
             self._at += 1
-            if clients and self._messages[number]:
-                receivers.append((number, clients))
-                batches += len(clients)
-                messages += len(clients) * self._messages[number]
         if receivers:
             assert self._sheet is not None  # there are receivers
             wire.each_its_own(self._sheet, receivers)
         return Served(batches, messages)
 
     def settle(self, client: Client) -> None:
-        for at in range(self._at, len(self._entries)):
-            group, clients = self._entries[at]
-            if group is client.group and client in clients:
-                self._entries[at] = group, tuple(c for c in clients if c is not client)
-                sheet = lay(self._shelf, [group.codes])
-                if sheet.messages[0]:
-                    hand_over(sheet.framed(0), (client,))
+        group = client.group
+        if group is None or client in self._without:
+            return
+        if not self._places:
+            self._places = {group: at for at, group in enumerate(self._groups)}
+        if self._places.get(group, -1) >= self._at:
+            self.leave_out(client)
+            sheet = lay(self._shelf, [group.codes])
+            if sheet.messages[0]:
+                group.sent_ns = self._now_ns
+                hand_over(sheet.framed(0), (client,))
+
+    def leave_out(self, client: Client) -> None:
+        """Whatever its group gets, *client* gets nothing."""
+        self._without.add(client)
+
+    def _clients_of(self, group: Group) -> tuple[Client, ...]:
+        clients = self._turned(tuple(group.clients))
+        if self._without:
+            return tuple(client for client in clients if client not in self._without)
+        return clients
 
     def _lay(self) -> None:
         """Lay out the batches of the next groups."""
-        start, stop = self._at, min(len(self._entries), self._at + _GROUPS)
-        groups = [group for group, _ in self._entries[start:stop]]
-        self._sheet = lay(self._shelf, [group.codes for group in groups])
+        start, stop = self._at, min(len(self._groups), self._at + _GROUPS)
+        some = self._groups[start:stop]
+        self._sheet = lay(self._shelf, [group.codes for group in some])
         self._messages = self._sheet.messages.tolist()
-        for number, count in enumerate(self._messages):
-            if not count and groups[number].sent_ns == self._now_ns:
-                groups[number].sent_ns = self._before_ns[start + number]
+        for group, count in zip(some, self._messages, strict=True):
+            if count:
+                group.sent_ns = self._now_ns
         self._laid_from, self._laid_to = start, stop
 
 

@@ -151,6 +151,10 @@ def cursor_frame(text: str, codec: Codec) -> bytes:
 def _text(head: bytes, feeds: Sequence[bytes], bars: bytes) -> str:
     body = b"".join((head, _varint(len(feeds)), *feeds, bars))
     whole = body + zlib.crc32(body).to_bytes(_CRC_BYTES)
+    return _base64url(whole)
+
+
+def _base64url(whole: bytes) -> str:
     return binascii.b2a_base64(whole, newline=False).rstrip(b"=").translate(_TO_URL).decode()
 
 
@@ -164,8 +168,8 @@ def _bytes(text: str) -> bytes:
     except ValueError as exc:
         raise _garbled() from exc
     body, crc = whole[:-_CRC_BYTES], whole[-_CRC_BYTES:]
-    if not body or zlib.crc32(body).to_bytes(_CRC_BYTES) != crc:
-        raise _garbled()
+    if not body or zlib.crc32(body).to_bytes(_CRC_BYTES) != crc or _base64url(whole) != text:
+        raise _garbled()  # the last: the bits that the text has left over are not for anything
     return body
 
 

@@ -1,4 +1,4 @@
-"""The hub: who is subscribed to what, in which style; one lane per length of window. Pure."""
+"""The hub: who is subscribed to what, in which style; lanes for each length of window. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -7,10 +7,11 @@ from core.market.bar import Bar
 from core.market.block import Ticks
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
+from gateway.burst import Crowds
 from gateway.channels import Channel, Codec
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
-from gateway.lane import BURST_GROUPS, Lane
+from gateway.lane import Lane
 from gateway.market import MarketState
 from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
 from gateway.routes import Batches, Group, Routes, Send, Style, Variant
@@ -18,6 +19,14 @@ from gateway.snapshot import snapshot_fragments
 from gateway.wire import Client
 
 _MS_NS: Final = 1_000_000
+_PHASES: Final = (0.0, 0.5, 0.25, 0.75)
+"""Where in an interval the windows of its lanes end: when one is full the next is begun, so that
+very many clients are not all served at the same moment, and the last of them late."""
+
+_CROWDS: Final = Crowds()
+
+LaneKey = tuple[int, int]
+"""Milliseconds of a window, and which of the phases it has."""
 
 
 def _no_cursor() -> str:
@@ -35,20 +44,19 @@ class Hub:
         max_message_bytes: int,
         max_symbols: int,
         cursor: Callable[[], str] = _no_cursor,
-        burst_groups: int = BURST_GROUPS,
+        crowds: Crowds = _CROWDS,
     ) -> None:
         """*interval_ms* is the window of clients that ask for none.
 
         *max_symbols* bounds the different spellings that one client subscribes to; *cursor* gives
-        the text of a cursor behind everything that was published up to the call; *burst_groups*
-        is for lanes.
+        the text of a cursor behind everything that was published up to the call.
         """
         self.subscribers = 0  # clients with a channel that carries something by now
         self._market = market
         self._interval_ms = interval_ms
         self._max_message_bytes, self._max_symbols = max_message_bytes, max_symbols
-        self._cursor, self._burst_groups = cursor, burst_groups
-        self._lanes: dict[int, Lane] = {}
+        self._cursor, self._crowds = cursor, crowds
+        self._lanes: dict[LaneKey, Lane] = {}
         self._styles: dict[Style, Style] = {}
 
     @property
@@ -113,21 +121,21 @@ class Hub:
             RequestError: a name is ill-formed or ambiguous (400), or there would be too many
                 (405); nothing has changed then.
         """
-        style = self._styled(client.style, options)
+        style = self._styled(client, options)
         current = client.group.variants if client.group else ()
         held = {(variant.channel, variant.spelling): variant.symbol for variant in current}
         wanted = dict.fromkeys(names) | held
         if client.group is not None and style is client.style and len(wanted) == len(held):
             return []
         self._check_number({spelling for _, spelling in wanted})
-        lane = self._lane(style.interval_ms)
+        lane = self._lane(_key(style))
         try:
             variants = [
                 lane.routes.variant(*name, style.codec, known=symbol)
                 for name, symbol in wanted.items()
             ]
         except SymbolError as exc:
-            self._tidy(style.interval_ms)
+            self._tidy(_key(style))
             raise RequestError(INVALID_SYNTAX, str(exc)) from exc
         return self._move(client, style, variants, now_ns)
 
@@ -146,8 +154,8 @@ class Hub:
         """Forget *client*; what was pending for it is dropped."""
         if client.group is not None:
             self.subscribers -= _listens(client.group)
-            self._lanes[client.style.interval_ms].leave(client)
-            self._tidy(client.style.interval_ms)
+            self._lanes[_key(client.style)].leave(client)
+            self._tidy(_key(client.style))
 
     def snapshot(self, client: Client, names: Sequence[Name]) -> list[Send]:
         """The last trades and the running bars of *names*, which *client* is subscribed to."""
@@ -174,7 +182,7 @@ class Hub:
         if group is None:
             return []
         sends: list[Send] = []
-        if self._lanes[style.interval_ms].pending:
+        if self._lanes[_key(style)].pending:
             sends = self._move(client, style, group.variants, now_ns)
         return sends or self.cursor(client)
 
@@ -184,9 +192,9 @@ class Hub:
 
     def _sends(self, work: Callable[[Lane], list[Batches]]) -> list[Batches]:
         sends: list[Batches] = []
-        for interval_ms, lane in list(self._lanes.items()):
+        for key, lane in list(self._lanes.items()):
             sends += work(lane)
-            self._tidy(interval_ms)
+            self._tidy(key)
         return sends
 
     def _alone(self, client: Client, parts: Sequence[Fragment]) -> Send:
@@ -203,47 +211,62 @@ class Hub:
                 "connection may have; nothing was added",
             )
 
-    def _styled(self, style: Style, options: Options) -> Style:
+    def _styled(self, client: Client, options: Options) -> Style:
+        style = client.style
+        interval_ms = style.interval_ms if options.interval_ms is None else options.interval_ms
+        phase = style.phase
+        if client.group is None or interval_ms != style.interval_ms:
+            phase = self._phase(interval_ms)
         return self._shared(
             style._replace(
                 mode=style.mode if options.mode is None else options.mode,
-                interval_ms=(
-                    style.interval_ms if options.interval_ms is None else options.interval_ms
-                ),
+                interval_ms=interval_ms,
                 cursor=style.cursor if options.cursor is None else options.cursor,
+                phase=phase,
             )
         )
 
+    def _phase(self, interval_ms: int) -> int:
+        """The first whose lane has room; when all are full, the emptiest."""
+        if not interval_ms:
+            return 0
+        lanes = [self._lanes.get((interval_ms, phase)) for phase in range(len(_PHASES))]
+        sizes = [lane.clients if lane else 0 for lane in lanes]
+        with_room = (phase for phase, size in enumerate(sizes) if size < self._crowds.clients)
+        return next(with_room, sizes.index(min(sizes)))
+
     def _shared(self, style: Style) -> Style:
-        """One object for equal styles; there are at most a few per length of window."""
+        """One object for equal styles; there are at most some dozen per length of window."""
         return self._styles.setdefault(style, style)
 
-    def _lane(self, interval_ms: int) -> Lane:
-        lane = self._lanes.get(interval_ms)
+    def _lane(self, key: LaneKey) -> Lane:
+        lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[interval_ms] = Lane(
+            interval_ms, phase = key
+            lane = self._lanes[key] = Lane(
                 Routes(self._market),
                 interval_ns=interval_ms * _MS_NS,
+                offset_ns=int(interval_ms * _MS_NS * _PHASES[phase]),
                 limit_bytes=self._max_message_bytes,
                 cursor=self._cursor,
-                burst_groups=self._burst_groups,
+                crowds=self._crowds,
             )
         return lane
 
-    def _tidy(self, interval_ms: int) -> None:
+    def _tidy(self, key: LaneKey) -> None:
         """Forget a lane that nobody is in; the lanes there are so never outnumber the clients."""
-        lane = self._lanes.get(interval_ms)
+        lane = self._lanes.get(key)
         if lane is not None and lane.empty:
-            del self._lanes[interval_ms]
+            del self._lanes[key]
 
     def _move(
         self, client: Client, style: Style, variants: Sequence[Variant], now_ns: int
     ) -> list[Send]:
         """Take *client* to another group, perhaps in another lane, and let nothing get lost."""
-        before, lane = client.group, self._lane(style.interval_ms)
+        before, lane = client.group, self._lane(_key(style))
         sends: list[Send] = []
         if before is not None:
-            sends = self._lanes[client.style.interval_ms].pending_of(client)
+            sends = self._lanes[_key(client.style)].pending_of(client)
         sent_ns = now_ns - lane.interval_ns
         if before is not None:
             sent_ns = now_ns if sends else before.sent_ns
@@ -257,8 +280,12 @@ class Hub:
             client.style, client.group = style, after
         if after is not None:
             self.subscribers += _listens(after)
-        self._tidy(style.interval_ms)
+        self._tidy(_key(style))
         return sends
+
+
+def _key(style: Style) -> LaneKey:
+    return style.interval_ms, style.phase
 
 
 def _listens(group: Group) -> bool:

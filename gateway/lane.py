@@ -1,7 +1,8 @@
 """A lane: the windows of one length, and the groups of clients that share them. Pure.
 
 Windows are the same for everybody in a lane, so that clients with the same subscriptions share
-their frames. The lane is told the time and hands over what is to be sent.
+their frames. Where there are very many clients they are in several, which end at other moments.
+The lane is told the time and hands over what is to be sent.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -9,18 +10,19 @@ from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
 from core.market.block import Ticks
-from gateway.burst import Burst, look_up
+from gateway.burst import Burst, Crowds, look_up
 from gateway.channels import RANK, Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
 from gateway.routes import Batches, Group, Routes, Send, Style, Variant, canonical
 from gateway.runs import UNWANTED, Coded, runs
+from gateway.sheet import Shelf
 from gateway.topics import NO_SLOT, BarTopic, Topic, TradeTopic
 from gateway.wire import Client
 
 T = TypeVar("T")
 _EARLY_NS: Final = 1_000_000  # timers fire up to this much early: that boundary is past
-BURST_GROUPS: Final = 64
+
 _MANY: Final = 8_000  # messages, about 4 ms of encoding: not to be left to the window's end
 
 
@@ -36,20 +38,22 @@ class Lane:
         routes: Routes,
         *,
         interval_ns: int,
+        offset_ns: int = 0,
         limit_bytes: int,
         cursor: Callable[[], str],
-        burst_groups: int = BURST_GROUPS,
+        crowds: Crowds,
     ) -> None:
-        """*limit_bytes* bounds a message; *cursor* is asked for at the moment of each batch.
+        """Windows end *offset_ns* behind whole intervals; *limit_bytes* bounds a message.
 
-        From *burst_groups* groups of a style on, a window's end is a burst.
+        *cursor* is asked for at the moment of each batch.
         """
+        self.clients = 0
         self.due_ns: int | None = None  # end of the running window; None: nothing is pending
         self.routes = routes
-        self.interval_ns = interval_ns
+        self.interval_ns, self._offset_ns = interval_ns, offset_ns
         self._limit_bytes, self._cursor = limit_bytes, cursor
         self._groups: dict[Style, dict[tuple[Variant, ...], Group]] = {}
-        self._burst_groups = burst_groups
+        self._crowds = crowds
         self._dirty: list[Topic] = []  # topics with messages, in order of their first one
         self._fresh: list[Topic] = []  # those of _dirty that lead() has not looked at
         self._marked: dict[Group, None] = {}  # groups with marks, to be cleared by flush()
@@ -57,6 +61,7 @@ class Lane:
         self._slots: list[TradeTopic] = []  # those of _dirty with ticks: a tick's code is a place
         self._waiting = 0  # ticks published since they were last encoded
         self._turn = 0
+        self._bursting: list[Burst] = []  # those that may not be served yet
 
     @property
     def pending(self) -> bool:
@@ -95,7 +100,7 @@ class Lane:
         if self.due_ns is None:
             self.due_ns = now_ns + self.interval_ns
             if self.interval_ns:
-                self.due_ns -= self.due_ns % self.interval_ns
+                self.due_ns -= (self.due_ns - self._offset_ns) % self.interval_ns
                 if self.due_ns - now_ns < _EARLY_NS:
                     self.due_ns += self.interval_ns
         if now_ns >= self.due_ns:
@@ -133,8 +138,10 @@ class Lane:
         """End the window: one batch for each group that has something to get."""
         self._sort()
         styles = self._in_bursts()
-        made = self._bursts(styles, now_ns)
-        made += self._sends(self._collect(self._not_in(styles) if styles else None), now_ns)
+        others = self._not_in(styles) if styles else None
+        bursts = self._bursts(styles, others or (), now_ns)
+        self._bursting = [burst for burst in self._bursting if not burst.done] + bursts
+        made = bursts + self._sends(self._collect(others), now_ns)
         for topic in self._dirty:
             topic.clear()
             topic.slot = NO_SLOT
@@ -154,12 +161,15 @@ class Lane:
         group = self._group_for(canonical(variants), client.style, sent_ns)
         group.clients[client] = None
         client.group = group
+        self.clients += 1
+        self._leave_out(client)
 
     def leave(self, client: Client) -> None:
         """Forget *client*; what was pending for it is dropped."""
         group, client.group = client.group, None
         assert group is not None  # the hub asks for members only
         del group.clients[client]
+        self.clients -= 1
         if not group.clients:
             self.routes.unlink(group)
             self._marked.pop(group, None)
@@ -241,7 +251,7 @@ class Lane:
         return [
             style
             for style, groups in self._groups.items()
-            if len(groups) >= self._burst_groups and style.mode is Mode.ALL and not style.deflate
+            if len(groups) >= self._crowds.groups and style.mode is Mode.ALL and not style.deflate
         ]
 
     def _not_in(self, styles: Sequence[Style]) -> dict[Group, None]:
@@ -255,29 +265,25 @@ class Lane:
                 found |= star.groups
         return found
 
-    def _bursts(self, styles: Sequence[Style], now_ns: int) -> list[Batches]:
-        """The batches of the groups of *styles*, without marks and ``*``."""
-        found: list[Batches] = []
+    def _bursts(
+        self, styles: Sequence[Style], others: Collection[Group], now_ns: int
+    ) -> list[Burst]:
+        """The batches of the groups of *styles*, but for *others*."""
+        found: list[Burst] = []
         for style in styles:
             fragments: dict[Variant, Fragment] = {}
             for topic in self._dirty:
                 for variant in topic.variants:
                     if variant.codec is style.codec:
                         fragments[variant] = topic.whole(variant.spelling, variant.codec)
-            groups = self._turned(tuple(self._groups[style].values()))
             cursor = cursor_fragment(self._cursor(), style.codec) if style.cursor else None
+            all_groups = tuple(self._groups[style].values())
             found.append(
                 Burst(
-                    style,
-                    fragments,
-                    [
-                        (group, self._turned(tuple(group.clients)))
-                        for group in groups
-                        if not (group.marks or group.has_star)
-                    ],
-                    cursor=cursor,
+                    Shelf(fragments, cursor, codec=style.codec, limit_bytes=self._limit_bytes),
+                    [group for group in self._turned(all_groups) if group not in others],
                     now_ns=now_ns,
-                    limit_bytes=self._limit_bytes,
+                    turned=self._turned,
                 )
             )
         return found
@@ -319,6 +325,11 @@ class Lane:
         group.mark(topic, topic.count)
         self._marked[group] = None
 
+    def _leave_out(self, client: Client) -> None:
+        """Bursts under way are of before *client* was in its group."""
+        for burst in self._bursting:
+            burst.leave_out(client)
+
     def _clear_marks(self) -> None:
         marked, self._marked = self._marked, {}
         for group in marked:
@@ -334,6 +345,7 @@ class Lane:
             for client in solo.clients:
                 client.group = shared
                 shared.clients[client] = None
+                self._leave_out(client)
             self.routes.unlink(solo)
 
 

@@ -24,6 +24,7 @@ class Style(NamedTuple):
     mode: Mode = Mode.ALL
     cursor: bool = False
     deflate: bool = False
+    phase: int = 0  # chosen by the hub: when within an interval the windows end
 
 
 class Variant:

@@ -44,6 +44,18 @@ def test_a_cursor_with_a_wrong_character_is_garbled(cursor: Cursor, data: st.Dat
         decode_cursor(text[:at] + other + text[at + 1 :], KEYS)
 
 
+def test_bits_that_nobody_needs_are_garbled_as_well() -> None:
+    texts = [
+        encode_cursor(Cursor({"f" * size: (ZERO_ID,) * 3}, (ZERO_ID,) * 3), "house")
+        for size in range(1, 4)
+    ]
+    (text, *_) = (text for text in texts if len(text) % 4 == 2)  # four bits are left over
+    other = {"A": "B", "Q": "R", "g": "h", "w": "x"}[text[-1]]
+
+    with pytest.raises(CursorError, match="garbled"):
+        decode_cursor(text[:-1] + other, KEYS)
+
+
 @given(cursors, st.integers(0, 200))
 def test_a_part_of_a_cursor_is_garbled(cursor: Cursor, size: int) -> None:
     text = encode_cursor(cursor, "house")

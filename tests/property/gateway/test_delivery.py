@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.burst import Crowds
 from gateway.channels import Codec, Mode
 from gateway.messages import Options
 from tests.unit.gateway.listeners import Desk, Listener
@@ -31,8 +32,8 @@ steps = st.one_of(
 class Play:
     """A hub with three clients, and what each of them must have been sent by now."""
 
-    def __init__(self, *known: str, burst_groups: int) -> None:
-        self.desk = Desk(*known, burst_groups=burst_groups)
+    def __init__(self, *known: str, crowds: Crowds) -> None:
+        self.desk = Desk(*known, crowds=crowds)
         self.clients = [Listener(), Listener(Codec.MSGPACK), Listener()]
         self.names: list[set[str]] = [set() for _ in self.clients]
         self.due: list[dict[str, list[int]]] = [{} for _ in self.clients]
@@ -76,8 +77,8 @@ class Play:
 
 def played(script: list[tuple[str, object, object]], *, known: bool, mode: Mode) -> Play:
     """Scripts of even length meet bursts: they begin with the first group."""
-    burst_groups = 64 if len(script) % 2 else 1
-    play = Play(*(SYMBOLS if known else SYMBOLS[:2]), burst_groups=burst_groups)
+    crowds = Crowds() if len(script) % 2 else Crowds(groups=1, clients=2)
+    play = Play(*(SYMBOLS if known else SYMBOLS[:2]), crowds=crowds)
     for client in range(3):
         play.restyle(client, Options(mode=mode))
     for action, what, name in script:

@@ -10,6 +10,7 @@ from core.market.block import Block, BlockMeta, decode_block, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
+from gateway.burst import Crowds
 from gateway.channels import Channel, Codec
 from gateway.hub import Hub
 from gateway.market import MarketState
@@ -84,7 +85,7 @@ class Listener:
 class Desk:
     """A hub with its market; the time stands still unless told."""
 
-    def __init__(self, *symbols: str, max_symbols: int = 10, burst_groups: int = 64) -> None:
+    def __init__(self, *symbols: str, max_symbols: int = 10, crowds: Crowds | None = None) -> None:
         self.market = MarketState()
         self.hub = Hub(
             market=self.market,
@@ -92,7 +93,7 @@ class Desk:
             max_message_bytes=60_000,
             max_symbols=max_symbols,
             cursor=lambda: str(self.next_id),
-            burst_groups=burst_groups,
+            crowds=crowds or Crowds(),
         )
         self.now_ns = 1_000 * MS_NS
         self.next_id = 0

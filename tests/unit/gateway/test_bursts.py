@@ -1,5 +1,6 @@
 """Windows of very many groups: the same promises, kept in another way."""
 
+from gateway.burst import Crowds
 from gateway.channels import Channel, Mode
 from gateway.hub import Hub
 from gateway.market import MarketState
@@ -12,7 +13,7 @@ A, B, C = "X:A-USD", "X:B-USD", "X:C-USD"
 
 def crowd() -> tuple[Desk, list[Listener]]:
     """A desk with bursts, and clients with different subscriptions, the last two with the same."""
-    desk, clients = Desk(A, B, C, burst_groups=1), [Listener() for _ in range(5)]
+    desk, clients = Desk(A, B, C, crowds=Crowds(groups=1)), [Listener() for _ in range(5)]
     for client, names in zip(clients, ((A,), (B,), (A, B), (C,), (C,)), strict=True):
         desk.subscribe(client, *names)
     return desk, clients
@@ -204,3 +205,43 @@ def test_a_burst_ends_with_a_cursor_for_who_wants_one() -> None:
     assert [[m["T"] for m in client.messages] for client in clients[:2]] == [["t", "cursor"]] * 2
     assert clients[2].messages[-1] == {"T": "cursor", "c": "2"}
     assert clients[3].messages == []
+
+
+def test_the_clients_of_another_lane_are_served_at_another_moment() -> None:
+    desk, clients = Desk(A, crowds=Crowds(clients=2)), [Listener() for _ in range(10)]
+    for client in clients:
+        desk.subscribe(client, A)
+    desk.trade(A)
+    desk.flush()
+
+    desk.now_ns -= desk.now_ns % (100 * MS_NS)
+    served_ms: dict[int, int] = {}
+    desk.trade(A)
+    for after_ms in range(1, 101):
+        desk.now_ns += MS_NS
+        for batches in desk.hub.step(desk.now_ns, may_lead=False):
+            batches.serve(10)
+        for at, client in enumerate(clients):
+            if client.ids == [1, 2]:
+                served_ms.setdefault(at, after_ms)
+
+    by_client = [served_ms[at] for at in range(10)]
+    assert by_client == [100, 100, 50, 50, 25, 25, 75, 75, 100, 50]
+
+
+def test_who_joins_while_a_burst_is_served_gets_nothing_of_it() -> None:
+    desk, clients = crowd()
+    late = Listener()
+    desk.trade(A, B, C)
+    (burst,) = desk.hub.flush(desk.now_ns)
+    burst.serve(1)
+
+    desk.subscribe(late, A)
+    while not burst.done:
+        burst.serve(1)
+    assert late.ids == []
+    desk.trade(A)
+    desk.flush()
+
+    assert late.ids == [4]
+    assert clients[0].ids == [1, 4]
