@@ -5,7 +5,7 @@ repeat a command that is not idempotent. Here every exchange happens once or rai
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,12 +89,17 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
         StreamUnavailable: the server is away or did not answer in time; which of the commands
             it carried out is unknown.
     """
+    return await _bounded(redis, _exchange(redis, commands))
+
+
+async def _bounded(redis: Redis, work: Coroutine[Any, Any, list[Reply]]) -> list[Reply]:
+    """Do *work* in time, with errors of one type."""
     timeout_s: float = redis.connection_pool.connection_kwargs["socket_timeout"]
     task = asyncio.current_task()
     cancelled = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(timeout_s):
-            replies = await _exchange(redis, commands)
+            replies = await work
     except TimeoutError as exc:
         raise StreamUnavailable(server_of(redis), f"no answer within {timeout_s:g} s") from exc
     except (RedisError, OSError) as exc:
@@ -104,6 +109,53 @@ async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Reply]:
         # cancellation that comes together with the result.
         raise asyncio.CancelledError
     return replies
+
+
+class Held:
+    """A connection that one task keeps for good: half of a command's cost is asking a pool.
+
+    It is made when it is first used, and again after an error.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        """Of the pool of *redis*, which must have one to spare."""
+        self._redis = redis
+        self._connection: AbstractConnection | None = None
+
+    async def command(self, packed: bytes) -> Reply:
+        """Send one command, as the protocol writes it, and return its reply.
+
+        Raises:
+            StreamUnavailable: as :func:`command`.
+        """
+        (reply,) = await _bounded(self._redis, self._command(packed))
+        if isinstance(reply, ResponseError):
+            raise refusal(self._redis, reply)
+        return reply
+
+    async def close(self) -> None:
+        """Give the connection back; it may be used again."""
+        if self._connection is not None:
+            pool: Any = self._redis.connection_pool
+            connection, self._connection = self._connection, None
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
+
+    async def _command(self, packed: bytes) -> list[Reply]:
+        if self._connection is None:
+            pool: Any = self._redis.connection_pool  # its methods are not annotated
+            self._connection = await pool.get_connection()
+        try:
+            await self._connection.send_packed_command(packed)
+            return [await _reply(self._connection)]
+        except BaseException:
+            await self.close()
+            raise
+
+
+def packed_strings(texts: Sequence[str]) -> bytes:
+    """*texts* as parts of a packed command, whose number stands before all of them."""
+    return "".join([f"${len(text.encode())}\r\n{text}\r\n" for text in texts]).encode()
 
 
 async def command(redis: Redis, *arguments: Argument) -> Reply:

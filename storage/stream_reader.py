@@ -1,9 +1,8 @@
 """StreamReader: reads streams from positions of the caller's, over a connection of its own."""
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from storage.redis import Command, command, connect
+from storage.redis import Held, command, connect, packed_strings
 
 _LATEST: Final = "$"
 _ANSWER_S: Final = 2.0  # a server that is this late after the blocking time counts as gone
@@ -34,10 +33,12 @@ class StreamReader:
                 streams, 8 bound a reply to 5.4 MB.
         """
         self._redis = connect(
-            redis_url, command_timeout_s=block_ms / 1000 + _ANSWER_S, max_connections=1
+            redis_url, command_timeout_s=block_ms / 1000 + _ANSWER_S, max_connections=2
         )
+        self._held = Held(self._redis)
         self._block_ms, self._count = block_ms, count
         self._positions: dict[str, str] = {}
+        self._head = b""  # of XREAD, packed: all of it but the ids; made anew for other streams
 
     @property
     def positions(self) -> dict[str, str]:
@@ -49,11 +50,14 @@ class StreamReader:
 
         ``"$"`` is resolved by the next read, before it waits.
         """
+        if key not in self._positions:
+            self._head = b""
         self._positions[key] = after_id
 
     def unfollow(self, key: str) -> None:
         """Read *key* no more."""
         self._positions.pop(key, None)
+        self._head = b""
 
     async def read(self) -> list[Entry]:
         """The next entries, in order within a stream; none after ``block_ms`` without any.
@@ -65,7 +69,7 @@ class StreamReader:
             ValueError: no stream is followed.
         """
         await self._resolve_latest()
-        reply = await command(self._redis, *self._xread())
+        reply = await self._held.command(self._xread())
         entries = [
             Entry(key.decode(), entry_id.decode(), fields[1])
             for key, found in reply or ()
@@ -77,14 +81,18 @@ class StreamReader:
 
     async def close(self) -> None:
         """Drop the connection; the reader may be used again."""
+        await self._held.close()
         await self._redis.aclose()
 
-    def _xread(self) -> Command:
+    def _xread(self) -> bytes:
         if not self._positions:
             raise ValueError("follow a stream before reading")
-        keys: Iterable[str] = self._positions
-        ids = self._positions.values()
-        return ("XREAD", "COUNT", self._count, "BLOCK", self._block_ms, "STREAMS", *keys, *ids)
+        if not self._head:
+            options = ["COUNT", str(self._count), "BLOCK", str(self._block_ms)]
+            words = ["XREAD", *options, "STREAMS", *self._positions]
+            number = len(words) + len(self._positions)
+            self._head = b"*%d\r\n" % number + packed_strings(words)
+        return self._head + packed_strings(list(self._positions.values()))
 
     async def _resolve_latest(self) -> None:
         for key in [key for key, at in self._positions.items() if at == _LATEST]:
