@@ -37,6 +37,14 @@ class Fanout:
         self._timer: asyncio.TimerHandle | None = None  # for the next end of a window
         self._timer_ns = 0
         self._oldest_sealed_ns: int | None = None
+        self._failure: Exception | None = None
+        self._failed = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Wait for ever; but raise what goes wrong in the loop's callbacks, which nobody awaits."""
+        await self._failed.wait()
+        assert self._failure is not None  # it is set first
+        raise self._failure
 
     @property
     def idle(self) -> bool:
@@ -81,8 +89,15 @@ class Fanout:
         if self._timer is not None:
             self._timer.cancel()
         delay_s = max(0, due_ns - now_ns) / _SECOND_NS
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._end_windows)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._guard, self._end_windows)
         self._timer_ns = due_ns
+
+    def _guard(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as exc:  # noqa: BLE001 - else nobody would be served, in silence
+            self._failure = exc
+            self._failed.set()
 
     def _end_windows(self) -> None:
         self._timer = None
@@ -103,7 +118,7 @@ class Fanout:
         self._pumping = bool(self._queue)
         if self._pumping:
             self._count()
-            asyncio.get_running_loop().call_soon(self._pump)
+            asyncio.get_running_loop().call_soon(self._guard, self._pump)
         elif not self.hub.pending:
             self._written()
 

@@ -316,7 +316,7 @@ class Lane:
         return Send(clients, style, parts, messages=messages, limit_bytes=self._limit_bytes)
 
     def _turned(self, some: tuple[T, ...]) -> tuple[T, ...]:
-        if len(some) == 1:
+        if len(some) < 2:
             return some
         turn = self._turn * _STRIDE % len(some)
         return some[turn:] + some[:turn]

@@ -252,6 +252,7 @@ class GatewayService:
             "sweep": self._sweep(),
             "symbols": self._load(),
             "resumes": self._resumes.run(),
+            "fan-out": self._fanout.watch(),
         }
 
     async def _load(self) -> None:

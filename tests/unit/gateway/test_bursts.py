@@ -245,3 +245,16 @@ def test_who_joins_while_a_burst_is_served_gets_nothing_of_it() -> None:
 
     assert late.ids == [4]
     assert clients[0].ids == [1, 4]
+
+
+def test_a_group_that_everybody_left_is_passed_over() -> None:
+    desk, clients = crowd()
+    desk.trade(A, B, C)
+    (burst,) = desk.hub.flush(desk.now_ns)
+    for client in clients[1:]:
+        desk.hub.leave(client)
+
+    while not burst.done:
+        burst.serve(1)
+
+    assert [len(client.ids) for client in clients] == [1, 0, 0, 0, 0]
