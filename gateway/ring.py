@@ -13,7 +13,8 @@ from gateway.sheet import Ints, Sheet
 from gateway.wire import NOT_DIRECT, Client, PlainWire, Receivers, Wire, hand_over
 
 _LOG: Final = logging.getLogger(__name__)
-_FEW: Final = 8  # clients; for so few send() is as fast
+_MANY: Final = 32  # clients of one frame; for fewer send() is as fast
+_SHARED: Final = 8  # clients of one batch from which on its pieces are worth joining
 
 
 @contextmanager
@@ -47,7 +48,7 @@ class RingWire:
         self._ring = ring
 
     def one_to_all(self, framed: bytes, clients: Sequence[Client]) -> None:
-        if len(clients) < _FEW:
+        if len(clients) < _MANY:
             hand_over(framed, clients)
             return
         taken = self._ring.send(_descriptors(clients), framed)
@@ -63,7 +64,7 @@ class RingWire:
         pieces = _buffers(sheet, rows)
         first = pieces.ctypes.data + (sheet.rows[numbers] - rows.start) * BUFFER.itemsize
         count = sheet.rows[numbers + 1] - sheet.rows[numbers]
-        crowded = np.flatnonzero(each >= _FEW)
+        crowded = np.flatnonzero(each >= _SHARED)
         joined = b"".join([sheet.framed(number) for number in numbers[crowded].tolist()])
         whole = _wholes(joined, sheet.size[numbers[crowded]])
         first[crowded] = whole.ctypes.data + np.arange(len(crowded)) * BUFFER.itemsize
