@@ -258,3 +258,17 @@ def test_a_group_that_everybody_left_is_passed_over() -> None:
         burst.serve(1)
 
     assert [len(client.ids) for client in clients] == [1, 0, 0, 0, 0]
+
+
+def test_who_was_settled_or_is_in_no_group_is_not_settled_again() -> None:
+    desk, clients = crowd()
+    desk.trade(A)
+    (burst,) = desk.hub.flush(desk.now_ns)
+
+    burst.settle(clients[0])
+    burst.settle(clients[0])
+    burst.settle(Listener())
+    while not burst.done:
+        burst.serve(1)
+
+    assert [client.ids for client in clients] == [[1], [], [1], [], []]

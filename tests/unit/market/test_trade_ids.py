@@ -78,3 +78,14 @@ def test_without_any_feed_time_the_floor_is_as_early_as_can_be() -> None:
         ids.add(trade_id)
 
     assert ids.floor_ns == -(2**63) + 1
+
+
+def test_runs_that_leave_holes_close_a_generation_early_too() -> None:
+    ids = TradeIds(HOUR_NS, max_intervals=2)
+    for at, first in enumerate((1, 10, 20, 30, 40)):
+        ids.advance(at + 1)
+        assert ids.add_run(first, first + 3)
+
+    assert ids.floor_ns > 1
+    assert not ids.add_run(41, 45)
+    assert not ids.add(33)
