@@ -7,10 +7,9 @@ from gateway.channels import Mode
 from gateway.frames import Fragment
 from gateway.routes import Group, Served, Variant
 from gateway.sheet import Sheet, Shelf, lay
-from gateway.wire import Client, PlainWire, Receivers, Wire, hand_over
+from gateway.wire import PLAIN, Client, Receivers, Wire, hand_over
 
 _GROUPS: Final = 1024  # whose batches are laid out together; about 3 ms where all have one
-_PLAIN: Final = PlainWire()
 
 
 class Crowds(NamedTuple):
@@ -52,7 +51,7 @@ class Burst:
     def done(self) -> bool:
         return self._at >= len(self._groups)
 
-    def serve(self, most: int, wire: Wire = _PLAIN) -> Served:
+    def serve(self, most: int, wire: Wire = PLAIN) -> Served:
         """Groups are not divided: one may have more clients than *most*."""
         if self._at == self._laid_to:
             self._lay()

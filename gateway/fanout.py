@@ -9,7 +9,7 @@ from core.runtime.ports import Clock, MonotonicClock
 from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
 from gateway.routes import Batches
-from gateway.wire import Client, PlainWire, Wire
+from gateway.wire import PLAIN, Client, Wire
 
 _SLICE: Final = 512  # writes before the loop sees to pings and HTTP; about 1 to 2 ms
 _SECOND_NS: Final = 1_000_000_000
@@ -27,7 +27,7 @@ class Fanout:
         self, *, hub: Hub, metrics: GatewayMetrics, now_ns: Clock, monotonic_ns: MonotonicClock
     ) -> None:
         self.hub = hub
-        self.wire: Wire = PlainWire()  # takes what windows make to the clients
+        self.wire: Wire = PLAIN  # takes what windows make to the clients
         self.on_written: Callable[[], None] = _nothing  # called when all that was due is written
         self._metrics = metrics
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns

@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from core.runtime.uring import BUFFER, MESSAGE, Ring, RingUnavailable
+from core.runtime.uring import BUFFER, MESSAGE, Int32s, Ring, RingUnavailable
 from gateway.sheet import Ints, Sheet
-from gateway.wire import NOT_DIRECT, Client, PlainWire, Receivers, Wire, hand_over
+from gateway.wire import NOT_DIRECT, PLAIN, Client, Receivers, Wire, hand_over
+
+Buffers = npt.NDArray[np.void]
+"""An array of :data:`core.runtime.uring.BUFFER`."""
 
 _LOG: Final = logging.getLogger(__name__)
 _MANY: Final = 32  # clients of one frame; for fewer send() is as fast
@@ -22,7 +26,7 @@ def best_wire(*, allowed: bool = True) -> Iterator[Wire]:
     """The ring's way where the system offers it and it is *allowed*, else the plain one."""
     ring = _ring() if allowed else None
     if ring is None:
-        yield PlainWire()
+        yield PLAIN
         return
     try:
         yield RingWire(ring)
@@ -77,23 +81,23 @@ class RingWire:
             _make_good(clients[at], sheet.framed(int(wanted[at])), int(taken[at]))
 
 
-def _descriptors(clients: Sequence[Client]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def _descriptors(clients: Sequence[Client]) -> Int32s:
     return np.array([client.descriptor for client in clients], np.int32)
 
 
-def _buffers(sheet: Sheet, rows: slice) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def _buffers(sheet: Sheet, rows: slice) -> Buffers:
     """Some rows of *sheet* as the kernel wants them; valid as long as *sheet* lives."""
     at = sheet.at[rows]
     buffer_at = np.frombuffer(sheet.buffer, np.uint8).ctypes.data
     border = len(sheet.buffer)
-    heads_at = sheet.heads.ctypes.data - border
+    heads_at = np.frombuffer(sheet.heads, np.uint8).ctypes.data - border
     found = np.empty(len(at), BUFFER)
     found["address"] = at + np.where(at < border, buffer_at, heads_at)
     found["length"] = sheet.length[rows]
     return found
 
 
-def _wholes(joined: bytes, sizes: Ints) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def _wholes(joined: bytes, sizes: Ints) -> Buffers:
     """The batches of those *sizes* that are *joined*, as the kernel wants them."""
     found = np.empty(len(sizes), BUFFER)
     start = np.frombuffer(joined or b"-", np.uint8).ctypes.data

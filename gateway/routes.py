@@ -10,9 +10,8 @@ from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
 from gateway.sheet import CURSOR, packed
 from gateway.topics import Topic, new_topic
-from gateway.wire import Client, PlainWire, Wire
+from gateway.wire import PLAIN, Client, Wire
 
-_PLAIN: Final = PlainWire()
 _NO_MARKS: Final[Mapping[Topic, int]] = MappingProxyType({})
 
 
@@ -144,7 +143,7 @@ class Send:
     def done(self) -> bool:
         return self._at >= len(self.clients)
 
-    def serve(self, most: int, wire: Wire = _PLAIN) -> Served:
+    def serve(self, most: int, wire: Wire = PLAIN) -> Served:
         some = self.clients[self._at : self._at + most]
         self._at += len(some)
         self.write(some, wire)
@@ -165,7 +164,7 @@ class Send:
         """Frame *parts* as this batch would be."""
         return frame_batch(parts, self.style.codec, self._limit_bytes, deflate=self.style.deflate)
 
-    def write(self, clients: Sequence[Client], wire: Wire = _PLAIN) -> None:
+    def write(self, clients: Sequence[Client], wire: Wire = PLAIN) -> None:
         """Hand the batch over to *clients*, which are some of its own."""
         if self.style.mode is Mode.LATEST:
             for client in clients:

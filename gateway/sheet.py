@@ -100,7 +100,7 @@ class Sheet:
     """
 
     buffer: bytes
-    heads: Bytes  # flat; its places begin behind those of the buffer
+    heads: bytes  # its places begin behind those of the buffer
     at: Ints
     length: Ints
     rows: Ints
@@ -110,7 +110,7 @@ class Sheet:
     def framed(self, number: int) -> bytes:
         """Batch *number* as the frames that go into a socket."""
         start, stop = self.rows[number], self.rows[number + 1]
-        buffer, heads = memoryview(self.buffer), self.heads.tobytes()
+        buffer, heads = memoryview(self.buffer), memoryview(self.heads)
         border = len(self.buffer)
         return b"".join(
             buffer[at : at + length] if at < border else heads[at - border : at - border + length]
@@ -141,7 +141,7 @@ def lay(shelf: Shelf, groups: Sequence[bytes]) -> Sheet:
     if not len(piece):
         nothing = np.zeros(len(groups) + 1, np.int64)
         none = np.empty(0, np.int64)
-        return Sheet(shelf.buffer, none.view(np.uint8), none, none, nothing, nothing[1:], messages)
+        return Sheet(shelf.buffer, b"", none, none, nothing, nothing[1:], messages)
     room = shelf.max_body_bytes + len(SEPARATORS[shelf.codec])  # the first needs none
     first = _first_of_messages(owner, shelf.size[piece], room)
     return _sheet(shelf, piece, owner, first, messages)
@@ -199,8 +199,8 @@ def _sums(values: Ints, owner: Ints, owners: int) -> Ints:
     return np.bincount(owner, values, owners).astype(np.int64)
 
 
-def _heads(codec: Codec, size: Ints, items: Ints) -> tuple[Bytes, Ints]:
-    """What stands before the pieces of each message, which take *size* bytes: flat, and how long.
+def _heads(codec: Codec, size: Ints, items: Ints) -> tuple[bytes, Ints]:
+    """What stands before the pieces of each message, which take *size* bytes; and how long it is.
 
     Of a frame, source: RFC 6455, section 5.2. Of an array, source: the MessagePack specification.
     """
@@ -223,7 +223,7 @@ def _heads(codec: Codec, size: Ints, items: Ints) -> tuple[Bytes, Ints]:
         heads[each, frame] = np.where(array == 1, 0x90 | items, np.where(array == 3, 0xDC, 0xDD))
         _big_endian(heads, array == 3, frame + 1, items, 2)
         _big_endian(heads, array == 5, frame + 1, items, 4)
-    return heads.reshape(-1), frame + array
+    return heads.tobytes(), frame + array
 
 
 def _big_endian(

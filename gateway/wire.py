@@ -66,6 +66,9 @@ class PlainWire:
             hand_over(sheet.framed(number), clients)
 
 
+PLAIN: Final = PlainWire()
+
+
 def hand_over(framed: bytes, clients: Iterable[Client]) -> None:
     """Send finished frames to *clients*.
 

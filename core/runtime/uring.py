@@ -19,7 +19,6 @@ import numpy.typing as npt
 from core.market.errors import TickgateError
 
 Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
 
 _SETUP, _ENTER = 425, 426  # numbers of the system calls
 _SUBMISSIONS_AT, _ENTRIES_AT = 0, 0x10000000  # offsets of the two mappings
