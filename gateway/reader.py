@@ -192,10 +192,11 @@ class MarketReader:
 
     def _on_stretch(self, entries: Sequence[Entry]) -> int | None:
         """Publish blocks together where it makes no difference; when the oldest was sealed."""
-        if len(entries) == 1 or self.tap is not None or not all(map(self._is_new, entries)):
+        read = [(entry, EntryId.parse(entry.entry_id)) for entry in entries]
+        if len(read) == 1 or self.tap is not None or not all(map(self._is_new, read)):
             return self._one_by_one(entries)
         blocks, ticks = decode_blocks([entry.payload for entry in entries])
-        return self._publish_blocks(entries, blocks, ticks)
+        return self._publish_blocks(read, blocks, ticks)
 
     def _one_by_one(self, entries: Sequence[Entry]) -> int | None:
         oldest_ns = None
@@ -205,18 +206,19 @@ class MarketReader:
             except BlockError as exc:
                 self._skip(entry, exc)
                 continue
-            is_new = self._is_new(entry)
+            read = entry, EntryId.parse(entry.entry_id)
+            is_new = self._is_new(read)
             sealed_ns = self._publish_blocks(
-                [entry], [(block.meta, len(block))], block, is_new=is_new
+                [read], [(block.meta, len(block))], block, is_new=is_new
             )
             oldest_ns = oldest_ns or sealed_ns
             if is_new and self.tap is not None:
-                self.tap(entry.key, EntryId.parse(entry.entry_id), block)
+                self.tap(entry.key, read[1], block)
         return oldest_ns
 
     def _publish_blocks(
         self,
-        entries: Sequence[Entry],
+        read: Sequence[tuple[Entry, EntryId]],
         blocks: Sequence[tuple[BlockMeta, int]],
         ticks: Ticks,
         *,
@@ -227,7 +229,7 @@ class MarketReader:
         Those that are not new, from before the start, tell the newest values only.
         """
         heard: list[tuple[str, BlockMeta, int]] = []
-        for entry, (meta, count) in zip(entries, blocks, strict=True):
+        for (entry, _), (meta, count) in zip(read, blocks, strict=True):
             self._note_number(entry.key, meta.number)
             heard.append((self.positions.feed_of(entry.key), meta, count))
         new = self._market.apply_blocks(heard, ticks)
@@ -236,8 +238,8 @@ class MarketReader:
         if is_new:
             if len(ticks):
                 self._fanout.hub.publish_ticks(ticks)
-            for entry, (meta, _) in zip(entries, blocks, strict=True):
-                self.positions.reach(entry.key, EntryId.parse(entry.entry_id), meta.number)
+            for (entry, entry_id), (meta, _) in zip(read, blocks, strict=True):
+                self.positions.reach(entry.key, entry_id, meta.number)
         return next((meta.sealed_ns for meta, count in blocks if count), None)
 
     def _note_number(self, key: str, number: int) -> None:
@@ -266,9 +268,9 @@ class MarketReader:
                     self.tap(entry.key, entry_id, bars)
         self._fanout.published()
 
-    def _is_new(self, entry: Entry) -> bool:
+    def _is_new(self, read: tuple[Entry, EntryId]) -> bool:
         """Is it a block from after the start?"""
-        return EntryId.parse(entry.entry_id) > self.positions.reached()[entry.key]
+        return read[1] > self.positions.reached()[read[0].key]
 
     def _is_live(self, entry: Entry) -> bool:
         """Running bars from before the start only tell the newest values."""
