@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.runtime.ports import Clock, MonotonicClock
@@ -36,7 +35,7 @@ from ingest.venues import make_venue
 from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
 from storage.quarantine import QuarantineWriter
-from storage.redis import connect
+from storage.redis import Redis, connect
 from storage.roles import RoleBoard, RoleReport
 from storage.tick_writer import TickWriter
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.market.block import BlockMeta, decode_meta
@@ -17,7 +15,7 @@ from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StreamConflict, StreamUnavailable
 from storage.keys import StreamKeys
 from storage.ledger import Ledger
-from storage.redis import Command, Reply, command, exchange, refusal
+from storage.redis import Command, Redis, Reply, ResponseError, command, exchange, refusal
 from storage.registry import FeedInfo, FeedRegistry
 
 FIELD: Final = "b"  # the one field of every stream entry
@@ -235,7 +233,7 @@ class TickWriter:
     async def _give_way(self, reply: ResponseError) -> None:
         """Make room when the server's memory is full; any other refusal is waited out."""
         self.refused += 1
-        if isinstance(reply, OutOfMemoryError):
+        if reply.kind == "OOM":
             cuts = self._ledger.shrink_to(int(self._ledger.total_bytes * _WAY))
             if cuts:
                 await self._trim(cuts)

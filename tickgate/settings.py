@@ -20,7 +20,7 @@ ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
     "commands": (*ROLES, CHECK),
     "secret": "url",
-    "accepted": "a redis://, rediss:// or unix:// URL",
+    "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
 _DATABASE = {
     "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK),

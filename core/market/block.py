@@ -4,7 +4,7 @@ Layout, little-endian: a 56-byte header, then columns that numpy reads in place,
 of the symbols that occur, joined by newlines::
 
     u8 version | u8 flags | u16 symbols | u32 ticks | u64 number | i64 watermark_ns
-    i64 feed_time_ns | i64 sealed_ns | u64 position | u64 reserved
+    i64 feed_time_ns | i64 sealed_ns | u64 position | u64 epoch
     i64 event_ns[n] | f64 price[n] | f64 size[n] | i64 trade_id[n] | i64 seq[n]
     u16 symbol_index[n] | u8 side[n] | utf-8 names
 
@@ -30,6 +30,7 @@ _SEQ_IS_ID: Final = 1
 _END: Final = 2
 _LAST_SIDE: Final = max(Side)
 _HEADER: Final = struct.Struct("<BBHIQqqqQQ")
+_ORDER: Final = struct.Struct("<8xQ32xQ")  # number and epoch of a header
 
 _DTYPES: Final = ("<i8", "<f8", "<f8", "<i8", "<i8", "<u2", "u1")
 _WIDTHS: Final = (8, 8, 8, 8, 8, 2, 1)
@@ -43,10 +44,11 @@ Row = tuple[int, int, int, int, float, float, int]
 class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a block says besides its ticks.
 
-    ``number`` runs without a hole per stream. ``feed_time_ns`` and ``watermark_ns`` are the
-    feed's when the block was sealed. ``position`` is how far the source was read: every tick of
-    this shard from before it is in this block or an earlier one (replay: rows; sim: ticks; live
-    venues: 0). ``end`` marks the last block of a feed that ended.
+    ``number`` runs without a hole per stream. ``epoch`` is the fencing token of the writer that
+    sealed the block, growing from writer to writer (0: it had none). ``feed_time_ns`` and
+    ``watermark_ns`` are the feed's when the block was sealed. ``position`` is how far the source
+    was read: every tick of this shard from before it is in this block or an earlier one (replay:
+    rows; sim: ticks; live venues: 0). ``end`` marks the last block of a feed that ended.
     """
 
     number: int
@@ -55,6 +57,16 @@ class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sealed_ns: int
     position: int = 0
     end: bool = False
+    epoch: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Blocks of a stream grow in this; one that does not is a repeat of one before.
+
+        After a failover a writer publishes again what the new master lacks, under the same
+        numbers, and some of it was read before.
+        """
+        return self.epoch, self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
         meta.feed_time_ns,
         meta.sealed_ns,
         meta.position,
-        0,
+        meta.epoch,
     )
     columns = [
         np.array([t.event_ns for t in ticks], "<i8"),
@@ -143,6 +155,18 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
         np.array([t.side for t in ticks], "u1"),
     ]
     return b"".join([header, *(c.tobytes() for c in columns), "\n".join(names).encode()])
+
+
+def decode_order(payload: bytes) -> tuple[int, int]:
+    """Read only what :attr:`BlockMeta.order` tells; five times cheaper than the header.
+
+    Raises:
+        BlockError: too short.
+    """
+    if len(payload) < _HEADER.size:
+        raise BlockError(f"{len(payload)} bytes are shorter than the header")
+    number, epoch = _ORDER.unpack_from(payload)
+    return epoch, number
 
 
 def decode_meta(payload: bytes) -> BlockMeta:
@@ -248,7 +272,7 @@ def _split_names(encoded: bytes) -> list[str]:
 def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
     if len(payload) < _HEADER.size:
         raise BlockError(f"{len(payload)} bytes are shorter than the header")
-    version, flags, n_symbols, n, number, watermark, feed_time, sealed, position, _ = (
+    version, flags, n_symbols, n, number, watermark, feed_time, sealed, position, epoch = (
         _HEADER.unpack_from(payload)
     )
     if version != VERSION:
@@ -260,5 +284,6 @@ def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
         sealed_ns=sealed,
         position=position,
         end=bool(flags & _END),
+        epoch=epoch,
     )
     return meta, flags, n_symbols, n

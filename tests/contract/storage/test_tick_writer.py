@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from core.market.block import decode_meta
 from core.market.errors import BlockError
 from storage.embedded import ValkeyServer
 from storage.errors import StreamConflict, StreamUnavailable
 from storage.keys import StreamKeys
-from storage.redis import command, connect
+from storage.redis import Redis, command, connect
 from storage.tick_writer import TickWriter
 from tests.contract.storage.conftest import HandClock, MakeBlock
 from tests.contract.storage.lossy import LossyProxy

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -27,6 +26,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
+from storage.redis import Redis, command
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
 from storage.rows import SymbolRow
@@ -113,7 +113,8 @@ class Rig:
         number = self._writers["sim"].next_number(shard) + missing
         now_ns = wall_ns()
         meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns)
-        await self.redis.xadd(self.keys.ticks("sim", shard), {"b": encode_block(meta, [])})
+        payload = encode_block(meta, [])
+        await command(self.redis, "XADD", self.keys.ticks("sim", shard), "*", "b", payload)
 
     async def trade_at_once(self, symbols: Sequence[str], *, garbage_at: int) -> None:
         """Append a block for each of *symbols* behind the writer's back, all in one moment.

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.market.symbol import Symbol
 from storage.embedded import ValkeyServer
+from storage.redis import command
 from storage.roles import RoleReport
 from storage.streams import shard_of
 from tests.clocks import wall_ns
@@ -108,8 +109,8 @@ async def test_an_entry_that_cannot_be_read_is_skipped_and_counted(rig: Rig) -> 
     bars = rig.keys.bars(0)
     async with rig.client() as client:
         await client.ask(action="subscribe", trades=["*"])
-        await rig.redis.xadd(key, {"b": b"garbage"}, id="1-1")
-        await rig.redis.xadd(bars, {"b": b"\xc1"})
+        await command(rig.redis, "XADD", key, "1-1", "b", b"garbage")
+        await command(rig.redis, "XADD", bars, "*", "b", b"\xc1")
         await rig.trade("SIM:A", "SIM:B", "SIM:C", "SIM:D")
         await client.data(4)
 
