@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from storage.errors import StreamUnavailable
+from storage.keys import slot_of
 from storage.link import Argument, Command, Link, LinkDown, Reply, ResponseError, open_link
 from storage.redis_url import Address, mask_url, parse_url
 from storage.topology import key_of, make_topology, redirection
@@ -25,6 +26,8 @@ __all__ = [
     "mask_url",
     "refusal",
 ]
+Place = tuple[Address, int]
+"""A server, and which of the connections to it."""
 _SILENT: Final = 0.8  # of the time-out; connecting may have taken the rest
 _REDIRECTIONS: Final = 3  # a slot that moves more often than that within an exchange can wait
 _DOUBTFUL: Final = {"READONLY", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "TRYAGAIN", "UNBLOCKED"}
@@ -43,8 +46,8 @@ class Redis:
         self._target = parse_url(url)
         self._connect_timeout_s = min(connect_timeout_s, command_timeout_s)
         self._topology = make_topology(self._target)
-        self._links: dict[Address, Link] = {}
-        self._opening: dict[Address, asyncio.Lock] = {}
+        self._links: dict[Place, Link] = {}
+        self._opening: dict[Place, asyncio.Lock] = {}
 
     def __str__(self) -> str:
         """The servers, without secrets."""
@@ -65,35 +68,41 @@ class Redis:
             raise self.unavailable(str(exc)) from exc
         return replies
 
-    async def link_to(self, address: Address) -> Link:
-        """The connection to *address*, made if there is none.
+    async def link_to(self, address: Address, lane: int = 0) -> Link:
+        """The connection to *address*, made if there is none; *lane* tells several apart.
 
         Raises:
             LinkDown: it cannot be made.
         """
-        link = self._links.get(address)
+        place = address, lane
+        link = self._links.get(place)
         if link is not None and link.usable:
             return link
-        async with self._opening.setdefault(address, asyncio.Lock()):
-            link = self._links.get(address)
+        async with self._opening.setdefault(place, asyncio.Lock()):
+            link = self._links.get(place)
             if link is None or not link.usable:
-                self._links.pop(address, None)
+                self._links.pop(place, None)
                 link = await self._open(address)
                 if self._target.kind != "cluster":  # a master that was is not spoken to again
                     self._drop_all("another server is the master now")
-                self._links[address] = link
+                self._links[place] = link
         return link
 
-    async def group(self, keys: Iterable[str]) -> dict[Address, list[str]]:
-        """Which of *keys* are on which server, as far as is known.
+    async def group(self, keys: Iterable[str]) -> dict[Place, list[str]]:
+        """Which of *keys* one command may name together, and on which server, as far as is known.
+
+        Keys of a Cluster must share a slot for that. Each slot is a lane, so that commands that
+        block do not wait for each other.
 
         Raises:
             LinkDown: it cannot be found out.
         """
         await self._topology.learn()
-        groups: dict[Address, list[str]] = {}
+        cluster = self._target.kind == "cluster"
+        groups: dict[Place, list[str]] = {}
         for key in keys:
-            groups.setdefault(self._topology.address_of(key), []).append(key)
+            place = self._topology.address_of(key), slot_of(key) + 1 if cluster else 0
+            groups.setdefault(place, []).append(key)
         return groups
 
     def settled(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from storage.link import Link, LinkDown, Reply
-from storage.redis import ResponseError, command, connect
+from storage.redis import Place, ResponseError, command, connect
 from storage.redis_url import Address
 
 _LATEST: Final = "$"
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class _Node:
-    """One server, and the streams that are read there."""
+    """One connection, and the streams that are read there."""
 
     keys: list[str]
     head: bytes  # of XREAD: all of it but the ids
@@ -32,14 +32,14 @@ class _Node:
     pending: "asyncio.Future[list[Reply]] | None" = None
     asked: dict[str, str] = field(default_factory=dict)  # the positions it was asked from
     due_s: float = 0.0  # when it must have answered
-    retry_s: float = 0.0
 
 
 class StreamReader:
     """Plain XREAD, no consumer group: the positions are the reader's.
 
-    One task owns a reader. Each Redis node is asked on a connection that is held for good; on a
-    Cluster the nodes are asked at the same time, and one that is away does not stop the others.
+    One task owns a reader. A server is asked on a connection that is held for good. A Cluster
+    takes no question about several slots, so there each shard has a connection; they are asked
+    at the same time, and a node that is away does not stop the others.
     A black-holed server is noticed ``block_ms`` plus 1.5 s after a call. XREAD jumps over a
     trimmed stretch in silence: compare block numbers.
     """
@@ -54,11 +54,12 @@ class StreamReader:
                 streams, 8 bound a reply to 5.4 MB.
         """
         self._answer_s = block_ms / 1000 + _ANSWER_S
-        self._redis = connect(redis_url, command_timeout_s=self._answer_s)
+        self._redis = connect(redis_url, command_timeout_s=self._answer_s, connect_timeout_s=0.5)
         self._block_ms, self._count = block_ms, count
         self._positions: dict[str, str] = {}
         self._names: dict[bytes, str] = {}  # of keys as replies spell them
-        self._nodes: dict[Address, _Node] = {}
+        self._nodes: dict[Place, _Node] = {}
+        self._away: dict[Address, float] = {}  # servers that failed, and when to try again
         self._stale = True  # the streams or their servers are others than when nodes were made
 
     @property
@@ -121,21 +122,23 @@ class StreamReader:
                 await self._arrange()
         except (LinkDown, TimeoutError) as exc:
             failure = exc if isinstance(exc, LinkDown) else LinkDown("where streams are is unknown")
-        now_s = asyncio.get_running_loop().time()
-        for address, node in self._nodes.items():
-            if node.pending is not None:
-                continue
-            if node.retry_s > now_s and len(self._nodes) > 1:
-                failure = failure or LinkDown(f"{address} is away")
-                continue
-            try:
-                node.link = await self._redis.link_to(address)
-            except LinkDown as exc:
-                node.retry_s, failure = now_s + _RETRY_S, exc
-                self._stale = True
-                continue
-            self._send(node, node.link)
+        for place, node in self._nodes.items():
+            if node.pending is None:
+                failure = await self._ask_one(place, node) or failure
         return failure
+
+    async def _ask_one(self, place: Place, node: _Node) -> LinkDown | None:
+        now_s = asyncio.get_running_loop().time()
+        if len(self._nodes) > 1 and self._away.get(place[0], 0.0) > now_s:
+            return LinkDown(f"{place[0]} is away")
+        try:
+            node.link = await self._redis.link_to(*place)
+        except LinkDown as exc:
+            self._away[place[0]] = asyncio.get_running_loop().time() + _RETRY_S
+            self._stale = True
+            return exc
+        self._send(node, node.link)
+        return None
 
     def _send(self, node: _Node, link: Link) -> None:
         positions = self._positions
@@ -202,13 +205,13 @@ class StreamReader:
             return
         groups = await self._redis.group(self._positions)
         self._stale = False
-        nodes: dict[Address, _Node] = {}
-        for address, keys in groups.items():
-            node = nodes[address] = self._nodes.get(address) or _Node([], b"")
+        nodes: dict[Place, _Node] = {}
+        for place, keys in groups.items():
+            node = nodes[place] = self._nodes.get(place) or _Node([], b"")
             if node.keys != keys:
                 node.keys, node.head = keys, self._head(keys)
-        for address, node in self._nodes.items():
-            if address not in nodes and node.link is not None:
+        for place, node in self._nodes.items():
+            if place not in nodes and node.link is not None:
                 node.link.drop("another server has its streams now")
         self._nodes = nodes
 

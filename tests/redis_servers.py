@@ -156,6 +156,7 @@ class Watched:
 
     servers: list[Server]
     sentinels: list[Sentinel]
+    link: Any = None
     name: str = "market"
 
     @property
@@ -163,13 +164,25 @@ class Watched:
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{self.name}"
 
+    async def master_port(self) -> int:
+        """What the Sentinels say, once the first of them knows of a change."""
+        asked = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return int((await asked)[1])
+
 
 @contextlib.asynccontextmanager
-async def watched(make: str, folder: Path, *, down_ms: int = 400) -> AsyncIterator[Watched]:
-    """A master and a replica in step with it, watched by three Sentinels that know each other."""
+async def watched(
+    make: str, folder: Path, *, down_ms: int = 400, proxied: Any = None
+) -> AsyncIterator[Watched]:
+    """A master and a replica in step with it, watched by three Sentinels that know each other.
+
+    With the fixture *proxied* the replica follows through a proxy, ``link``.
+    """
     master = Server(make, folder / "master")
+    link = await proxied(master.url) if proxied else None
+    source = link.port if link else master.port
     quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
-    replica = Server(make, folder / "replica", ("--replicaof", f"127.0.0.1 {master.port}", *quick))
+    replica = Server(make, folder / "replica", ("--replicaof", f"127.0.0.1 {source}", *quick))
     master.options = quick
     sentinels = [Sentinel(make, folder / f"sentinel{n}") for n in range(3)]
     async with running([master, replica]):
@@ -180,7 +193,7 @@ async def watched(make: str, folder: Path, *, down_ms: int = 400) -> AsyncIterat
             for sentinel in sentinels:
                 await answers(sentinel.url)
                 await _knows_all(sentinel)
-            yield Watched([master, replica], sentinels)
+            yield Watched([master, replica], sentinels, link)
         finally:
             for sentinel in sentinels:
                 sentinel.kill()
