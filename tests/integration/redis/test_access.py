@@ -22,6 +22,9 @@ from tests.redis_servers import MAKES, Server, answers, running, watched
 _PAGE = Path(__file__).parents[3] / "docs" / "redis.md"
 
 
+SENTINEL_RULES = ("-@all", "+sentinel|master", "+sentinel|get-master-addr-by-name")
+
+
 def documented_rules() -> list[str]:
     """The ACL rules of the page for operators, without name and password."""
     (line,) = [line for line in _PAGE.read_text().splitlines() if line.startswith("ACL SETUSER")]
@@ -128,9 +131,8 @@ async def test_the_documented_rights_are_enough_for_every_role(
             RoleReport(role="gateway", name="a:1", pid=1, reported_ms=now_ms, started_ms=now_ms)
         )
         await board.withdraw("gateway", "a:1")
-        assert (await StreamRanges(redis).states([keys.ticks("sim", 0)]))[
-            keys.ticks("sim", 0)
-        ].first
+        (state,) = (await StreamRanges(redis).states([keys.ticks("sim", 0)])).values()
+        assert state.first
         await command(redis, "TIME")
         with pytest.raises(StreamUnavailable, match="NOPERM"):
             await command(redis, "FLUSHALL")
@@ -148,7 +150,7 @@ async def test_sentinels_and_their_master_may_each_have_a_password(tmp_path: Pat
     async with watched("valkey", tmp_path) as servers:
         await servers.servers[0].ask("ACL", "SETUSER", "me", "on", ">m", "~*", "+@all")
         for sentinel in servers.sentinels:
-            await sentinel.ask("ACL", "SETUSER", "you", "on", ">s", "+@all")
+            await sentinel.ask("ACL", "SETUSER", "you", "on", ">s", *SENTINEL_RULES)
             await sentinel.ask("ACL", "SETUSER", "default", "off")
         url = servers.url.replace("://", "://me:m@")
 
