@@ -26,6 +26,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
+from storage.errors import LeaseLost
 from storage.redis import Redis, command
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
@@ -89,7 +90,14 @@ class Rig:
         return ticks
 
     async def publish(self, ticks: Sequence[Tick], *, feed: str = "sim") -> None:
-        """Write *ticks* as the ingest role does."""
+        """Write *ticks* as the ingest role does; the feed is taken over from another rig."""
+        try:
+            await self._append(ticks, feed)
+        except LeaseLost:
+            del self._writers[feed]
+            await self._append(ticks, feed)
+
+    async def _append(self, ticks: Sequence[Tick], feed: str) -> None:
         writer = await self.open(feed)
         by_shard: dict[int, list[Tick]] = {}
         for tick in ticks:
@@ -102,6 +110,7 @@ class Rig:
                 watermark_ns=some[-1].event_ns,
                 feed_time_ns=some[-1].event_ns,
                 sealed_ns=now_ns,
+                epoch=writer.epoch,
             )
             blocks.append((shard, encode_block(meta, some)))
             self.written[self.keys.ticks(feed, shard)] = meta.number
@@ -112,7 +121,10 @@ class Rig:
         shard = shard_of(symbol, SHARDS)
         number = self._writers["sim"].next_number(shard) + missing
         now_ns = wall_ns()
-        meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns)
+        epoch = self._writers["sim"].epoch
+        meta = BlockMeta(
+            number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns, epoch=epoch
+        )
         payload = encode_block(meta, [])
         await command(self.redis, "XADD", self.keys.ticks("sim", shard), "*", "b", payload)
 
