@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from core.market.bar import Bar, decode_bars
-from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks, decode_order
+from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks, decode_meta
 from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
@@ -194,7 +194,7 @@ class MarketReader:
     def _is_repeat(self, entry: Entry) -> bool:
         """Was this block read before? A writer repeats some after a failover."""
         try:
-            repeat = self.positions.is_repeat(entry.key, decode_order(entry.payload))
+            repeat = self.positions.is_repeat(entry.key, decode_meta(entry.payload).order)
         except BlockError:
             return False  # it is skipped later, and told of
         if repeat:

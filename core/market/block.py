@@ -30,7 +30,6 @@ _SEQ_IS_ID: Final = 1
 _END: Final = 2
 _LAST_SIDE: Final = max(Side)
 _HEADER: Final = struct.Struct("<BBHIQqqqQQ")
-_ORDER: Final = struct.Struct("<8xQ32xQ")  # number and epoch of a header
 
 _DTYPES: Final = ("<i8", "<f8", "<f8", "<i8", "<i8", "<u2", "u1")
 _WIDTHS: Final = (8, 8, 8, 8, 8, 2, 1)
@@ -155,18 +154,6 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
         np.array([t.side for t in ticks], "u1"),
     ]
     return b"".join([header, *(c.tobytes() for c in columns), "\n".join(names).encode()])
-
-
-def decode_order(payload: bytes) -> tuple[int, int]:
-    """Read only what :attr:`BlockMeta.order` tells; five times cheaper than the header.
-
-    Raises:
-        BlockError: too short.
-    """
-    if len(payload) < _HEADER.size:
-        raise BlockError(f"{len(payload)} bytes are shorter than the header")
-    number, epoch = _ORDER.unpack_from(payload)
-    return epoch, number
 
 
 def decode_meta(payload: bytes) -> BlockMeta:

@@ -27,7 +27,7 @@ from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
 from storage.errors import LeaseLost
-from storage.redis import Redis, command
+from storage.redis import Command, Redis, command, exchange
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
 from storage.rows import SymbolRow
@@ -133,18 +133,23 @@ class Rig:
 
         That at *garbage_at* is none. Nothing else can be written to the feed afterwards.
         """
-        numbers = {shard: self._writers["sim"].next_number(shard) for shard in range(SHARDS)}
-        async with self.redis.pipeline(transaction=True) as transaction:
-            for place, name in enumerate(symbols):
-                shard = shard_of(name, SHARDS)
-                tick = Tick(Symbol(name), place, 1.0, 2.0, START_NS, Side.BUY)
-                meta = BlockMeta(
-                    number=numbers[shard], watermark_ns=0, feed_time_ns=1, sealed_ns=wall_ns()
-                )
-                numbers[shard] += 1
-                payload = b"garbage" if place == garbage_at else encode_block(meta, [tick])
-                transaction.xadd(self.keys.ticks("sim", shard), {"b": payload})
-            await transaction.execute()
+        writer = self._writers["sim"]
+        numbers = {shard: writer.next_number(shard) for shard in range(SHARDS)}
+        commands: list[Command] = [("MULTI",)]
+        for place, name in enumerate(symbols):
+            shard = shard_of(name, SHARDS)
+            tick = Tick(Symbol(name), place, 1.0, 2.0, START_NS, Side.BUY)
+            meta = BlockMeta(
+                number=numbers[shard],
+                watermark_ns=0,
+                feed_time_ns=1,
+                sealed_ns=wall_ns(),
+                epoch=writer.epoch,
+            )
+            numbers[shard] += 1
+            payload = b"garbage" if place == garbage_at else encode_block(meta, [tick])
+            commands.append(("XADD", self.keys.ticks("sim", shard), "*", "b", payload))
+        await exchange(self.redis, [*commands, ("EXEC",)])
 
     async def publish_bar(self, bar: Bar) -> None:
         """Write one bar as the aggregator does."""
