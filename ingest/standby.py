@@ -14,14 +14,14 @@ from storage.lease import Lease
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.25
-_SETTLE_S: Final = 1.0  # an owner who only lost sight of Redis renews its lease sooner than this
+_SETTLE_S: Final = 1.6  # an owner who only lost sight of Redis tries again sooner than this
 
 
 @dataclass(slots=True, kw_only=True)
 class Standby:
     """Takes a feed's lease when nobody has it, or its owner has not been heard of for a while.
 
-    The lease runs out 2.5 s after its owner's end; a second more passes in which Redis answers
+    The lease runs out 2 s after its owner's end; 1.6 s more pass in which Redis answers
     and the owner does not, so that after an outage of Redis the owner goes on with what it holds.
     """
 

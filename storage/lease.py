@@ -12,8 +12,8 @@ from storage.errors import LeaseHeld, LeaseLost
 from storage.redis import Redis, Reply, ResponseError, refusal
 from storage.scripts import Script
 
-TTL_S: Final = 2.5  # without a renewal the lease runs out
-RENEW_S: Final = 0.8  # so that two renewals may fail
+TTL_S: Final = 2.0  # without a renewal the lease runs out
+RENEW_S: Final = 0.6  # so that two renewals may fail
 _EXPIRED: Final = "*"
 
 # Tokens grow even when the server lost its data: none is below the server's clock in µs.
@@ -22,6 +22,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'owner', 'token', 'until')
 local owner, token, till = held[1] or '', tonumber(held[2] or '0'), tonumber(held[3] or '0')
+if not held[2] and ARGV[4] ~= '' and ARGV[3] ~= '*' then
+  return {'0', ARGV[4], -1}  -- the server forgot its owner, who will be back
+end
 local mine = owner == '' or owner == ARGV[1] or owner == ARGV[3]
 if not mine and not (ARGV[3] == '*' and till < now) then
   return {'0', owner, till - now}
@@ -59,6 +62,7 @@ class Lease:
         """The fencing token, > 0 once acquired."""
         self.feed, self.owner = feed, owner or process_owner()
         self._redis, self._key = redis, key
+        self._seen = ""  # who had it when we last asked
 
     async def acquire(self, *, expired: bool = False) -> None:
         """Take the lease if it is free, ours, or its owner's process is gone from this machine.
@@ -72,12 +76,12 @@ class Lease:
             StreamUnavailable: Redis is away or refuses.
         """
         over = _EXPIRED if expired else ""
-        token, owner, left_ms = await self._call(_ACQUIRE, int(TTL_S * 1000), over)
-        if int(token) == 0 and is_gone(owner.decode()):
-            token, owner, left_ms = await self._call(_ACQUIRE, int(TTL_S * 1000), owner.decode())
-        if int(token) == 0:
-            raise LeaseHeld(self.feed, owner.decode(), ran_out=left_ms < 0)
-        self.token = int(token)
+        token, owner, left_ms = await self._try(over)
+        if not token and is_gone(owner):
+            token, owner, left_ms = await self._try(_EXPIRED if left_ms < 0 else owner)
+        self.token, self._seen = token, owner
+        if not token:
+            raise LeaseHeld(self.feed, owner, ran_out=left_ms < 0)
 
     async def renew(self) -> None:
         """Keep the lease for another :data:`TTL_S`.
@@ -97,6 +101,12 @@ class Lease:
             StreamUnavailable: Redis is away or refuses; the lease runs out by itself.
         """
         await self._call(_RELEASE, self.token)
+
+    async def _try(self, over: str) -> tuple[int, str, int]:
+        """Token, or 0; then the owner, and how long the lease is still good."""
+        ttl_ms = int(TTL_S * 1000)
+        token, owner, left_ms = await self._call(_ACQUIRE, ttl_ms, over, self._seen)
+        return int(token), owner.decode(), left_ms
 
     async def _call(self, script: Script, *arguments: str | int) -> Reply:
         (reply,) = await script.run(self._redis, [((self._key,), (self.owner, *arguments))])

@@ -69,7 +69,8 @@ class Outbound:
         What the server lost goes out again under the same ids, so that a reader who is past them
         does not see it twice; only behind somebody else's entry it gets new ones.
         """
-        at = next((n for n, e in enumerate(self._queue, 1) if e.entry_id == last), 0)
+        sent = enumerate(self._queue, 1)
+        at = next((n for n, e in sent if (e.entry_id, e.number) == (last, number)), 0)
         if at:
             return Repair(self.stored(at), 0, 0, foreign=False)
         behind, foreign = last < self.stored_id, last > self.stored_id

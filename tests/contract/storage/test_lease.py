@@ -122,6 +122,24 @@ async def test_tokens_grow_though_the_server_lost_everything(redis: Redis) -> No
     assert other.token > one.token
 
 
+async def test_an_owner_that_the_server_forgot_may_come_back_first(redis: Redis) -> None:
+    one, other = (Lease(redis, key="lease", feed="sim", owner=name) for name in "ab")
+    await one.acquire()
+    with pytest.raises(LeaseHeld):
+        await other.acquire()
+    await command(redis, "FLUSHALL")
+
+    with pytest.raises(LeaseHeld, match="published by a") as held:
+        await other.acquire()
+    assert held.value.ran_out
+    await one.renew()
+    with pytest.raises(LeaseHeld):
+        await other.acquire(expired=True)
+    await command(redis, "FLUSHALL")
+    await other.acquire(expired=True)
+    assert other.token > one.token
+
+
 async def test_a_writer_that_lost_its_lease_cannot_append(
     redis: Redis, open_writer: Open, clock: HandClock, block: MakeBlock
 ) -> None:

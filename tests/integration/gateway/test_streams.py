@@ -104,6 +104,23 @@ async def test_missing_blocks_are_counted(rig: Rig, eventually: Eventually) -> N
     await eventually(lambda: rig.metric("gateway_missing_blocks_total") == 3)
 
 
+async def test_a_block_published_twice_reaches_clients_once(
+    rig: Rig, eventually: Eventually
+) -> None:
+    key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        await rig.trade(SYMBOL)
+        ((_, fields),) = await command(rig.redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
+        await command(rig.redis, "XADD", key, "*", *fields)
+        await eventually(lambda: rig.metric("gateway_repeated_blocks_total") == 1)
+        await rig.trade(SYMBOL)
+        received = [(await client.receive())[0]["i"] for _ in range(2)]
+
+    assert received == [1, 2]
+    assert rig.metric("gateway_missing_blocks_total") == 0
+
+
 async def test_an_entry_that_cannot_be_read_is_skipped_and_counted(rig: Rig) -> None:
     key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
     bars = rig.keys.bars(0)

@@ -80,8 +80,10 @@ def test_behind_somebody_elses_entry_blocks_get_ids_that_fit() -> None:
 
     assert found.foreign
     assert ids(outbound) == ["2-6", "3-0"]
+    assert outbound.repair(EntryId(3, 0), 1, ring_of()).foreign  # the id is ours, the block not
+    assert ids(outbound) == ["3-1", "3-2"]
     outbound.put(4, b"4", now_ms=1)
-    assert ids(outbound)[-1] == "3-1"
+    assert ids(outbound)[-1] == "3-3"
 
 
 def test_an_end_that_is_where_it_was_left_needs_nothing() -> None:
