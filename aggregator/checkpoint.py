@@ -33,6 +33,7 @@ class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
     number: int = 0
     feed_time_ns: int = -(2**63)
     ended: bool = False
+    epoch: int = 0  # of that block; see BlockMeta
 
 
 class _WindowState(msgspec.Struct, frozen=True, array_like=True):

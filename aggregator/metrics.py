@@ -25,6 +25,10 @@ class AggregatorMetrics:
         self.lost_blocks = counter(
             "lost_blocks_total", "Blocks that were gone from the stream before they were read."
         )
+        self.repeated_blocks = counter(
+            "repeated_blocks_total",
+            "Blocks that were published once more, after a failover, and skipped.",
+        )
         self.bad_blocks = counter("bad_blocks_total", "Stream entries that are no blocks.")
         self.lag_seconds = Gauge(
             "aggregator_lag_seconds",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
 
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
 from aggregator.metrics import AggregatorMetrics
@@ -27,7 +26,7 @@ from storage.bars import FlushBatch
 from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
 from storage.quarantine import QuarantineRecord, QuarantineWriter
-from storage.redis import connect
+from storage.redis import Redis, connect
 from storage.registry import FeedRegistry
 from storage.roles import RoleBoard, RoleReport
 from storage.stream_reader import Entry, StreamReader
@@ -207,6 +206,10 @@ class AggregatorService:
         except BlockError as exc:
             log.error("stream %s, entry %s: %s", entry.key, entry.entry_id, exc)
             self.metrics.bad_blocks.inc()
+            state.skip(feed, entry.entry_id)
+            return
+        if state.is_repeat(feed, block.meta):
+            self.metrics.repeated_blocks.inc()
             state.skip(feed, entry.entry_id)
             return
         missing = state.fold(feed, entry.entry_id, block)

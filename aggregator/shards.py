@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aggregator.checkpoint import StreamPosition, encode_state, restore_state
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
-from core.market.block import Block
+from core.market.block import Block, BlockMeta
 from core.market.timeframe import SECOND_NS
 from storage.bars import Checkpoint
 
@@ -41,11 +41,16 @@ class ShardState:
         )
         return state
 
+    def is_repeat(self, feed: str, meta: BlockMeta) -> bool:
+        """Was this block of *feed* folded before? It is to be skipped then."""
+        before = self.positions.get(feed)
+        return before is not None and meta.order <= (before.epoch, before.number)
+
     def fold(self, feed: str, entry_id: str, block: Block) -> int:
         """Take in the next block of a stream; returns how many blocks before it are missing.
 
-        A number at or below the last one means that the stream began anew: nothing is missing
-        that anybody could name.
+        A number at or below the last one means that another writer found less than was folded:
+        nothing is missing that anybody could name. The caller has asked :meth:`is_repeat`.
         """
         before = self.positions.get(feed, StreamPosition())
         missing = max(0, block.meta.number - before.number - 1) if before.number else 0
@@ -55,15 +60,16 @@ class ShardState:
             block.meta.number,
             max(before.feed_time_ns, block.meta.feed_time_ns),
             block.meta.end,
+            block.meta.epoch,
         )
         self.changed = True
         return missing
 
     def skip(self, feed: str, entry_id: str) -> None:
-        """Pass over an entry that is no block."""
+        """Pass over an entry that is no block, or a block that was folded before."""
         before = self.positions.get(feed, StreamPosition())
         self.positions[feed] = StreamPosition(
-            entry_id, before.number, before.feed_time_ns, before.ended
+            entry_id, before.number, before.feed_time_ns, before.ended, before.epoch
         )
         self.changed = True
 

@@ -76,6 +76,11 @@ class GatewayMetrics:
             "Blocks of ticks missing from the streams read, by their numbers.",
             registry=registry,
         )
+        self.repeated_blocks = Counter(
+            "gateway_repeated_blocks",
+            "Blocks that were published once more, after a failover, and skipped.",
+            registry=registry,
+        )
         self.resumes = Counter(
             "gateway_resumes",
             "Requests to resume that are through, by outcome: complete, gap (something was lost), "

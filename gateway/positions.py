@@ -6,6 +6,7 @@ from typing import Final
 from storage.entry_id import EntryId
 
 _REPLAY: Final = "replay"
+_NOTHING: Final = (-1, 0)  # stands before every block
 
 
 class Positions:
@@ -19,6 +20,7 @@ class Positions:
         self._entry_ids: dict[str, EntryId] = {}
         self._numbers: dict[str, int | None] = {}
         self._read: dict[str, int] = {}
+        self._orders: dict[str, tuple[int, int]] = {}
         self._delivered: dict[str, int] = {}
         self._unreadable: set[str] = set()
 
@@ -58,11 +60,18 @@ class Positions:
     def advance(self, key: str, number: int) -> int:
         """Block *number* was read; how many are missing between it and the one before.
 
-        A number that does not grow begins anew: the stream was deleted and written again.
+        A number that does not grow begins anew: another writer found less than had been read.
         """
         before = self._read.get(key)
         self._read[key] = number
         return 0 if before is None else max(0, number - before - 1)
+
+    def is_repeat(self, key: str, order: tuple[int, int]) -> bool:
+        """Was the block of *order* (see ``BlockMeta``) read before? If not, it is now."""
+        if order <= self._orders.get(key, _NOTHING):
+            return True
+        self._orders[key] = order
+        return False
 
     def deliver(self) -> None:
         """What was read up to now is with the clients."""

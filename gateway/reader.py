@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from core.market.bar import Bar, decode_bars
-from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks
+from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks, decode_meta
 from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
@@ -180,7 +180,8 @@ class MarketReader:
                 await asyncio.sleep(_pause_s(len(entries)))
 
     async def _on_blocks(self, entries: Sequence[Entry]) -> None:
-        stretches = _stretches(entries)
+        new = [entry for entry in entries if not self._is_repeat(entry)]
+        stretches = _stretches(new) if new else []
         for number, some in enumerate(stretches, 1):
             try:
                 sealed_ns = self._on_stretch(some)
@@ -189,6 +190,16 @@ class MarketReader:
             self._fanout.published(sealed_ns)
             if number < len(stretches):
                 await asyncio.sleep(0)
+
+    def _is_repeat(self, entry: Entry) -> bool:
+        """Was this block read before? A writer repeats some after a failover."""
+        try:
+            repeat = self.positions.is_repeat(entry.key, decode_meta(entry.payload).order)
+        except BlockError:
+            return False  # it is skipped later, and told of
+        if repeat:
+            self._metrics.repeated_blocks.inc()
+        return repeat
 
     def _on_stretch(self, entries: Sequence[Entry]) -> int | None:
         """Publish blocks together where it makes no difference; when the oldest was sealed."""

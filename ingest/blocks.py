@@ -57,8 +57,12 @@ class ShardBlocks:
         resume: Mapping[int, BlockMeta],
         grace_ns: int,
         max_ticks: int = MAX_TICKS,
+        epoch: int = 0,
     ) -> None:
-        """Go on after *resume*, the newest stored block of each shard (none: from block 1)."""
+        """Go on after *resume*, the newest stored block of each shard (none: from block 1).
+
+        *epoch*, the writer's fencing token, goes into every block.
+        """
         self.waiting = 0
         """Ticks added and not taken yet."""
         self.position = min((meta.position for meta in resume.values()), default=0)
@@ -67,7 +71,7 @@ class ShardBlocks:
             self.position = 0
         self._feed_time_ns = NEVER  # at `position`, so that a block's two facts belong together
         self._max_ticks = max(max_ticks, MAX_BATCH)
-        self._grace_ns = grace_ns
+        self._grace_ns, self._epoch = grace_ns, epoch
         self._routes: dict[Symbol, int] = {}
         self._sealed: list[Sealed] = []
         self._shards = [_resumed(resume.get(shard)) for shard in range(shards)]
@@ -140,6 +144,7 @@ class ShardBlocks:
             sealed_ns=now.wall_ns,
             position=max(self.position, state.stored_position),
             end=state.ended,
+            epoch=self._epoch,
         )
         payload = encode_block(meta, state.ticks)
         self._sealed.append(Sealed(shard, state.number, len(state.ticks), payload))

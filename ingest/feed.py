@@ -70,6 +70,12 @@ class FeedJournal:
     blocks: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     newest_event_ns: int = 0
+    standing_by: bool = False
+    """Another process publishes the feed: its report counts."""
+    leases_lost: int = 0
+    unpublished: int = 0  # blocks that another writer's lease kept from the streams
+    replayed: int = 0
+    lost: int = 0
     _details: WarnLimiter = field(default_factory=WarnLimiter)
 
     def __post_init__(self) -> None:
@@ -92,6 +98,18 @@ class FeedJournal:
         log.log(level, "feed %s is %s%s", self.feed, state, f": {detail}" if detail else "")
         self.state, self.detail = state, detail
         self.changes += 1
+
+    def stand_by(self, detail: str) -> None:
+        """Another process publishes the feed; this one waits."""
+        self.enter("waiting", detail)
+        self.standing_by = True
+
+    def take_over(self) -> None:
+        """This process publishes the feed from now on."""
+        if self.standing_by:
+            self.standing_by = False
+            log.info("feed %s: taken over", self.feed)
+            self.enter("connecting")
 
     def refuse(self, reason: Reason, count: int = 1) -> None:
         """*count* ticks were quarantined."""

@@ -34,6 +34,12 @@ class IngestMetrics(Collector):
         for journal in self._journals:
             up.add_metric([journal.feed], float(journal.state in ("live", "ended")))
             newest.add_metric([journal.feed], journal.newest_event_ns / 1e9)
+        standby = GaugeMetricFamily(
+            "ingest_feed_standby", "1 while another process publishes the feed", labels=["feed"]
+        )
+        for journal in self._journals:
+            standby.add_metric([journal.feed], float(journal.standing_by))
+        yield standby
         yield up
         yield newest
 
@@ -45,6 +51,10 @@ class IngestMetrics(Collector):
             "reconnects": "Venue connections made again",
             "parse_errors": "Frames, trades or answers that a venue's protocol does not allow",
             "blocks": "Blocks stored, empty ones included",
+            "leases_lost": "Times that another process took the feed over from this one",
+            "unpublished": "Blocks dropped because another process had taken the feed over",
+            "replayed": "Blocks that Redis lost in a failover and that were stored once more",
+            "lost": "Blocks that Redis lost in a failover and that were not kept any more",
         }
         for name, text in simple.items():
             family = CounterMetricFamily(f"ingest_{name}", text, labels=["feed"])

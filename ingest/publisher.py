@@ -54,6 +54,8 @@ class Publisher:
     _warnings: WarnLimiter = field(init=False, default_factory=WarnLimiter)
     _sending: int = field(init=False, default=0)  # ticks of the append under way
     _closing: bool = field(init=False, default=False)
+    _replayed: int = field(init=False)  # by writers before this one
+    _lost: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Go on where the newest stored blocks of the writer say."""
@@ -62,10 +64,12 @@ class Publisher:
             resume=self.writer.resume,
             grace_ns=self.limits.grace_ns,
             max_ticks=self.limits.block_ticks,
+            epoch=self.writer.epoch,
         )
         self._clock = _resumed_clock(self.kind, self.writer, self.shards, self.monotonic_ns())
         self._admission = Admission(self._clock, self.limits.admission)
         self._records = deque(maxlen=_QUARANTINE_KEPT)
+        self._replayed, self._lost = self.journal.replayed, self.journal.lost
 
     @property
     def position(self) -> int:
@@ -169,7 +173,11 @@ class Publisher:
         self._sending = sum(block.ticks for block in blocks)
         self._room.set()
         if blocks:
-            await self.writer.append([(block.shard, block.payload) for block in blocks])
+            try:
+                await self.writer.append([(block.shard, block.payload) for block in blocks])
+            finally:
+                self.journal.replayed = self._replayed + self.writer.replayed
+                self.journal.lost = self._lost + self.writer.lost
             self._note(blocks)
         self._sending = 0
         if self._records:

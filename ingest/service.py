@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.runtime.ports import Clock, MonotonicClock
@@ -32,11 +31,13 @@ from ingest.spec import (
     VenueOptions,
     name_feeds,
 )
+from ingest.standby import Standby
 from ingest.venues import make_venue
-from storage.errors import StreamUnavailable
+from storage.errors import LeaseLost, StreamUnavailable
 from storage.keys import StreamKeys
+from storage.lease import Lease
 from storage.quarantine import QuarantineWriter
-from storage.redis import connect
+from storage.redis import Redis, connect
 from storage.roles import RoleBoard, RoleReport
 from storage.tick_writer import TickWriter
 
@@ -51,6 +52,7 @@ _MS_NS: Final = 1_000_000
 @dataclass(slots=True)
 class _Feed:
     name: str
+    spec: FeedSpec
     source: TickSource
     journal: FeedJournal
 
@@ -78,6 +80,10 @@ class IngestService:
     ops_url: str = ""
     version: str = ""
     exit_at_end: bool = False
+    ring_bytes: int = 32 << 20
+    ring_s: float = 30.0
+    owner: str = ""
+    """Names this process in leases; by default host and process id."""
     _stop: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _feeds: list[_Feed] = field(init=False, default_factory=list)
 
@@ -117,7 +123,7 @@ class IngestService:
             if isinstance(spec.options, VenueOptions | PollOptions):
                 journal.symbols = len(spec.options.symbols)
             self.metrics.watch(journal)
-            self._feeds.append(_Feed(name, source, journal))
+            self._feeds.append(_Feed(name, spec, source, journal))
 
     def _source(self, spec: FeedSpec) -> TickSource:
         clock, limits = self.monotonic_ns, self.limits
@@ -139,10 +145,30 @@ class IngestService:
                 )
 
     async def _run_feed(self, feed: _Feed, redis: Redis) -> None:
-        """From opening the streams to the last block."""
-        writer = await self._open_writer(feed, redis)
-        if writer is None:
-            return
+        """From the lease to the last block; anew, as standby, whenever the lease is lost."""
+        while (writer := await self._open_writer(feed, redis)) is not None:
+            try:
+                await self._publish(feed, redis, writer)
+            except* LeaseLost as lost:
+                feed.journal.leases_lost += 1
+                feed.journal.unpublished += writer.waiting
+                log.warning("%s; %d blocks are not published", lost.exceptions[0], writer.waiting)
+            else:
+                with suppress(StreamUnavailable):
+                    await writer.release()
+                break
+            feed.source = await self._renewed(feed)
+
+    async def _renewed(self, feed: _Feed) -> TickSource:
+        """The feed's source, as at the start."""
+        if isinstance(feed.source, Replay):
+            feed.source.close()
+        source = self._source(feed.spec)
+        if isinstance(source, Replay):
+            await source.prepare()
+        return source
+
+    async def _publish(self, feed: _Feed, redis: Redis, writer: TickWriter) -> None:
         publisher = self._publisher(feed, redis, writer)
         if publisher.ended:
             feed.journal.enter("ended", "in an earlier run")
@@ -178,7 +204,11 @@ class IngestService:
         )
 
     async def _open_writer(self, feed: _Feed, redis: Redis) -> TickWriter | None:
-        """The feed's writer, once Redis is there; None when a drain began before."""
+        """The feed's writer, once Redis is there and the lease is ours; None when a drain began."""
+        lease = Lease(redis, key=self._keys().lease(feed.name), feed=feed.name, owner=self.owner)
+        standby = Standby(
+            lease=lease, journal=feed.journal, monotonic_ns=self.monotonic_ns, stop=self._stop
+        )
 
         def report(state: RetryCallState) -> None:
             self._redis_down(str(state.outcome.exception() if state.outcome else ""))
@@ -189,7 +219,7 @@ class IngestService:
                     await self._stop.wait()
 
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StreamUnavailable),
+            retry=retry_if_exception_type((StreamUnavailable, LeaseLost)),
             wait=full_jitter(first_s=0.1, cap_s=2.0),
             stop=lambda _: self._stop.is_set(),
             sleep=wait,
@@ -197,8 +227,13 @@ class IngestService:
             retry_error_callback=lambda _: None,
         ):
             with attempt:
+                if not await standby.wait():
+                    return None
                 writer = await TickWriter.open(
                     redis,
+                    lease=lease,
+                    ring_bytes=self.ring_bytes,
+                    ring_s=self.ring_s,
                     namespace=self.namespace,
                     feed=feed.name,
                     venue=feed.journal.venue,
@@ -249,7 +284,7 @@ class IngestService:
             started_ms=started_ms,
             ops_url=self.ops_url,
             version=self.version,
-            feeds=[feed.journal.status() for feed in self._feeds],
+            feeds=[f.journal.status() for f in self._feeds if not f.journal.standing_by],
             waiting={name: state.reason for name, state in states.items() if not state.ok},
         )
 

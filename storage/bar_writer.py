@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
 from core.market.bar import Bar, encode_bars
 from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StaleOwner
 from storage.keys import StreamKeys
-from storage.redis import command, exchange, refusal
+from storage.redis import Redis, ResponseError, command, exchange, refusal
 
 _KEPT_FLUSHES: Final = 2_000  # entries of a shard's bar stream, about half an hour of flushes
 _KEPT_RUNNING: Final = 100  # running bars are worth something for a second or two

@@ -15,18 +15,28 @@ class StreamUnavailable(TickgateError):
         return f"Redis at {self.server}: {reason}; see that it runs and redis_url is right"
 
 
-class StreamConflict(TickgateError):
-    """Somebody else appends to a stream that has one writer."""
+class LeaseHeld(TickgateError):
+    """Another process publishes this feed; ``ran_out``: it has not been heard of for a while."""
 
-    def __init__(self, key: str, entry_id: str) -> None:
-        self.key, self.entry_id = key, entry_id
-        super().__init__(key, entry_id)
+    def __init__(self, feed: str, owner: str, *, ran_out: bool) -> None:
+        self.feed, self.owner, self.ran_out = feed, owner, ran_out
+        super().__init__(feed, owner, ran_out)
 
     def __str__(self) -> str:
-        return (
-            f"stream {self.key}: entry {self.entry_id} was refused and is not there, so another "
-            "writer appends to it; run each feed in one ingest process only"
-        )
+        heard = ", which was not heard of lately" if self.ran_out else ""
+        return f"feed {self.feed} is published by {_process(self.owner)}{heard}; standing by"
+
+
+class LeaseLost(TickgateError):
+    """Another process has taken over a feed: what this one still wants to publish is refused."""
+
+    def __init__(self, feed: str, owner: str = "") -> None:
+        self.feed, self.owner = feed, owner
+        super().__init__(feed, owner)
+
+    def __str__(self) -> str:
+        who = _process(self.owner) if self.owner else "another process"
+        return f"feed {self.feed} was taken over by {who}; this process stands by"
 
 
 class StaleOwner(TickgateError):
@@ -64,3 +74,8 @@ class SchemaError(TickgateError):
 
     def __str__(self) -> str:
         return f"database schema: {self.reason}"
+
+
+def _process(owner: str) -> str:
+    """Host and process id of an owner."""
+    return owner.rpartition(":")[0] or owner

@@ -67,6 +67,14 @@ class StreamKeys:
         """The stream of *feed*'s blocks of ticks."""
         return f"{self._of(shard)}:ticks:{feed}"
 
+    def fence(self, feed: str, shard: int) -> str:
+        """Beside that stream: the token of its writer, and the id of its last entry."""
+        return f"{self._of(shard)}:fence:{feed}"
+
+    def lease(self, feed: str) -> str:
+        """Which process publishes *feed*."""
+        return f"{self.namespace}:lease:{feed}"
+
     def bars(self, shard: int) -> str:
         """The stream of closed and revised bars."""
         return f"{self._of(shard)}:bars"

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from core.market.tick import Tick
 from storage.keys import StreamKeys
-from storage.redis import Command, command, exchange, refusal
+from storage.redis import Command, Redis, ResponseError, command, exchange, refusal
 
 _KEPT: Final = 10_000  # records; older ones go, which their counters tell
 _ROUND: Final = 100  # records per exchange

@@ -3,10 +3,9 @@
 from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
 
 from storage.keys import StreamKeys
-from storage.redis import command
+from storage.redis import Redis, command
 
 
 class FeedInfo(msgspec.Struct, frozen=True):

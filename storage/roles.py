@@ -3,11 +3,10 @@
 from typing import Final, Literal
 
 import msgspec
-from redis.asyncio import Redis
 
 from core.runtime.ports import Clock
 from storage.keys import StreamKeys
-from storage.redis import command
+from storage.redis import Redis, command
 
 FRESH_MS: Final = 5_000  # roles report each second; older than this counts as gone
 _FORGET_MS: Final = 3_600_000  # reports of ended processes are deleted after an hour

@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
 from storage.entry_id import ZERO_ID, EntryId
-from storage.redis import Command, Reply, exchange, refusal
+from storage.redis import Command, Redis, Reply, ResponseError, exchange, refusal
 from storage.stream_state import NO_STREAM, Range, StreamState
 
 _COMMANDS: Final = 3  # reads in one go: with 64 blocks of 43 KB each, a reply is at most 8.3 MB

@@ -1,11 +1,17 @@
-"""StreamReader: reads streams from positions of the caller's, over a connection of its own."""
+"""StreamReader: reads streams from positions of the caller's, over connections of its own."""
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from storage.redis import Held, command, connect, packed_strings
+from storage.link import Link, LinkDown, Reply
+from storage.redis import Place, ResponseError, command, connect
+from storage.redis_url import Address
 
 _LATEST: Final = "$"
-_ANSWER_S: Final = 2.0  # a server that is this late after the blocking time counts as gone
+_ANSWER_S: Final = 1.5  # a server that is this late after the blocking time counts as gone
+_RETRY_S: Final = 0.25  # a server that failed is tried again so soon, while others are read
 
 
 class Entry(NamedTuple):
@@ -16,11 +22,26 @@ class Entry(NamedTuple):
     payload: bytes
 
 
+@dataclass(slots=True)
+class _Node:
+    """One connection, and the streams that are read there."""
+
+    keys: list[str]
+    head: bytes  # of XREAD: all of it but the ids
+    link: Link | None = None
+    pending: "asyncio.Future[list[Reply]] | None" = None
+    asked: dict[str, str] = field(default_factory=dict)  # the positions it was asked from
+    due_s: float = 0.0  # when it must have answered
+
+
 class StreamReader:
     """Plain XREAD, no consumer group: the positions are the reader's.
 
-    One task owns a reader. A black-holed server is noticed ``block_ms`` plus 2 s after a call.
-    XREAD jumps over a trimmed stretch in silence: compare block numbers.
+    One task owns a reader. A server is asked on a connection that is held for good. A Cluster
+    takes no question about several slots, so there each shard has a connection; they are asked
+    at the same time, and a node that is away does not stop the others.
+    A black-holed server is noticed ``block_ms`` plus 1.5 s after a call. XREAD jumps over a
+    trimmed stretch in silence: compare block numbers.
     """
 
     def __init__(self, redis_url: str, *, block_ms: int = 1000, count: int = 8) -> None:
@@ -32,13 +53,14 @@ class StreamReader:
             count: at most so many entries per stream and read; with blocks of 42 KB and 16
                 streams, 8 bound a reply to 5.4 MB.
         """
-        self._redis = connect(
-            redis_url, command_timeout_s=block_ms / 1000 + _ANSWER_S, max_connections=2
-        )
-        self._held = Held(self._redis)
+        self._answer_s = block_ms / 1000 + _ANSWER_S
+        self._redis = connect(redis_url, command_timeout_s=self._answer_s, connect_timeout_s=0.5)
         self._block_ms, self._count = block_ms, count
         self._positions: dict[str, str] = {}
-        self._head = b""  # of XREAD, packed: all of it but the ids; made anew for other streams
+        self._names: dict[bytes, str] = {}  # of keys as replies spell them
+        self._nodes: dict[Place, _Node] = {}
+        self._away: dict[Address, float] = {}  # servers that failed, and when to try again
+        self._stale = True  # the streams or their servers are others than when nodes were made
 
     @property
     def positions(self) -> dict[str, str]:
@@ -50,14 +72,15 @@ class StreamReader:
 
         ``"$"`` is resolved by the next read, before it waits.
         """
-        if key not in self._positions:
-            self._head = b""
+        self._stale |= key not in self._positions
         self._positions[key] = after_id
+        self._names[key.encode()] = key
 
     def unfollow(self, key: str) -> None:
         """Read *key* no more."""
         self._positions.pop(key, None)
-        self._head = b""
+        self._names.pop(key.encode(), None)
+        self._stale = True
 
     async def read(self) -> list[Entry]:
         """The next entries, in order within a stream; none after ``block_ms`` without any.
@@ -68,31 +91,137 @@ class StreamReader:
             StreamUnavailable: Redis is away, late or refuses.
             ValueError: no stream is followed.
         """
+        if not self._positions:
+            raise ValueError("follow a stream before reading")
         await self._resolve_latest()
-        reply = await self._held.command(self._xread())
-        entries = [
-            Entry(key.decode(), entry_id.decode(), fields[1])
-            for key, found in reply or ()
-            for entry_id, fields in found
-        ]
-        for entry in entries:
-            self._positions[entry.key] = entry.entry_id
+        failure = await self._ask()
+        pending = [node for node in self._nodes.values() if node.pending is not None]
+        if pending:
+            await self._wait(pending, brief=failure is not None)
+        entries: list[Entry] = []
+        for node in pending:
+            try:
+                entries += self._collect(node)
+            except LinkDown as exc:
+                failure = exc
+        if failure is not None and not entries:
+            raise self._redis.unavailable(str(failure)) from failure
         return entries
 
     async def close(self) -> None:
-        """Drop the connection; the reader may be used again."""
-        await self._held.close()
+        """Drop the connections; the reader may be used again."""
+        self._nodes.clear()
+        self._stale = True
         await self._redis.aclose()
 
-    def _xread(self) -> bytes:
-        if not self._positions:
-            raise ValueError("follow a stream before reading")
-        if not self._head:
-            options = ["COUNT", str(self._count), "BLOCK", str(self._block_ms)]
-            words = ["XREAD", *options, "STREAMS", *self._positions]
-            number = len(words) + len(self._positions)
-            self._head = b"*%d\r\n" % number + packed_strings(words)
-        return self._head + packed_strings(list(self._positions.values()))
+    async def _ask(self) -> LinkDown | None:
+        """Put a question to every server that has none; the failure, if one cannot be asked."""
+        failure: LinkDown | None = None
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await self._arrange()
+        except (LinkDown, TimeoutError) as exc:
+            failure = exc if isinstance(exc, LinkDown) else LinkDown("where streams are is unknown")
+        for place, node in self._nodes.items():
+            if node.pending is None:
+                failure = await self._ask_one(place, node) or failure
+        return failure
+
+    async def _ask_one(self, place: Place, node: _Node) -> LinkDown | None:
+        now_s = asyncio.get_running_loop().time()
+        if len(self._nodes) > 1 and self._away.get(place[0], 0.0) > now_s:
+            return LinkDown(f"{place[0]} is away")
+        try:
+            node.link = await self._redis.link_to(*place)
+        except LinkDown as exc:
+            self._away[place[0]] = asyncio.get_running_loop().time() + _RETRY_S
+            self._stale = True
+            return exc
+        self._send(node, node.link)
+        return None
+
+    def _send(self, node: _Node, link: Link) -> None:
+        positions = self._positions
+        node.asked = {key: positions[key] for key in node.keys}
+        ids = [f"${len(at)}\r\n{at}\r\n" for at in node.asked.values()]
+        node.pending = link.send_packed(node.head + "".join(ids).encode(), 1)
+        node.due_s = asyncio.get_running_loop().time() + self._answer_s
+
+    async def _wait(self, nodes: Sequence[_Node], *, brief: bool) -> None:
+        """Until one of *nodes* answered, or is late; *brief*: another one has to be tried again."""
+        now_s = asyncio.get_running_loop().time()
+        timeout_s = max(0.0, min(node.due_s for node in nodes) - now_s)
+        if brief:
+            timeout_s = min(timeout_s, _RETRY_S)
+        await asyncio.wait(
+            [node.pending for node in nodes if node.pending is not None],
+            timeout=timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+
+    def _collect(self, node: _Node) -> list[Entry]:
+        """The entries of a server's answer; none if it has not answered yet.
+
+        Raises:
+            LinkDown: it is late or gone, or refused.
+        """
+        future, link = node.pending, node.link
+        if future is None or link is None:
+            return []
+        if not future.done():
+            if asyncio.get_running_loop().time() < node.due_s:
+                return []
+            link.drop(f"no answer within {self._answer_s:g} s")
+        node.pending = None
+        try:
+            (reply,) = future.result()
+        except LinkDown as exc:
+            self._redis.doubt()
+            self._stale = True
+            raise LinkDown(f"{link.address}: {exc}") from exc
+        if isinstance(reply, ResponseError):
+            self._redis.note(reply)
+            self._stale = True
+            raise LinkDown(f"refused: {reply}")
+        return self._take(node, reply)
+
+    def _take(self, node: _Node, reply: Reply) -> list[Entry]:
+        entries = []
+        for name, found in reply or ():
+            key = self._names.get(name)
+            if key is None or self._positions.get(key) != node.asked.get(key):
+                continue  # it was left, or is to be read from elsewhere, since the question
+            entries += [Entry(key, entry_id.decode(), fields[1]) for entry_id, fields in found]
+            self._positions[key] = entries[-1].entry_id
+        return entries
+
+    async def _arrange(self) -> None:
+        """Sort the streams by server: when they changed, or the servers may have.
+
+        What a server was asked already is waited for: it ends by itself, and a question put
+        again would be answered twice.
+        """
+        if not self._stale and self._redis.settled():
+            return
+        groups = await self._redis.group(self._positions)
+        self._stale = False
+        nodes: dict[Place, _Node] = {}
+        for place, keys in groups.items():
+            node = nodes[place] = self._nodes.get(place) or _Node([], b"")
+            if node.keys != keys:
+                node.keys, node.head = keys, self._head(keys)
+        for place, node in self._nodes.items():
+            if place not in nodes and node.link is not None:
+                node.link.drop("another server has its streams now")
+        self._nodes = nodes
+
+    def _head(self, keys: Sequence[str]) -> bytes:
+        words = ["XREAD", "COUNT", str(self._count), "BLOCK", str(self._block_ms), "STREAMS"]
+        packed = b"".join(
+            b"$%d\r\n%s\r\n" % (len(word), word)
+            for word in (text.encode() for text in (*words, *keys))
+        )
+        return b"*%d\r\n" % (len(words) + 2 * len(keys)) + packed
 
     async def _resolve_latest(self) -> None:
         for key in [key for key, at in self._positions.items() if at == _LATEST]:

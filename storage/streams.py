@@ -1,7 +1,7 @@
 """Streams of ticks and bars in Redis: the writers, the reader, the registry of feeds."""
 
 from storage.bar_writer import BarWriter
-from storage.errors import StaleOwner, StreamConflict, StreamUnavailable
+from storage.errors import LeaseHeld, LeaseLost, StaleOwner, StreamUnavailable
 from storage.keys import StreamKeys, shard_of
 from storage.quarantine import QuarantineRecord, QuarantineWriter
 from storage.registry import FeedInfo, FeedRegistry
@@ -13,10 +13,11 @@ __all__ = [
     "Entry",
     "FeedInfo",
     "FeedRegistry",
+    "LeaseHeld",
+    "LeaseLost",
     "QuarantineRecord",
     "QuarantineWriter",
     "StaleOwner",
-    "StreamConflict",
     "StreamKeys",
     "StreamReader",
     "StreamUnavailable",

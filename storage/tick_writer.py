@@ -1,50 +1,40 @@
 """TickWriter: puts a feed's blocks on its streams, each once, in order, without a hole."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.market.block import BlockMeta, decode_meta
 from core.runtime.ports import Clock
 from core.runtime.retry import full_jitter
 from storage.entry_id import ZERO_ID, EntryId
-from storage.errors import StreamConflict, StreamUnavailable
+from storage.errors import LeaseLost, StreamUnavailable
+from storage.fence import APPEND, BEHIND, STALE, TAKE
 from storage.keys import StreamKeys
+from storage.lease import RENEW_S, Lease
 from storage.ledger import Ledger
-from storage.redis import Command, Reply, command, exchange, refusal
+from storage.outbound import Outbound
+from storage.redis import Command, Redis, Reply, ResponseError, exchange, refusal
 from storage.registry import FeedInfo, FeedRegistry
+from storage.replay_ring import ReplayRing, Stored
+from storage.scripts import Call
 
-FIELD: Final = "b"  # the one field of every stream entry
+log = logging.getLogger(__name__)
+
 _MS_NS: Final = 1_000_000
 _BUDGET_CHECK_MS: Final = 10_000  # how often the number of feeds is looked up again
-_MAX_COMMANDS: Final = 32  # a round of blocks of 42 KB is then at most 1.3 MB in flight
+_MAX_STREAMS: Final = 32  # in one exchange
+_CALL_BYTES: Final = 128 * 1024  # of one stream in one exchange, 3 full blocks: 4 MB in flight
 _ROOM: Final = 0.95  # a stream over its budget is cut to this part of it
 _WAY: Final = 0.90  # a refusal for want of memory gives up the rest of what we hold
+_RETRY_CAP_S: Final = 0.5  # a server that is back is noticed within this time
+_RING_BYTES: Final = 32 << 20
+_RING_S: Final = 30.0  # a master that was cut off may take appends for so long
 
 Report = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class _Entry:
-    shard: int
-    entry_id: EntryId
-    payload: bytes
-
-
-@dataclass(slots=True)
-class _Stream:
-    """State of one shard's stream: what was stored last, and what waits to be sent."""
-
-    key: str
-    last_id: EntryId = ZERO_ID
-    number: int = 0  # of the newest block taken in
-    queue: deque[_Entry] = field(default_factory=deque)
 
 
 def _quiet(_reason: str = "") -> None:
@@ -54,9 +44,12 @@ def _quiet(_reason: str = "") -> None:
 class TickWriter:
     """Appends the blocks of one feed to its streams, one stream per shard.
 
-    One task owns a writer, and one writer a feed's streams; a second process that writes the
-    same feed is noticed by :class:`StreamConflict` (there is no lease yet). Entry ids are
-    explicit, so that a block can be sent again after any error and is stored once.
+    One task owns a writer, and one writer a feed's streams: it holds the feed's lease, and every
+    append checks its token against the stream's fence in the same step, so a writer that was
+    paused while another took over cannot append. Entry ids are explicit, so that a block can be
+    sent again after any error and is stored once. Each append also checks where the stream ends:
+    a master that took over without the last blocks is given them again from a ring of those that
+    were stored lately.
 
     What is held is bounded by ``retention_s`` (the server trims with every append) and by bytes:
     the feed's budget is ``max_bytes`` divided by the number of feeds that were written within
@@ -64,28 +57,36 @@ class TickWriter:
     exceeds it. Feeds that nobody has written for longer are cut to their last entries.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what open() was given
         self,
         redis: Redis,
         *,
         keys: StreamKeys,
         info: FeedInfo,
+        lease: Lease,
         retention_s: float,
         max_bytes: int,
+        ring: ReplayRing,
         now_ns: Clock,
     ) -> None:
         """For :meth:`open`."""
         self.refused = 0  # appends refused for want of memory
         self.repeated = 0  # appends that turned out to be stored already
         self.trimmed = 0  # cuts made because of bytes
-        self._redis, self._info = redis, info
+        self.replayed = 0  # blocks that a new master lacked, stored once more
+        self.lost = 0  # blocks that it lacked, and that the ring did not hold any more
+        self._redis, self._info, self._lease, self._ring = redis, info, lease, ring
         self._retention_ms, self._max_bytes = int(retention_s * 1000), max_bytes
         self._now_ns = now_ns
         self._resume: dict[int, BlockMeta] = {}
-        self._streams = [_Stream(keys.ticks(info.feed, shard)) for shard in range(keys.shards)]
+        self._streams = [Outbound(shard) for shard in range(keys.shards)]
+        self._keys = [
+            (keys.fence(info.feed, shard), keys.ticks(info.feed, shard))
+            for shard in range(keys.shards)
+        ]
         self._ledger = Ledger(keys.shards, budget_bytes=max_bytes)
         self._registry = FeedRegistry(redis, keys)
-        self._budget_checked_ms = 0
+        self._budget_checked_ms = self._renewed_ms = 0
         self._released: set[str] = set()  # feeds that ran once, cut to their last entries
         self._on_down: Report = _quiet
         self._on_up: Callable[[], None] = _quiet
@@ -102,10 +103,13 @@ class TickWriter:
         retention_s: float,
         max_bytes: int,
         now_ns: Clock,
+        lease: Lease | None = None,
+        ring_bytes: int = _RING_BYTES,
+        ring_s: float = _RING_S,
         on_down: Report = _quiet,
         on_up: Callable[[], None] = _quiet,
     ) -> "TickWriter":
-        """Register the feed and find out where its streams stand.
+        """Take over the feed's streams, register it, and find out where they stand.
 
         Args:
             redis: stays the caller's, who closes it.
@@ -116,26 +120,37 @@ class TickWriter:
             retention_s: what is older goes.
             max_bytes: for all feeds together.
             now_ns: the wall clock; only entry ids depend on it.
+            lease: the feed's, acquired; without one it is acquired here, for this process.
+            ring_bytes: bound of the blocks kept for a failover.
+            ring_s: and of their age.
             on_down: told, in a sentence, each time that an append fails and waits.
             on_up: told after each append that was stored after that.
 
         Raises:
+            LeaseHeld: another process publishes the feed.
+            LeaseLost: another one has taken the lease that was given.
             StreamUnavailable: Redis is away or refuses; nothing to clean up, call again.
             BlockError: a stream's newest entry was written by a newer version.
         """
         keys = StreamKeys(namespace, shards)
+        if lease is None:
+            lease = Lease(redis, key=keys.lease(feed), feed=feed)
+            await lease.acquire()
+        now_ms = now_ns() // _MS_NS
         self = cls(
             redis,
             keys=keys,
-            info=FeedInfo(feed, venue or feed, shards, now_ns() // _MS_NS),
+            info=FeedInfo(feed, venue or feed, shards, now_ms),
+            lease=lease,
             retention_s=retention_s,
             max_bytes=max_bytes,
+            ring=ReplayRing(max_bytes=ring_bytes, keep_ms=int(ring_s * 1000)),
             now_ns=now_ns,
         )
-        self._on_down, self._on_up = on_down, on_up
-        await self._check_budget(now_ns() // _MS_NS)
+        self._on_down, self._on_up, self._renewed_ms = on_down, on_up, now_ms
+        await self._check_budget(now_ms)
         for shard in range(shards):
-            await self._find_end(shard)
+            await self._begin(shard)
         return self
 
     @property
@@ -147,6 +162,16 @@ class TickWriter:
     def held_bytes(self) -> int:
         """What the feed's streams hold, by this writer's account."""
         return self._ledger.total_bytes
+
+    @property
+    def epoch(self) -> int:
+        """The fencing token, which goes into every block."""
+        return self._lease.token
+
+    @property
+    def waiting(self) -> int:
+        """Blocks that are not stored yet."""
+        return sum(len(stream) for stream in self._streams)
 
     def next_number(self, shard: int) -> int:
         """The number that the next block of *shard* must carry: 1, then one more each time."""
@@ -162,18 +187,26 @@ class TickWriter:
         Raises:
             ValueError: a block's number is not :meth:`next_number`; none of *blocks* was taken.
             BlockError: a payload is no block.
-            StreamConflict: another writer appends to the stream.
+            LeaseLost: another process has taken over; what is :attr:`waiting` is not stored.
         """
         self._take(blocks)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StreamUnavailable),
-            wait=full_jitter(first_s=0.05, cap_s=2.0),
+            wait=full_jitter(first_s=0.05, cap_s=_RETRY_CAP_S),
             before_sleep=self._report_down,
             reraise=True,
         ):
             with attempt:
                 await self._drain()
         self._on_up()
+
+    async def release(self) -> None:
+        """Let another process have the feed at once; append nothing after this.
+
+        Raises:
+            StreamUnavailable: Redis is away or refuses; the lease runs out by itself.
+        """
+        await self._lease.release()
 
     def _take(self, blocks: Sequence[tuple[int, bytes]]) -> None:
         numbers = {shard: self.next_number(shard) for shard, _ in blocks}
@@ -185,57 +218,70 @@ class TickWriter:
         now_ms = self._now_ns() // _MS_NS
         for shard, payload in blocks:
             stream = self._streams[shard]
-            stream.last_id = stream.last_id.following(now_ms)
-            stream.number += 1
-            stream.queue.append(_Entry(shard, stream.last_id, payload))
+            stream.put(stream.number + 1, payload, now_ms=now_ms)
 
     async def _drain(self) -> None:
-        """Send what waits: per round one block of each stream.
-
-        More of one stream in a round could store a block although the one before it was
-        refused, and that one could then never be stored.
-        """
-        while heads := [s.queue[0] for s in self._streams if s.queue][:_MAX_COMMANDS]:
-            replies = await exchange(self._redis, [self._xadd(entry) for entry in heads])
-            refused = await self._settle(zip(heads, replies, strict=True))
+        """Send what waits: per round a few blocks of each stream, in one step each."""
+        await self._keep_lease()
+        while heads := [stream for stream in self._streams if len(stream)][:_MAX_STREAMS]:
+            calls = [self._append_call(stream) for stream in heads]
+            replies = await APPEND.run(self._redis, calls)
+            refused = None
+            for stream, reply in zip(heads, replies, strict=True):
+                if not isinstance(reply, ResponseError):
+                    self._stored(stream.stored(int(reply)))
+                elif reply.kind == BEHIND or "equal or smaller" in str(reply):
+                    await self._repair(stream)
+                else:
+                    refused = refused or reply
             if refused is not None:
                 await self._give_way(refused)
         await self._keep_budget()
 
-    async def _settle(self, answered: Iterable[tuple[_Entry, Reply]]) -> ResponseError | None:
-        """Take note of what was stored; the first refusal, if there was one."""
-        refused = None
-        for entry, reply in answered:
-            if not isinstance(reply, ResponseError):
-                self._stored(entry)
-            elif "equal or smaller" in str(reply):
-                await self._confirm(entry)
-            else:
-                refused = refused or reply
-        return refused
+    def _append_call(self, stream: Outbound) -> Call:
+        batch = stream.batch(max_bytes=_CALL_BYTES)
+        oldest_ms = max(0, batch[0].entry_id.ms - self._retention_ms)
+        entries = [part for e in batch for part in (str(e.entry_id), e.payload)]
+        position = str(stream.stored_id)
+        return self._keys[stream.shard], (self._lease.token, oldest_ms, position, *entries)
 
-    def _xadd(self, entry: _Entry) -> Command:
-        key = self._streams[entry.shard].key
-        oldest_ms = max(0, entry.entry_id.ms - self._retention_ms)
-        return ("XADD", key, "MINID", "~", oldest_ms, str(entry.entry_id), FIELD, entry.payload)
+    def _stored(self, entries: Sequence[Stored]) -> None:
+        for entry in entries:
+            self._ledger.add(entry.shard, entry.entry_id, len(entry.payload))
+            self._ring.add(entry)
 
-    def _stored(self, entry: _Entry) -> None:
-        self._streams[entry.shard].queue.popleft()
-        self._ledger.add(entry.shard, entry.entry_id, len(entry.payload))
+    async def _repair(self, stream: Outbound) -> None:
+        """The stream does not end where we left it: a reply was lost, or a server lost entries."""
+        last, number, _ = await self._find_end(stream.shard)
+        found = stream.repair(last, number, self._ring)
+        self.repeated += len(found.confirmed)
+        self._stored(found.confirmed)
+        self.replayed += found.again
+        self.lost += found.missing
+        key = self._keys[stream.shard][1]
+        if found.missing:
+            log.error(
+                "stream %s: the server lost %d blocks after number %d that are not kept any more; "
+                "raise replay_ring_bytes or replay_ring_s",
+                key, found.missing, number,
+            )  # fmt: skip
+        elif found.again:
+            log.warning("stream %s: the server lost %d blocks, sent again", key, found.again)
+        if found.foreign:
+            log.error("stream %s: somebody else appended %s; going on behind it", key, last)
 
-    async def _confirm(self, entry: _Entry) -> None:
-        """An id that is not larger than the newest: stored before, or somebody else's stream."""
-        key, entry_id = self._streams[entry.shard].key, str(entry.entry_id)
-        found = await command(self._redis, "XRANGE", key, entry_id, entry_id)
-        if not found or found[0][1][1] != entry.payload:
-            raise StreamConflict(key, entry_id)
-        self.repeated += 1
-        self._stored(entry)
+    async def _keep_lease(self) -> None:
+        now_ms = self._now_ns() // _MS_NS
+        if abs(now_ms - self._renewed_ms) >= RENEW_S * 1000:
+            await self._lease.renew()
+            self._renewed_ms = now_ms
 
     async def _give_way(self, reply: ResponseError) -> None:
         """Make room when the server's memory is full; any other refusal is waited out."""
+        if reply.kind == STALE:
+            raise LeaseLost(self._info.feed)
         self.refused += 1
-        if isinstance(reply, OutOfMemoryError):
+        if reply.kind == "OOM":
             cuts = self._ledger.shrink_to(int(self._ledger.total_bytes * _WAY))
             if cuts:
                 await self._trim(cuts)
@@ -268,31 +314,43 @@ class TickWriter:
     async def _trim(self, cuts: Mapping[int, EntryId]) -> None:
         """Cut exactly: a stretch given up in the ledger must be gone on the server too."""
         trims: list[Command] = [
-            ("XTRIM", self._streams[shard].key, "MINID", "=", str(keep))
-            for shard, keep in cuts.items()
+            ("XTRIM", self._keys[shard][1], "MINID", "=", str(keep)) for shard, keep in cuts.items()
         ]
         self.trimmed += len(trims)
-        for at in range(0, len(trims), _MAX_COMMANDS):
-            await exchange(self._redis, trims[at : at + _MAX_COMMANDS])
+        for at in range(0, len(trims), _MAX_STREAMS):
+            await exchange(self._redis, trims[at : at + _MAX_STREAMS])
 
-    async def _find_end(self, shard: int) -> None:
-        stream = self._streams[shard]
-        newest, oldest, size = await exchange(
-            self._redis,
-            [
-                ("XREVRANGE", stream.key, "+", "-", "COUNT", 1),
-                ("XRANGE", stream.key, "-", "+", "COUNT", 1),
-                ("MEMORY", "USAGE", stream.key),
-            ],
+    async def _begin(self, shard: int) -> None:
+        """Fence off earlier writers, then find out where the stream ends and what it holds."""
+        last, number, payload = await self._find_end(shard)
+        self._streams[shard].begin(last, number)
+        if not payload:
+            return
+        self._resume[shard] = decode_meta(payload)
+        key = self._keys[shard][1]
+        oldest, size = await self._ask(
+            [("XRANGE", key, "-", "+", "COUNT", 1), ("MEMORY", "USAGE", key)]
         )
-        for reply in (newest, oldest, size):
+        self._ledger.seed(shard, EntryId.parse(oldest[0][0]), last, int(size))
+
+    async def _find_end(self, shard: int) -> tuple[EntryId, int, bytes]:
+        """Id, number and payload of the newest entry; nobody with an older token can add more."""
+        (newest,) = await TAKE.run(self._redis, [(self._keys[shard], (self._lease.token,))])
+        if isinstance(newest, ResponseError):
+            if newest.kind == STALE:
+                raise LeaseLost(self._info.feed)
+            raise refusal(self._redis, newest)
+        if not newest:
+            return ZERO_ID, 0, b""
+        entry_id, fields = newest
+        return EntryId.parse(entry_id), decode_meta(fields[1]).number, fields[1]
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
+        replies = await exchange(self._redis, commands)
+        for reply in replies:
             if isinstance(reply, ResponseError):
                 raise refusal(self._redis, reply)
-        if newest:
-            meta = decode_meta(newest[0][1][1])
-            stream.last_id, stream.number = EntryId.parse(newest[0][0]), meta.number
-            self._resume[shard] = meta
-            self._ledger.seed(shard, EntryId.parse(oldest[0][0]), stream.last_id, int(size))
+        return replies
 
     def _report_down(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -15,7 +15,7 @@ from storage.embedded.data_dir import DataDir
 from storage.embedded.errors import DataDirBusy, DataDirUnusable
 from storage.embedded.process import alias_uid, binary
 from storage.migrations import check_schema
-from storage.redis import command, connect, mask_url
+from storage.redis import command, connect, exchange, mask_url
 from tickgate import rules
 from tickgate.arguments import Arguments
 from tickgate.output import say
@@ -114,13 +114,13 @@ async def _redis(values: Settings) -> list[Finding]:
     redis = connect(values.redis_url)
     try:
         seconds, micros = await command(redis, "TIME")
-        policy = (await command(redis, "CONFIG", "GET", "maxmemory-policy"))[1].decode()
+        (told,) = await exchange(redis, [("CONFIG", "GET", "maxmemory-policy")])
     except TickgateError as exc:
         return [Finding("redis", False, str(exc))]
-    except (IndexError, ValueError):
-        policy = "noeviction"
     finally:
         await redis.aclose()
+    # Who may not ask, or is told nothing, is taken to have it right.
+    policy = told[1].decode() if isinstance(told, list) and told else "noeviction"
     where = mask_url(values.redis_url)
     if policy != "noeviction":
         remedy = f"{where} may evict streams; set maxmemory-policy to noeviction, was {policy}"

@@ -86,7 +86,7 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
         readers = ticks, StreamReader(settings.redis_url)
         for reader in readers:
             stack.push_async_callback(reader.close)
-        backlog = connect(settings.redis_url, command_timeout_s=_BACKLOG_S, max_connections=2)
+        backlog = connect(settings.redis_url, command_timeout_s=_BACKLOG_S)
         stack.push_async_callback(backlog.aclose)
         database = GatedDatabase(settings)
         await database.open()

@@ -40,6 +40,8 @@ async def _ingest(settings: Settings, specs: Sequence[FeedSpec]) -> None:
         retention_s=settings.stream_retention_s,
         stream_max_bytes=settings.stream_max_bytes,
         limits=ingest_limits(settings),
+        ring_bytes=settings.replay_ring_bytes,
+        ring_s=settings.replay_ring_s,
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
         readiness=readiness,

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from core.runtime import config
 from core.runtime.config import ConfigError, Loaded, Problem
 from gateway.origins import OriginError, Origins
+from storage.redis_url import SCHEMES
+from storage.redis_url import url_problem as redis_problem
 from tickgate.disk_plan import MIN_DISK_BYTES
 from tickgate.settings import CHECK, DEV, GATEWAY, ROLES, SETTINGS, WATCH, Settings
 
@@ -73,7 +75,7 @@ def _check_urls_closely(loaded: Loaded[Settings], command: str) -> list[Problem]
 def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False) -> list[Problem]:
     values, problems = loaded.values, []
     schemes = {
-        "redis_url": (values.redis_url, ("redis://", "rediss://", "unix://")),
+        "redis_url": (values.redis_url, tuple(f"{scheme}://" for scheme in SCHEMES)),
         "database_url": (values.database_url, ("postgresql://", "postgres://")),
     }
     for setting in SETTINGS:
@@ -93,6 +95,8 @@ def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False
 
 def _ill_formed(name: str, url: str, *, closely: bool) -> str:
     """What is wrong with *url*; empty when nothing is."""
+    if name == "redis_url":
+        return redis_problem(url)
     if "://" in url:
         try:
             _ = urlsplit(url).port
@@ -100,10 +104,6 @@ def _ill_formed(name: str, url: str, *, closely: bool) -> str:
             return str(exc)
     if not closely:
         return ""
-    if name == "redis_url":
-        from storage.redis import url_problem as redis_problem
-
-        return redis_problem(url)
     from storage.database import url_problem as database_problem
 
     return database_problem(url)

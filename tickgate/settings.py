@@ -20,7 +20,7 @@ ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
     "commands": (*ROLES, CHECK),
     "secret": "url",
-    "accepted": "a redis://, rediss:// or unix:// URL",
+    "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
 _DATABASE = {
     "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK),
@@ -228,6 +228,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_FEEDS,
         ),
     ] = GIB
+    replay_ring_bytes: Annotated[
+        int,
+        Meta(
+            ge=MIB,
+            description="memory, per feed, for the blocks that Redis may lose when it fails over",
+            extra=_FEEDS,
+        ),
+    ] = 32 * MIB
+    replay_ring_s: Annotated[
+        float,
+        Meta(gt=0, description="and how long they are kept, in seconds", extra=_FEEDS),
+    ] = 30.0
     minute_bars_days: Annotated[
         int,
         Meta(

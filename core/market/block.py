@@ -4,7 +4,7 @@ Layout, little-endian: a 56-byte header, then columns that numpy reads in place,
 of the symbols that occur, joined by newlines::
 
     u8 version | u8 flags | u16 symbols | u32 ticks | u64 number | i64 watermark_ns
-    i64 feed_time_ns | i64 sealed_ns | u64 position | u64 reserved
+    i64 feed_time_ns | i64 sealed_ns | u64 position | u64 epoch
     i64 event_ns[n] | f64 price[n] | f64 size[n] | i64 trade_id[n] | i64 seq[n]
     u16 symbol_index[n] | u8 side[n] | utf-8 names
 
@@ -43,10 +43,11 @@ Row = tuple[int, int, int, int, float, float, int]
 class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a block says besides its ticks.
 
-    ``number`` runs without a hole per stream. ``feed_time_ns`` and ``watermark_ns`` are the
-    feed's when the block was sealed. ``position`` is how far the source was read: every tick of
-    this shard from before it is in this block or an earlier one (replay: rows; sim: ticks; live
-    venues: 0). ``end`` marks the last block of a feed that ended.
+    ``number`` runs without a hole per stream. ``epoch`` is the fencing token of the writer that
+    sealed the block, growing from writer to writer (0: it had none). ``feed_time_ns`` and
+    ``watermark_ns`` are the feed's when the block was sealed. ``position`` is how far the source
+    was read: every tick of this shard from before it is in this block or an earlier one (replay:
+    rows; sim: ticks; live venues: 0). ``end`` marks the last block of a feed that ended.
     """
 
     number: int
@@ -55,6 +56,16 @@ class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sealed_ns: int
     position: int = 0
     end: bool = False
+    epoch: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Blocks of a stream grow in this; one that does not is a repeat of one before.
+
+        After a failover a writer publishes again what the new master lacks, under the same
+        numbers, and some of it was read before.
+        """
+        return self.epoch, self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
         meta.feed_time_ns,
         meta.sealed_ns,
         meta.position,
-        0,
+        meta.epoch,
     )
     columns = [
         np.array([t.event_ns for t in ticks], "<i8"),
@@ -248,7 +259,7 @@ def _split_names(encoded: bytes) -> list[str]:
 def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
     if len(payload) < _HEADER.size:
         raise BlockError(f"{len(payload)} bytes are shorter than the header")
-    version, flags, n_symbols, n, number, watermark, feed_time, sealed, position, _ = (
+    version, flags, n_symbols, n, number, watermark, feed_time, sealed, position, epoch = (
         _HEADER.unpack_from(payload)
     )
     if version != VERSION:
@@ -260,5 +271,6 @@ def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
         sealed_ns=sealed,
         position=position,
         end=bool(flags & _END),
+        epoch=epoch,
     )
     return meta, flags, n_symbols, n

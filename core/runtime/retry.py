@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _FIRST_S: Final = 0.2
 _CAP_S: Final = 5.0  # a dependency that is back is noticed within this time
+_CAPS_S: Final = {"redis": 1.0}  # a failover takes seconds, and all readers wait for its end
 _WORDS: Final = {"redis": "Redis", "database": "the database"}  # as every role's log has them
 
 
@@ -62,7 +63,7 @@ async def wait_out(
 
     attempts = AsyncRetrying(
         retry=retry_if_exception_type(away),
-        wait=full_jitter(first_s=_FIRST_S, cap_s=_CAP_S),
+        wait=full_jitter(first_s=_FIRST_S, cap_s=_CAPS_S.get(dependency, _CAP_S)),
         stop=stop_when_event_set(stop),  # type: ignore[arg-type]  # only is_set() is called
         before_sleep=tell,
         reraise=True,

@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from redis.asyncio import Redis
 
 from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from storage.database import Database
-from storage.redis import connect
+from storage.redis import Redis, connect
 from tests.contract.storage.lossy import LossyProxy
 
 MakeBlock = Callable[..., bytes]

@@ -1,12 +1,11 @@
 """StreamRanges against a real server: what lies back, what is gone, and what never was."""
 
 import pytest
-from redis.asyncio import Redis
 
 from storage.embedded import ValkeyServer
 from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StreamUnavailable
-from storage.redis import command, connect
+from storage.redis import Redis, command, connect
 from storage.stream_ranges import StreamRanges
 from storage.stream_state import NO_STREAM, Range, StreamState
 

@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from core.market.block import decode_meta
 from core.market.errors import BlockError
 from storage.embedded import ValkeyServer
-from storage.errors import StreamConflict, StreamUnavailable
+from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
-from storage.redis import command, connect
+from storage.redis import Redis, command, connect
 from storage.tick_writer import TickWriter
 from tests.contract.storage.conftest import HandClock, MakeBlock
 from tests.contract.storage.lossy import LossyProxy
@@ -108,7 +107,7 @@ async def test_a_new_writer_goes_on_where_the_last_one_stopped_though_the_clock_
     assert second.held_bytes == pytest.approx(await memory(redis, namespace, 1), rel=0.5)
 
 
-@pytest.mark.parametrize("lost_after", [0, 1, 20, 40])
+@pytest.mark.parametrize("lost_after", [0, 1, 4, 7])
 async def test_a_reply_that_was_lost_does_not_store_a_block_twice(
     lossy: LossyProxy,
     lossy_redis: Redis,
@@ -327,19 +326,6 @@ async def test_a_feed_that_nobody_writes_any_more_gives_its_bytes_back(
     again = await open_writer(redis)
     assert again.resume[0].position == 10
     assert await numbers(redis, namespace) == [10]
-
-
-async def test_a_second_writer_of_a_stream_is_noticed(
-    redis: Redis, open_writer: Open, clock: HandClock, block: MakeBlock
-) -> None:
-    one = await open_writer(redis)
-    clock.now_ms += 1
-    other = await open_writer(redis)
-    await other.append([(0, block(1, position=1))])
-    clock.now_ms -= 1
-
-    with pytest.raises(StreamConflict, match="one ingest process only"):
-        await one.append([(0, block(1, position=2))])
 
 
 async def test_a_writer_is_not_opened_while_the_server_is_away_or_the_stream_is_none(

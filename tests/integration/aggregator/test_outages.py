@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from aggregator.service import AggregatorService
@@ -217,3 +218,19 @@ async def test_ticks_that_the_bounded_ids_cannot_tell_are_quarantined(
 
     records = await QuarantineWriter(rig.redis, rig.keys).newest(10)
     assert {record.reason for record in records} == {"unverifiable"}
+
+
+async def test_blocks_published_twice_are_folded_once(rig: Rig) -> None:
+    ticks = [msgspec.structs.replace(tick, trade_id=NO_ID) for tick in trades(0, 300)]
+    await rig.write(ticks)
+    for shard in range(SHARDS):
+        key = rig.keys.ticks(rig.feed, shard)
+        for _, fields in await command(rig.redis, "XRANGE", key, "-", "+"):
+            await command(rig.redis, "XADD", key, "*", *fields)
+    await rig.write([], end=True)
+
+    await rig.run_to_end()
+
+    assert rig.counted("repeated_blocks") == SHARDS
+    bars = await rig.stored()
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(ticks)

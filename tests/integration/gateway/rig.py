@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -27,6 +26,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
+from storage.errors import LeaseLost
+from storage.redis import Command, Redis, command, exchange
 from storage.redis import connect as connect_redis
 from storage.roles import RoleBoard
 from storage.rows import SymbolRow
@@ -89,7 +90,14 @@ class Rig:
         return ticks
 
     async def publish(self, ticks: Sequence[Tick], *, feed: str = "sim") -> None:
-        """Write *ticks* as the ingest role does."""
+        """Write *ticks* as the ingest role does; the feed is taken over from another rig."""
+        try:
+            await self._append(ticks, feed)
+        except LeaseLost:
+            del self._writers[feed]
+            await self._append(ticks, feed)
+
+    async def _append(self, ticks: Sequence[Tick], feed: str) -> None:
         writer = await self.open(feed)
         by_shard: dict[int, list[Tick]] = {}
         for tick in ticks:
@@ -102,6 +110,7 @@ class Rig:
                 watermark_ns=some[-1].event_ns,
                 feed_time_ns=some[-1].event_ns,
                 sealed_ns=now_ns,
+                epoch=writer.epoch,
             )
             blocks.append((shard, encode_block(meta, some)))
             self.written[self.keys.ticks(feed, shard)] = meta.number
@@ -112,26 +121,35 @@ class Rig:
         shard = shard_of(symbol, SHARDS)
         number = self._writers["sim"].next_number(shard) + missing
         now_ns = wall_ns()
-        meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns)
-        await self.redis.xadd(self.keys.ticks("sim", shard), {"b": encode_block(meta, [])})
+        epoch = self._writers["sim"].epoch
+        meta = BlockMeta(
+            number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=now_ns, epoch=epoch
+        )
+        payload = encode_block(meta, [])
+        await command(self.redis, "XADD", self.keys.ticks("sim", shard), "*", "b", payload)
 
     async def trade_at_once(self, symbols: Sequence[str], *, garbage_at: int) -> None:
         """Append a block for each of *symbols* behind the writer's back, all in one moment.
 
         That at *garbage_at* is none. Nothing else can be written to the feed afterwards.
         """
-        numbers = {shard: self._writers["sim"].next_number(shard) for shard in range(SHARDS)}
-        async with self.redis.pipeline(transaction=True) as transaction:
-            for place, name in enumerate(symbols):
-                shard = shard_of(name, SHARDS)
-                tick = Tick(Symbol(name), place, 1.0, 2.0, START_NS, Side.BUY)
-                meta = BlockMeta(
-                    number=numbers[shard], watermark_ns=0, feed_time_ns=1, sealed_ns=wall_ns()
-                )
-                numbers[shard] += 1
-                payload = b"garbage" if place == garbage_at else encode_block(meta, [tick])
-                transaction.xadd(self.keys.ticks("sim", shard), {"b": payload})
-            await transaction.execute()
+        writer = self._writers["sim"]
+        numbers = {shard: writer.next_number(shard) for shard in range(SHARDS)}
+        commands: list[Command] = [("MULTI",)]
+        for place, name in enumerate(symbols):
+            shard = shard_of(name, SHARDS)
+            tick = Tick(Symbol(name), place, 1.0, 2.0, START_NS, Side.BUY)
+            meta = BlockMeta(
+                number=numbers[shard],
+                watermark_ns=0,
+                feed_time_ns=1,
+                sealed_ns=wall_ns(),
+                epoch=writer.epoch,
+            )
+            numbers[shard] += 1
+            payload = b"garbage" if place == garbage_at else encode_block(meta, [tick])
+            commands.append(("XADD", self.keys.ticks("sim", shard), "*", "b", payload))
+        await exchange(self.redis, [*commands, ("EXEC",)])
 
     async def publish_bar(self, bar: Bar) -> None:
         """Write one bar as the aggregator does."""

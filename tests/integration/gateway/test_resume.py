@@ -16,6 +16,7 @@ from gateway.service import GatewaySettings
 from storage.embedded import ValkeyServer
 from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StreamUnavailable
+from storage.redis import command
 from storage.rows import SymbolRow
 from storage.streams import shard_of
 from tests.conftest import Eventually
@@ -180,7 +181,8 @@ async def test_what_was_trimmed_is_a_gap_that_names_it(rig: Rig, eventually: Eve
     for _ in range(3):
         await rig.trade(A, OTHER)
     await rig.publish_bar(bar(A))
-    await rig.redis.xtrim(rig.keys.ticks("sim", shard_of(A, SHARDS)), maxlen=1, approximate=False)
+    key = rig.keys.ticks("sim", shard_of(A, SHARDS))
+    await command(rig.redis, "XTRIM", key, "MAXLEN", "=", 1)
     async with visitor.visit(rig):
         await eventually(lambda: visitor.ids(A, "b"))
         await rig.trade(A, OTHER)
@@ -201,7 +203,8 @@ async def test_a_gap_is_told_in_msgpack_with_times(rig: Rig, eventually: Eventua
         await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
     for _ in range(2):
         await rig.trade(A)
-    await rig.redis.xtrim(rig.keys.ticks("sim", shard_of(A, SHARDS)), maxlen=1, approximate=False)
+    key = rig.keys.ticks("sim", shard_of(A, SHARDS))
+    await command(rig.redis, "XTRIM", key, "MAXLEN", "=", 1)
     async with visitor.visit(rig):
         await eventually(lambda: visitor.gaps)
 
@@ -352,7 +355,7 @@ async def test_streams_that_were_written_anew_are_a_gap(
     async with visitor.visit(rig):
         await rig.trade(A)
         await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
-    await rig.redis.delete(rig.keys.ticks("sim", shard_of(A, SHARDS)))
+    await command(rig.redis, "DEL", rig.keys.ticks("sim", shard_of(A, SHARDS)))
     async with gateway(redis_url, namespace) as late, visitor.visit(late):
         await eventually(lambda: visitor.gaps)
 

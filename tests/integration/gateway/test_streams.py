@@ -7,6 +7,7 @@ from typing import Any
 
 from core.market.symbol import Symbol
 from storage.embedded import ValkeyServer
+from storage.redis import command
 from storage.roles import RoleReport
 from storage.streams import shard_of
 from tests.clocks import wall_ns
@@ -103,13 +104,30 @@ async def test_missing_blocks_are_counted(rig: Rig, eventually: Eventually) -> N
     await eventually(lambda: rig.metric("gateway_missing_blocks_total") == 3)
 
 
+async def test_a_block_published_twice_reaches_clients_once(
+    rig: Rig, eventually: Eventually
+) -> None:
+    key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        await rig.trade(SYMBOL)
+        ((_, fields),) = await command(rig.redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
+        await command(rig.redis, "XADD", key, "*", *fields)
+        await eventually(lambda: rig.metric("gateway_repeated_blocks_total") == 1)
+        await rig.trade(SYMBOL)
+        received = [(await client.receive())[0]["i"] for _ in range(2)]
+
+    assert received == [1, 2]
+    assert rig.metric("gateway_missing_blocks_total") == 0
+
+
 async def test_an_entry_that_cannot_be_read_is_skipped_and_counted(rig: Rig) -> None:
     key = rig.keys.ticks("sim", shard_of(SYMBOL, SHARDS))
     bars = rig.keys.bars(0)
     async with rig.client() as client:
         await client.ask(action="subscribe", trades=["*"])
-        await rig.redis.xadd(key, {"b": b"garbage"}, id="1-1")
-        await rig.redis.xadd(bars, {"b": b"\xc1"})
+        await command(rig.redis, "XADD", key, "1-1", "b", b"garbage")
+        await command(rig.redis, "XADD", bars, "*", "b", b"\xc1")
         await rig.trade("SIM:A", "SIM:B", "SIM:C", "SIM:D")
         await client.data(4)
 

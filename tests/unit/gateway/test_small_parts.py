@@ -73,6 +73,16 @@ def test_positions_count_what_is_missing() -> None:
     assert positions.read() == {"s": 2}
 
 
+def test_a_block_is_a_repeat_unless_its_number_or_its_writer_is_newer() -> None:
+    positions = Positions()
+    orders = [(3, 7), (3, 8), (3, 7), (3, 8), (4, 8), (3, 9), (4, 9)]
+
+    found = [positions.is_repeat("s", order) for order in orders]
+
+    assert found == [False, False, True, True, False, True, False]
+    assert not positions.is_repeat("t", (0, 0))
+
+
 def test_only_replays_wait_for_deliveries() -> None:
     positions = Positions()
     for key, feed in (("r", "replay-x"), ("s", "sim")):

