@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
+from core.market.notice import Notice
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from ingest.feed_clock import NEVER
@@ -102,6 +103,15 @@ class ShardBlocks:
                 self.waiting += 1
         self.position, self._feed_time_ns = position, now.feed_ns
 
+    def tell(self, notices: Sequence[Notice], *, now: Moment) -> None:
+        """Put *notices* behind all ticks taken in so far, each on the shard of its symbol."""
+        by_shard: dict[int, list[Notice]] = {}
+        for notice in notices:
+            shard = shard_of(notice.symbol, len(self._shards))
+            by_shard.setdefault(shard, []).append(notice)
+        for shard, some in by_shard.items():
+            self._seal(shard, now, tuple(some))
+
     def take(self, now: Moment, *, idle_ns: int) -> list[Sealed]:
         """Seal what there is and hand over all blocks, in order.
 
@@ -133,7 +143,7 @@ class ShardBlocks:
         self._routes[symbol] = shard = shard_of(symbol, len(self._shards))
         return shard
 
-    def _seal(self, shard: int, now: Moment) -> None:
+    def _seal(self, shard: int, now: Moment, notices: tuple[Notice, ...] = ()) -> None:
         state = self._shards[shard]
         if now.feed_ns != NEVER:
             self._watermark_ns = max(self._watermark_ns, now.feed_ns - self._grace_ns)
@@ -145,6 +155,7 @@ class ShardBlocks:
             position=max(self.position, state.stored_position),
             end=state.ended,
             epoch=self._epoch,
+            notices=notices,
         )
         payload = encode_block(meta, state.ticks)
         self._sealed.append(Sealed(shard, state.number, len(state.ticks), payload))

@@ -1,12 +1,12 @@
 """Block: up to 1,000 ticks of one feed and shard, the unit that travels on a stream.
 
 Layout, little-endian: a 56-byte header, then columns that numpy reads in place, then the names
-of the symbols that occur, joined by newlines::
+of the symbols that occur, joined by newlines, then notices (flag NOTICES) and their length::
 
     u8 version | u8 flags | u16 symbols | u32 ticks | u64 number | i64 watermark_ns
     i64 feed_time_ns | i64 sealed_ns | u64 position | u64 epoch
     i64 event_ns[n] | f64 price[n] | f64 size[n] | i64 trade_id[n] | i64 seq[n]
-    u16 symbol_index[n] | u8 side[n] | utf-8 names
+    u16 symbol_index[n] | u8 side[n] | utf-8 names [| msgpack notices | u32 their length]
 
 `seq` is left out (flag SEQ_IS_ID) where it equals `trade_id` throughout.
 """
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.market.errors import BlockError
+from core.market.notice import Notice, decode_notices, encode_notices
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 
@@ -28,8 +29,10 @@ VERSION: Final = 1
 MAX_TICKS: Final = 1_000
 _SEQ_IS_ID: Final = 1
 _END: Final = 2
+_NOTICES: Final = 4
 _LAST_SIDE: Final = max(Side)
 _HEADER: Final = struct.Struct("<BBHIQqqqQQ")
+_LENGTH: Final = struct.Struct("<I")
 
 _DTYPES: Final = ("<i8", "<f8", "<f8", "<i8", "<i8", "<u2", "u1")
 _WIDTHS: Final = (8, 8, 8, 8, 8, 2, 1)
@@ -48,6 +51,7 @@ class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ``watermark_ns`` are the feed's when the block was sealed. ``position`` is how far the source
     was read: every tick of this shard from before it is in this block or an earlier one (replay:
     rows; sim: ticks; live venues: 0). ``end`` marks the last block of a feed that ended.
+    ``notices`` hold for what is in this block and before it.
     """
 
     number: int
@@ -57,6 +61,7 @@ class BlockMeta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     position: int = 0
     end: bool = False
     epoch: int = 0
+    notices: tuple[Notice, ...] = ()
 
     @property
     def order(self) -> tuple[int, int]:
@@ -132,6 +137,10 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
     seqs = np.array([t.seq for t in ticks], "<i8")
     same = bool((ids == seqs).all())
     flags = (_SEQ_IS_ID if same else 0) | (_END if meta.end else 0)
+    notices = encode_notices(meta.notices) if meta.notices else b""
+    if notices:
+        flags |= _NOTICES
+        notices += _LENGTH.pack(len(notices))
     header = _HEADER.pack(
         VERSION,
         flags,
@@ -153,14 +162,14 @@ def encode_block(meta: BlockMeta, ticks: Sequence[Tick]) -> bytes:
         np.array(index, "<u2"),
         np.array([t.side for t in ticks], "u1"),
     ]
-    return b"".join([header, *(c.tobytes() for c in columns), "\n".join(names).encode()])
+    return b"".join([header, *(c.tobytes() for c in columns), "\n".join(names).encode(), notices])
 
 
 def decode_meta(payload: bytes) -> BlockMeta:
-    """Read only the header of a block.
+    """Read all of a block but its ticks.
 
     Raises:
-        BlockError: too short, or another format version.
+        BlockError: too short, another format version, or notices that cannot be read.
     """
     return _unpack_header(payload)[0]
 
@@ -173,7 +182,7 @@ def decode_block(payload: bytes) -> Block:
     """
     meta, flags, n_symbols, n = _unpack_header(payload)
     at, end = _columns(payload, flags, n)
-    names = _split_names(payload[end:])
+    names = _names(payload, flags, end)
     columns = [
         np.frombuffer(payload, dtype, n, offset) for dtype, offset in zip(_DTYPES, at, strict=True)
     ]
@@ -203,7 +212,7 @@ def decode_blocks(payloads: Sequence[bytes]) -> tuple[list[tuple[BlockMeta, int]
         at, end = _columns(payload, flags, n)
         for column, offset, width in zip(columns, at, _WIDTHS, strict=True):
             column.append(payload[offset : offset + n * width])
-        names = _split_names(payload[end:])
+        names = _names(payload, flags, end)
         if len(names) != n_symbols:
             raise BlockError(f"{len(names)} symbol names, expected {n_symbols}")
         table += [known.setdefault(name, len(known)) for name in names]
@@ -249,11 +258,23 @@ def _check_sides(side: npt.NDArray[np.uint8]) -> None:
         raise BlockError(f"side {int(side.max())}, expected at most {_LAST_SIDE}")
 
 
-def _split_names(encoded: bytes) -> list[str]:
+def _names(payload: bytes, flags: int, at: int) -> list[str]:
+    stop = len(payload)
+    if flags & _NOTICES:
+        stop -= _LENGTH.size + len(_notices(payload))
     try:
-        return encoded.decode().split("\n") if encoded else []
+        return payload[at:stop].decode().split("\n") if stop > at else []
     except UnicodeDecodeError as exc:
         raise BlockError("the symbol names are not UTF-8") from exc
+
+
+def _notices(payload: bytes) -> bytes:
+    """The encoded notices of a block that has some."""
+    stop = len(payload) - _LENGTH.size
+    (length,) = _LENGTH.unpack_from(payload, stop)
+    if length > stop - _HEADER.size:
+        raise BlockError(f"{len(payload)} bytes cannot hold {length} bytes of notices")
+    return payload[stop - length : stop]
 
 
 def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
@@ -272,5 +293,6 @@ def _unpack_header(payload: bytes) -> tuple[BlockMeta, int, int, int]:
         position=position,
         end=bool(flags & _END),
         epoch=epoch,
+        notices=decode_notices(_notices(payload)) if flags & _NOTICES else (),
     )
     return meta, flags, n_symbols, n

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from core.market.block import BlockMeta, decode_block, decode_meta, encode_block
 from core.market.errors import BlockError
+from core.market.notice import Cancel, Correction, Gap, GapState
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 
@@ -15,6 +16,12 @@ positions = st.integers(0, 2**64 - 1)
 symbols = st.sampled_from(["SIM:A", "SIM:B", "X:1", "COINBASE:BTC-USD"]).map(Symbol)
 numbers = st.floats(allow_nan=False)
 ticks = st.builds(Tick, symbols, int64s, numbers, numbers, int64s, st.sampled_from(Side), int64s)
+states = st.from_type(GapState)
+gaps = st.builds(Gap, symbols, states, int64s, int64s, int64s, int64s)
+corrections = st.builds(
+    Correction, symbols, int64s, int64s, numbers, numbers, int64s, numbers, numbers
+)
+cancels = st.builds(Cancel, symbols, int64s, int64s, numbers, numbers, st.from_type(Side))
 metas = st.builds(
     BlockMeta,
     number=positions,
@@ -23,6 +30,7 @@ metas = st.builds(
     sealed_ns=int64s,
     position=positions,
     end=st.booleans(),
+    notices=st.lists(gaps | corrections | cancels, max_size=3).map(tuple),
 )
 
 

@@ -1,6 +1,9 @@
 import pytest
 
 from core.market.block import BlockMeta, decode_block
+from core.market.notice import Cancel
+from core.market.symbol import Symbol
+from core.market.tick import Tick
 from ingest.blocks import END_OF_TIME, MAX_BATCH, Moment, ShardBlocks
 from ingest.feed_clock import NEVER
 from storage.keys import shard_of
@@ -133,3 +136,21 @@ def test_any_number_of_symbols_is_routed_in_bounded_memory(names: int) -> None:
 
     assert blocks.waiting == names
     assert len(blocks._routes) <= 50_000
+
+
+def test_notices_stand_behind_what_came_before_them_on_the_shard_of_their_symbol() -> None:
+    blocks = blocks_for(2)
+    symbols = [Symbol(f"SIM:S{number}") for number in range(8)]
+    ticks = [Tick(symbol, 1, 1.0, 1.0, START_NS) for symbol in symbols]
+
+    blocks.add(ticks, position=8, now=at(0))
+    blocks.tell([Cancel(symbol, START_NS, 1, 1.0, 1.0) for symbol in symbols], now=at(0))
+    blocks.add(ticks[:1], position=9, now=at(0))
+    read = [decode_block(sealed.payload) for sealed in blocks.take(at(0), idle_ns=10 * S)]
+
+    told = [block for block in read if block.meta.notices]
+    assert len(told) == 2
+    assert len(read) == 3
+    for block in told:
+        assert {notice.symbol for notice in block.meta.notices} == set(block.symbols)
+        assert len(block.meta.notices) == len(block)

@@ -3,9 +3,18 @@
 import struct
 
 import pytest
+from msgspec import structs
 
-from core.market.block import MAX_TICKS, BlockMeta, decode_block, decode_meta, encode_block
+from core.market.block import (
+    MAX_TICKS,
+    BlockMeta,
+    decode_block,
+    decode_blocks,
+    decode_meta,
+    encode_block,
+)
 from core.market.errors import BlockError
+from core.market.notice import Cancel, Correction, Gap, GapState
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 
@@ -32,6 +41,34 @@ def test_the_order_column_is_left_out_where_it_is_the_trade_id() -> None:
     assert len(encode_block(META, apart)) == len(encode_block(META, TICKS[:1])) + 8
     assert decode_block(encode_block(META, apart)).ticks() == apart
     assert decode_block(encode_block(META, TICKS)).ticks() == TICKS
+
+
+NOTICES = (
+    Gap(Symbol("SIM:A"), GapState.OPEN, 10, 20, 5, 7),
+    Correction(Symbol("SIM:B"), 30, 2, 3.5, 4.5, 8, 3.25, 4.0),
+    Cancel(Symbol("SIM:A"), 31, 1, 1.5, 2.5, Side.BUY),
+)
+TOLD = structs.replace(META, notices=NOTICES)
+
+
+@pytest.mark.parametrize("ticks", [[], TICKS])
+def test_notices_come_with_a_block_and_stand_behind_its_ticks(ticks: list[Tick]) -> None:
+    payload = encode_block(TOLD, ticks)
+
+    assert decode_meta(payload) == TOLD
+    assert decode_block(payload).ticks() == ticks
+    ((meta, count),), together = decode_blocks([payload])
+    assert (meta, count, together.ticks()) == (TOLD, len(ticks), ticks)
+
+
+def test_notices_that_are_cut_or_unknown_are_refused() -> None:
+    payload = encode_block(TOLD, TICKS)
+    unknown = encode_block(META, [])[:1] + b"\x06" + encode_block(META, [])[2:]
+
+    with pytest.raises(BlockError, match="cannot hold"):
+        decode_meta(payload[:-4] + b"\xff\xff\xff\x00")
+    with pytest.raises(BlockError, match="notices cannot be read"):
+        decode_meta(unknown + b"\x91\xc0" + b"\x02\x00\x00\x00")
 
 
 def test_more_ticks_than_a_block_holds_are_refused() -> None:
