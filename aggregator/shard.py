@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from aggregator.segments import Segment, Segments, are_worth_while
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
-from core.market.block import Block, Row
+from core.market.block import Row, Ticks
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -91,8 +91,8 @@ class ShardCore:
 
     # -- folding
 
-    def fold(self, feed: str, block: Block, *, seen_from_ns: int) -> None:
-        """Take in a block's ticks.
+    def fold(self, feed: str, block: Ticks, *, seen_from_ns: int) -> None:
+        """Take in the ticks of a block, or of several in a row.
 
         Args:
             feed: whose watermark closes the windows that these ticks touch.
@@ -284,20 +284,23 @@ class ShardCore:
                 touched[window] = None
 
     def _fold_segments(self, feed: str, states: Sequence[SymbolState], some: Segments) -> None:
-        """Fold each symbol's ticks in one step where all are of its latest window, and new."""
+        """Fold each segment in one step where it is of its symbol's latest window, and new."""
         for number, segment in enumerate(some):
             state = states[segment.symbol_index]
             window = state.minute
+            if segment.run and (window is None or segment.open_ns >= window.end_ns):
+                window = self._minute(state, segment.open_ns)
             if (
                 window is None
                 or window.closed
-                or window.feed != feed
                 or segment.open_ns < window.start_ns
                 or segment.close_ns >= window.end_ns
                 or not _are_new(state, segment)
             ):
                 self._fold_rows(feed, states, some.rows(number))
             else:
+                if window.feed != feed:
+                    self._watch(feed, state, window)
                 window.fold_segment(segment)
                 self._touched[window] = None
             _note_newest(state, segment)
@@ -354,24 +357,26 @@ class ShardCore:
     def _fold_marked(self, window: Window, tick: Deferred) -> None:
         """Fold a tick that is late, or the first of its feed in this window."""
         state = self.symbols[tick.symbol]
-        parents = state.parents(window.start_ns)
-        for waiting in (window, *parents):
-            self._register(tick.feed, waiting)
+        self._watch(tick.feed, state, window)
         if not window.closed:
             window.fold(tick.event_ns, tick.seq, tick.price, tick.size)
             self._touched[window] = None
             return
         self.late += 1
-        for revised in (window, *parents):  # an open parent holds its closed minutes already
+        for revised in (
+            window,
+            *state.parents(window.start_ns),
+        ):  # an open parent holds its closed minutes already
             revised.fold(tick.event_ns, tick.seq, tick.price, tick.size)
             (self._dirty if revised.closed else self._touched)[revised] = None
 
-    def _register(self, feed: str, window: Window) -> None:
-        """Let *feed*'s watermark close *window*, too."""
-        window.feed = feed
-        if feed not in window.feeds:
-            window.feeds += (feed,)
-            self._push(feed, window)
+    def _watch(self, feed: str, state: SymbolState, minute: Window) -> None:
+        """Let *feed*'s watermark close *minute* and its parents, too."""
+        for window in (minute, *state.parents(minute.start_ns)):
+            window.feed = feed
+            if feed not in window.feeds:
+                window.feeds += (feed,)
+                self._push(feed, window)
 
     def _push(self, feed: str, window: Window) -> None:
         if not window.closed:

@@ -3,7 +3,7 @@
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aggregator.segments import are_worth_while
+from aggregator.segments import Segments, are_worth_while
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from tests.property.aggregator.harness import Harness, oracle, plain
@@ -84,3 +84,30 @@ def test_few_ticks_a_symbol_and_values_beyond_all_markets_go_one_by_one() -> Non
     assert are_worth_while(block_of(usual))
     assert not are_worth_while(block_of([*usual, tick(B, 1, 1, 1.0, 1.0)]))
     assert not are_worth_while(block_of([*usual, tick(A, 9, 9, 1e200, 1.0)]))
+
+
+def test_ticks_of_several_minutes_are_cut_where_a_minute_begins_unless_ids_are_out_of_order() -> (
+    None
+):
+    counting = [tick(A, n, 25 * n, 1.0, 1.0) for n in range(1, 8)]
+    jumping = [tick(B, 10 * n, 25 * n, 1.0, 1.0) for n in range(1, 8)]
+
+    found = list(Segments(block_of([*counting, *jumping])))
+
+    assert [(s.symbol_index, s.run, s.ticks) for s in found] == [
+        (0, (1, 2), 2), (0, (3, 4), 2), (0, (5, 7), 3), (1, None, 7),
+    ]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 70))
+def test_a_new_minute_of_a_feed_needs_no_other_way(ticks: int, each: int) -> None:
+    found = [tick(A, n, 2 * n, float(n), 0.1) for n in range(1, ticks + 1)]
+    harness = Harness()
+    for at in range(0, ticks, each):
+        harness.fold(found[at : at + each], feed="fg"[at // each % 2])
+    for feed in "fg":
+        harness.close(END_NS, feed=feed)
+    harness.flush()
+
+    assert {key: plain(bar) for key, bar in harness.bars().items()} == oracle(found)
