@@ -5,6 +5,7 @@ another one is in charge: that one was not carried out.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -139,7 +140,10 @@ class Redis:
                 tls=self._target.tls,
                 timeout_s=self._connect_timeout_s,
             )
-            await self._topology.verify(link)
+            with contextlib.ExitStack() as undo:
+                undo.callback(link.drop, "it is not the server that is meant")
+                await self._topology.verify(link)
+                undo.pop_all()
         except LinkDown as exc:
             self._topology.doubt()
             raise LinkDown(f"{address}: {exc}") from exc

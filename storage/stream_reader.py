@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from storage.link import Link, LinkDown, Reply
+from storage.link import Command, Link, LinkDown, Reply
 from storage.redis import Place, ResponseError, command, connect
 from storage.redis_url import Address
 
@@ -27,7 +27,7 @@ class _Node:
     """One connection, and the streams that are read there."""
 
     keys: list[str]
-    head: bytes  # of XREAD: all of it but the ids
+    head: Command  # XREAD, all of it but the ids
     link: Link | None = None
     pending: "asyncio.Future[list[Reply]] | None" = None
     asked: dict[str, str] = field(default_factory=dict)  # the positions it was asked from
@@ -143,8 +143,7 @@ class StreamReader:
     def _send(self, node: _Node, link: Link) -> None:
         positions = self._positions
         node.asked = {key: positions[key] for key in node.keys}
-        ids = [f"${len(at)}\r\n{at}\r\n" for at in node.asked.values()]
-        node.pending = link.send_packed(node.head + "".join(ids).encode(), 1)
+        node.pending = link.send([(*node.head, *node.asked.values())])
         node.due_s = asyncio.get_running_loop().time() + self._answer_s
 
     async def _wait(self, nodes: Sequence[_Node], *, brief: bool) -> None:
@@ -207,7 +206,7 @@ class StreamReader:
         self._stale = False
         nodes: dict[Place, _Node] = {}
         for place, keys in groups.items():
-            node = nodes[place] = self._nodes.get(place) or _Node([], b"")
+            node = nodes[place] = self._nodes.get(place) or _Node([], ())
             if node.keys != keys:
                 node.keys, node.head = keys, self._head(keys)
         for place, node in self._nodes.items():
@@ -215,13 +214,8 @@ class StreamReader:
                 node.link.drop("another server has its streams now")
         self._nodes = nodes
 
-    def _head(self, keys: Sequence[str]) -> bytes:
-        words = ["XREAD", "COUNT", str(self._count), "BLOCK", str(self._block_ms), "STREAMS"]
-        packed = b"".join(
-            b"$%d\r\n%s\r\n" % (len(word), word)
-            for word in (text.encode() for text in (*words, *keys))
-        )
-        return b"*%d\r\n" % (len(words) + 2 * len(keys)) + packed
+    def _head(self, keys: Sequence[str]) -> Command:
+        return ("XREAD", "COUNT", self._count, "BLOCK", self._block_ms, "STREAMS", *keys)
 
     async def _resolve_latest(self) -> None:
         for key in [key for key, at in self._positions.items() if at == _LATEST]:
