@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
+import msgspec
+
+from aggregator.folded import Folded
 from aggregator.metrics import AggregatorMetrics
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
@@ -15,6 +18,8 @@ from core.runtime.readiness import Readiness
 from core.runtime.retry import wait_out
 from storage.bars import Checkpoint, FlushBatch
 from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
+from storage.rows import LoggedTicks
+from storage.tick_codec import encode_slots
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,18 @@ class Flush:
     batch: FlushBatch
     bars: dict[int, list[Bar]]  # by shard
     handed_ns: int  # monotonic
+    folded: Mapping[int, Sequence[Folded]] = field(default_factory=dict)  # by shard, for the log
+
+    def encoded(self) -> FlushBatch:
+        """The batch with the log of what was folded: 0.3 us a tick, for a thread."""
+        log = [
+            LoggedTicks(checkpoint.shard, checkpoint.token, checkpoint.flush, slot)
+            for checkpoint in self.batch.checkpoints
+            for slot in encode_slots(
+                [part.kept() for part in self.folded.get(checkpoint.shard, ())]
+            )
+        ]
+        return msgspec.structs.replace(self.batch, log=log)
 
 
 @dataclass(kw_only=True)
@@ -106,8 +123,11 @@ class FlushWriter:
                 log.warning("flush given up while draining, the next start makes it good: %s", exc)
 
     async def _write(self, flush: Flush) -> None:
+        batch = (
+            await asyncio.to_thread(flush.encoded) if any(flush.folded.values()) else flush.batch
+        )
         await wait_out(
-            lambda: self.store.flush(flush.batch),
+            lambda: self.store.flush(batch),
             dependency="database",
             readiness=self.readiness,
             away=DATABASE_AWAY,

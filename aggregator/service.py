@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
@@ -11,6 +11,7 @@ from typing import ClassVar, Final, TypeVar
 import msgspec
 
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
+from aggregator.folded import Folded
 from aggregator.metrics import AggregatorMetrics
 from aggregator.shard import Wanted
 from aggregator.shards import ShardState, all_ended
@@ -40,6 +41,7 @@ _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
 _REPORT_S: Final = 1.0
 _MOVED_REPORT_S: Final = 0.05  # a replay at full speed waits for these reports
 _ROWS_PER_FLUSH: Final = 5_000  # bounds the size of a transaction and of a publication
+_TICKS_PER_FLUSH: Final = 400_000  # bounds the memory of what waits for the log: 16 MB a flush
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class AggregatorService:
     store: Store
     keys: StreamKeys
     keep_ids_ns: int
+    log_ticks: bool = True
     readiness: Readiness
     metrics: AggregatorMetrics
     now_ns: Clock
@@ -140,6 +143,7 @@ class AggregatorService:
                 state = ShardState.restored(checkpoint, keep_ids_ns=self.keep_ids_ns)
                 if checkpoint.outbox:
                     await self._publish_again(publisher, state, checkpoint.outbox)
+            state.begin_log(wanted=self.log_ticks)
             self._shards.append(state)
         if checkpoints:
             log.info("%d shards go on from their checkpoints", len(checkpoints))
@@ -166,6 +170,8 @@ class AggregatorService:
                 await self._fold_entry(entry, quarantine)
                 if self._rows_waiting() > _ROWS_PER_FLUSH:
                     await self._flush(writer, everything=False)
+                if self._ticks_waiting() > _TICKS_PER_FLUSH:
+                    await self._flush(writer, everything=True)
             await self._flush_if_due(writer)
             await self._publish_running(publisher)
             self._count()
@@ -248,6 +254,9 @@ class AggregatorService:
 
     # -- handing over
 
+    def _ticks_waiting(self) -> int:
+        return sum(state.folded.weight for state in self._shards if state.folded is not None)
+
     def _rows_waiting(self) -> int:
         return sum(state.core.dirty for state in self._shards)
 
@@ -264,6 +273,8 @@ class AggregatorService:
         if everything:
             self._checkpoint_ns = self._flushed_ns
         rows, checkpoints, bars, last_trades = [], [], {}, []
+        folded: dict[int, Sequence[Folded]] = {}
+        covered: dict[int, int | None] = {}
         for state in self._shards:
             if not state.core.dirty and not (everything and state.changed):
                 continue
@@ -271,10 +282,15 @@ class AggregatorService:
             rows += taken
             checkpoints.append(checkpoint)
             last_trades += state.core.take_last_trades()
-            state.core.evict(writer.committed.get(state.shard, 0))
+            committed = writer.committed.get(state.shard, 0)
+            folded[state.shard], some = state.take_log(committed)
+            covered |= some
+            state.core.evict(committed)
         if checkpoints:
-            batch = FlushBatch(rows=rows, checkpoints=checkpoints, last_trades=last_trades)
-            await writer.hand_over(Flush(batch, bars, self.monotonic_ns()))
+            batch = FlushBatch(
+                rows=rows, checkpoints=checkpoints, last_trades=last_trades, covered=covered
+            )
+            await writer.hand_over(Flush(batch, bars, self.monotonic_ns(), folded))
 
     async def _publish_running(self, publisher: BarWriter) -> None:
         """Publish open bars; one that is lost is made good a second later."""

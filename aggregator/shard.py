@@ -82,6 +82,7 @@ class ShardCore:
         self.duplicates = 0
         self.late = 0
         self.unverifiable: list[Tick] = []  # to be taken by the caller after each fold
+        self.dropped: list[Row] = []  # of the latest block: what was not folded
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
         self._touched: dict[Window, None] = {}  # open, changed since the last running bars
@@ -99,6 +100,7 @@ class ShardCore:
             block: ticks in stream order.
             seen_from_ns: feed time of the block before it: its ticks were seen then or later.
         """
+        self.dropped.clear()
         if not len(block):
             return
         states = [self._state(symbol) for symbol in block.symbols]
@@ -268,9 +270,10 @@ class ShardCore:
 
     def _fold_rows(self, feed: str, states: Sequence[SymbolState], rows: Iterable[Row]) -> None:
         touched = self._touched
-        for index, event_ns, seq, trade_id, price, size, _ in rows:
+        for index, event_ns, seq, trade_id, price, size, side in rows:
             state = states[index]
             if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
+                self.dropped.append((index, event_ns, seq, trade_id, price, size, side))
                 continue
             window = state.minute
             if window is None or not window.start_ns <= event_ns < window.end_ns:

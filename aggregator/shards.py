@@ -1,14 +1,18 @@
 """ShardState: a shard's core with its stream positions, flush numbers and outbox. No I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from aggregator.checkpoint import StreamPosition, encode_state, restore_state
+from aggregator.folded import Folded, FoldedTicks
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta
-from core.market.timeframe import SECOND_NS
+from core.market.timeframe import MINUTE_NS, SECOND_NS
 from storage.bars import Checkpoint
+
+_BEFORE_TIME: Final = -(2**63)
 
 
 @dataclass(slots=True)
@@ -21,6 +25,8 @@ class ShardState:
     flush: int = 0
     positions: dict[str, StreamPosition] = field(default_factory=dict)  # by feed
     changed: bool = False  # positions moved since the last checkpoint
+    folded: FoldedTicks | None = None  # None: ticks are not logged
+    covered: dict[int, int | None] = field(default_factory=dict)  # see FlushBatch; told once
 
     @classmethod
     def fresh(cls, shard: int, *, token: int, keep_ids_ns: int) -> "ShardState":
@@ -55,6 +61,8 @@ class ShardState:
         before = self.positions.get(feed, StreamPosition())
         missing = max(0, block.meta.number - before.number - 1) if before.number else 0
         self.core.fold(feed, block, seen_from_ns=before.feed_time_ns)
+        if self.folded is not None:
+            self.folded.add(block, self.core.dropped)
         self.positions[feed] = StreamPosition(
             entry_id,
             block.meta.number,
@@ -72,6 +80,24 @@ class ShardState:
             entry_id, before.number, before.feed_time_ns, before.ended, before.epoch
         )
         self.changed = True
+
+    def begin_log(self, *, wanted: bool) -> None:
+        """Keep what is folded from now on for the log, or not; before the first fold.
+
+        A log that begins now covers what comes after all that was folded without one.
+        """
+        known = [s.newest_ns for s in self.core.symbols.values() if s.newest_ns is not None]
+        from_ns = max(known) + MINUTE_NS if known else _BEFORE_TIME
+        self.folded = FoldedTicks() if wanted else None
+        self.covered = {self.shard: from_ns if wanted else None}
+
+    def take_log(self, committed: int) -> tuple[Sequence[Folded], dict[int, int | None]]:
+        """What goes into the log with the flush that was just taken; *committed*: as evict()."""
+        covered, self.covered = self.covered, {}
+        if self.folded is None:
+            return (), covered
+        self.folded.forget(committed)
+        return self.folded.hand_over(self.flush), covered
 
     def take_flush(self) -> tuple[list[BarRow], list[Bar], Checkpoint]:
         """The bars that wait, and the checkpoint that goes with them into one transaction."""

@@ -30,6 +30,7 @@ from storage.rows import (
     symbol_row_of,
     to_datetime,
 )
+from storage.tick_log import write_log
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 
@@ -76,6 +77,7 @@ class BarStore:
         async with self._db.transaction("flush") as connection:
             if batch.checkpoints:
                 await _write_checkpoints(connection, batch.checkpoints)
+            await write_log(connection, batch.log, batch.covered)
             if rows:
                 await upsert_bars(connection, rows)
             symbols = _symbol_values(batch)

@@ -76,6 +76,17 @@ class SchemaError(TickgateError):
         return f"database schema: {self.reason}"
 
 
+class TickLogError(TickgateError):
+    """Stored ticks cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"tick log: {self.reason}"
+
+
 def _process(owner: str) -> str:
     """Host and process id of an owner."""
     return owner.rpartition(":")[0] or owner

@@ -14,6 +14,7 @@ from core.market.timeframe import SECOND_NS
 from storage.bar_tables import CHUNK_NS, TABLES
 from storage.database import CONNECT_OPTIONS, Database, one_line, server_of
 from storage.errors import DatabaseUnavailable, SchemaError
+from storage.log_retention import CHUNK_NS as LOG_CHUNK_NS
 
 _LOG = logging.getLogger(__name__)
 _LOCK: Final = 0x7469636B67617465  # "tickgate": the advisory lock of all migrating processes
@@ -163,12 +164,12 @@ async def _apply(
 
 
 async def _ensure_hypertables(connection: _Connection) -> bool:
-    """Make the bar tables that there are hypertables, unless they are."""
+    """Make the tables of bars and ticks that there are hypertables, unless they are."""
     known = {name for (name,) in await (await connection.execute(_HYPERTABLES)).fetchall()}
-    for timeframe, table in TABLES.items():
+    spans_ns = {table: CHUNK_NS[timeframe] for timeframe, table in TABLES.items()}
+    for table, span_ns in {**spans_ns, "tick_log": LOG_CHUNK_NS}.items():
         if table not in known and await _scalar(connection, "SELECT to_regclass(%s)", [table]):
-            seconds = CHUNK_NS[timeframe] // SECOND_NS
-            await connection.execute(_MAKE_HYPERTABLE, [table, seconds])
+            await connection.execute(_MAKE_HYPERTABLE, [table, span_ns // SECOND_NS])
     return True
 
 

@@ -13,6 +13,7 @@ from typing import Final, LiteralString
 from core.market.timeframe import DAY_NS, SECOND_NS, TIMEFRAMES, Timeframe
 from storage.bar_tables import TABLES
 from storage.database import Database
+from storage.log_retention import log_bytes
 from storage.rows import to_datetime
 
 _LOG = logging.getLogger(__name__)
@@ -96,9 +97,13 @@ class Retention:
             await self._db.fetch("vacuum", statement, timeout_s=_MAINTENANCE_S)
 
     async def used_bytes(self) -> int:
-        """Size of the database without what is free for new bars inside the tables' files."""
+        """Size of the database without the tick log and what is free inside the tables' files."""
         ((size,),) = await self._db.fetch("database size", _DATABASE_BYTES)
-        return int(size) - sum([await self._reusable_bytes(each) for each in TIMEFRAMES])
+        return (
+            int(size)
+            - await log_bytes(self._db)
+            - sum([await self._reusable_bytes(each) for each in TIMEFRAMES])
+        )
 
     async def is_hypertable(self, timeframe: Timeframe = Timeframe.MIN_1) -> bool:
         """Whether a timeframe's bars live in a TimescaleDB hypertable."""

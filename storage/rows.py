@@ -2,7 +2,7 @@
 
 import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from storage.packed import PackedArray, bigints, blobs, booleans, floats, integers, texts, times
+from storage.tick_codec import LogSlot
 
 MAX_NS: Final = 2**63 - 1  # 2262-04-11; int64 nanoseconds end there
 _BAR_FIELDS: Final = len(Bar.__struct_fields__)
@@ -28,12 +29,27 @@ class Checkpoint(msgspec.Struct, frozen=True):
     outbox: bytes
 
 
+class LoggedTicks(msgspec.Struct, frozen=True):
+    """Ticks that a flush of a shard folded, of one slot of the tick log, encoded."""
+
+    shard: int
+    token: int
+    flush: int
+    slot: LogSlot
+
+
 class FlushBatch(msgspec.Struct, frozen=True):
-    """What one flush writes, in one transaction."""
+    """What one flush writes, in one transaction.
+
+    ``covered`` says for some shards from which event time on the log has every tick, unless the
+    log says something already; None: it has not, from now on.
+    """
 
     rows: Sequence[BarRow] = ()
     checkpoints: Sequence[Checkpoint] = ()
     last_trades: Sequence[Tick] = ()
+    log: Sequence[LoggedTicks] = ()
+    covered: Mapping[int, int | None] = {}  # by shard
 
 
 class SymbolRow(msgspec.Struct, frozen=True):

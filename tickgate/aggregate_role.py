@@ -13,8 +13,10 @@ from core.runtime.readiness import Readiness
 from ingest.errors import ReplayFileError
 from storage.bars import BarStore
 from storage.chores import Chores
+from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.keys import StreamKeys
+from storage.log_retention import LogRetention, tend_log
 from storage.upkeep import tend_bars
 from tickgate.arguments import Arguments
 from tickgate.feeds import names_with_end
@@ -47,6 +49,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         keep_ids_ns=keep_ids_ns(
             dedup_horizon_s=settings.dedup_horizon_s, max_future_s=settings.max_future_ms / 1000
         ),
+        log_ticks=settings.tick_log_days > 0,
         readiness=readiness,
         metrics=AggregatorMetrics(registry),
         now_ns=time.time_ns,
@@ -55,13 +58,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         exit_after=exit_after,
     )
     janitor = Janitor(
-        functools.partial(
-            tend_bars,
-            store,
-            Chores(database),
-            keep_minutes_ns=settings.minute_bars_days * DAY_NS,
-            max_bytes=settings.bars_max_bytes,
-        ),
+        functools.partial(_tend, settings, store, database),
         away=(DatabaseUnavailable, SchemaError),
     )
     await database.open()
@@ -69,3 +66,20 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         await serve(settings, ops, janitor, service)
     finally:
         await database.close()
+
+
+async def _tend(settings: Settings, store: BarStore, database: Database) -> int:
+    """Delete what is too old or too much; returns how many bars went."""
+    chores = Chores(database)
+    await tend_log(
+        LogRetention(database),
+        chores,
+        keep_ns=settings.tick_log_days * DAY_NS,
+        max_bytes=settings.tick_log_max_bytes,
+    )
+    return await tend_bars(
+        store,
+        chores,
+        keep_minutes_ns=settings.minute_bars_days * DAY_NS,
+        max_bytes=settings.bars_max_bytes,
+    )

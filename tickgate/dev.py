@@ -231,8 +231,12 @@ def _within_disk(settings: Settings) -> Settings:
         return settings
     plan = share(settings.disk_max_bytes)
     streams, bars = settings.stream_max_bytes, settings.bars_max_bytes
+    ticks = settings.tick_log_max_bytes
     if not settings.redis_url:
         streams = min(streams, plan.stream_max_bytes)
     if not settings.database_url:
         bars = min(bars or plan.bars_max_bytes, plan.bars_max_bytes)
-    return msgspec.structs.replace(settings, stream_max_bytes=streams, bars_max_bytes=bars)
+        ticks = min(ticks or plan.tick_log_max_bytes, plan.tick_log_max_bytes)
+    return msgspec.structs.replace(
+        settings, stream_max_bytes=streams, bars_max_bytes=bars, tick_log_max_bytes=ticks
+    )

@@ -258,6 +258,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0
 
+    tick_log_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="days of folded ticks kept, back from the newest, to rebuild bars from and "
+            "to know trades that come hours late; 0: none are kept",
+            extra=_BARS,
+        ),
+    ] = 7
+    tick_log_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="size of the kept ticks; the oldest go first; 0: no bound",
+            extra=_BARS,
+        ),
+    ] = 0
+
     batch_ms: Annotated[
         int,
         Meta(

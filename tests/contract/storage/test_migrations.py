@@ -71,7 +71,7 @@ async def test_bars_have_one_unique_index_with_all_that_readers_ask_for(
     assert all('(symbol, "time") INCLUDE (open, high, low, close' in str(row[0]) for row in rows)
 
 
-async def test_with_timescaledb_bars_are_a_hypertable(timescaledb_url: str) -> None:
+async def test_with_timescaledb_bars_and_ticks_are_in_hypertables(timescaledb_url: str) -> None:
     report = await migrate(timescaledb_url)
 
     assert report.hypertable
@@ -83,6 +83,7 @@ async def test_with_timescaledb_bars_are_a_hypertable(timescaledb_url: str) -> N
         ("bars_15min", timedelta(days=84)),
         ("bars_1min", timedelta(days=7)),
         ("bars_5min", timedelta(days=28)),
+        ("tick_log", timedelta(days=1)),
     ]
     assert "hypertable" in str(report)
 

@@ -51,10 +51,11 @@ async def fill(database: Database, days: int, *, every: int = 15) -> BarStore:
 
 
 async def chunks(database: Database) -> list[tuple[str, int]]:
-    """How many chunks each hypertable has."""
+    """How many chunks each hypertable of bars has."""
     return await database.fetch(
         "chunks",
-        "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables ORDER BY 1",
+        "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables"
+        " WHERE hypertable_name ~ '^bars' ORDER BY 1",
     )  # type: ignore[return-value]  # text and bigint
 
 

@@ -21,6 +21,7 @@ from storage.keys import StreamKeys, shard_of
 from storage.redis import connect
 from storage.roles import RoleReport
 from storage.stream_reader import StreamReader
+from storage.tick_log import TickLog
 from storage.tick_writer import TickWriter
 from tests.clocks import wall_ns
 
@@ -113,13 +114,18 @@ class Rig:
         )
 
     @contextlib.asynccontextmanager
-    async def store(self) -> AsyncIterator[BarStore]:
+    async def database(self) -> AsyncIterator[Database]:
         database = Database(self.database_url, acquire_timeout_s=1.0)
         await database.open()
         try:
-            yield BarStore(database)
+            yield database
         finally:
             await database.close()
+
+    @contextlib.asynccontextmanager
+    async def store(self) -> AsyncIterator[BarStore]:
+        async with self.database() as database:
+            yield BarStore(database)
 
     async def run_to_end(self) -> None:
         """Run an aggregator until the feed's end is stored."""
@@ -146,6 +152,13 @@ class Rig:
                     bars += found
                     after = (found[-1].symbol, found[-1].start_ns)
             return bars
+
+    async def logged(self) -> list[Tick]:
+        """All ticks of the log, by symbol, then in order."""
+        async with self.database() as database:
+            log = TickLog(database, shards=SHARDS)
+            symbols = [row.symbol for row in await BarStore(database).symbols()]
+            return [tick for symbol in symbols async for tick in log.ticks(symbol, 0, 2**63 - 1)]
 
     async def published(self) -> list[Bar]:
         """All closed and revised bars on the streams, in order per shard."""

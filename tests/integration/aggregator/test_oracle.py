@@ -56,6 +56,11 @@ def by_key(bars: list[Bar]) -> dict[tuple[str, str, int], Bar]:
     return {(bar.symbol, bar.timeframe, bar.start_ns): bar for bar in bars}
 
 
+def by_symbol(trades: list[Tick]) -> list[Tick]:
+    """What the log must hold: every trade once, also after kills and repeats."""
+    return sorted(trades, key=lambda tick: tick.symbol)  # stable: trades are in event order
+
+
 def check(bars: list[Bar], trades: list[Tick], candles: dict[tuple[str, int], Candle]) -> None:
     """The venue's candles, and for all three timeframes an independent fold of the trades."""
     assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades)
@@ -72,6 +77,7 @@ async def test_in_event_order(rig: Rig, trades: list, candles: dict) -> None:
 
     bars = await rig.stored()
     check(bars, trades, candles)
+    assert await rig.logged() == by_symbol(trades)
     assert all(bar.rev == 0 for bar in bars)
     assert by_key(await rig.published()) == by_key(bars)
 
@@ -93,6 +99,7 @@ async def test_delivered_twice_side_by_side(rig: Rig, trades: list, candles: dic
     await rig.run_to_end()
 
     check(await rig.stored(), trades, candles)
+    assert await rig.logged() == by_symbol(trades)
     assert rig.counted("duplicates") == len(trades)
 
 
@@ -106,6 +113,7 @@ async def test_delivered_again_after_half_an_hour(rig: Rig, trades: list, candle
     await rig.run_to_end()
 
     check(await rig.stored(), trades, candles)
+    assert await rig.logged() == by_symbol(trades)
     assert rig.counted("duplicates") == len(trades)
 
 
@@ -129,4 +137,5 @@ async def test_cut_anywhere_by_a_restart(rig: Rig, trades: list, candles: dict, 
 
     bars = await rig.stored()
     check(bars, trades, candles)
+    assert await rig.logged() == by_symbol(trades)
     assert by_key(await rig.published()) == by_key(bars)

@@ -19,9 +19,11 @@ def test_the_shares_of_the_disk_stay_within_it(disk: int) -> None:
     plan = share(disk)
 
     valkey = 3 * (plan.stream_max_bytes * 1.25 + 64 * MIB)
-    assert valkey + 256 * MIB + 64 * MIB + plan.bars_max_bytes <= disk
+    stored = plan.bars_max_bytes + plan.tick_log_max_bytes
+    assert valkey + 256 * MIB + 64 * MIB + stored <= disk
     assert plan.stream_max_bytes >= 16 * MIB
     assert plan.bars_max_bytes >= 16 * MIB
+    assert plan.tick_log_max_bytes >= 16 * MIB
 
 
 @pytest.mark.parametrize(

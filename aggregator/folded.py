@@ -1,0 +1,78 @@
+"""FoldedTicks: which ticks of which blocks a shard folded since its last flush, for the log. Pure.
+
+Folding only notes a block and what was dropped of it; the rest is for who writes the log.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from core.market.block import Row, Ticks
+
+_BLOCK_COST: Final = 32  # a small block holds memory of so many ticks beside its own
+
+
+class Folded(NamedTuple):
+    """A block, and those of its ticks that were not folded, known before or set aside."""
+
+    ticks: Ticks
+    dropped: tuple[Row, ...]
+
+    def kept(self) -> Ticks:
+        """The ticks that were folded, in stream order.
+
+        Of ticks that are alike in all, the later are those that were dropped: an id is known once
+        it was seen.
+        """
+        if not self.dropped:
+            return self.ticks
+        left = Counter(self.dropped)
+        rows = self.ticks.rows()
+        keep = np.ones(len(rows), np.bool_)
+        for at in range(len(rows) - 1, -1, -1):
+            if left[rows[at]]:
+                left[rows[at]] -= 1
+                keep[at] = False
+        t = self.ticks
+        columns: tuple[npt.NDArray[Any], ...] = (
+            t.symbol_index, t.event_ns, t.price, t.size, t.trade_id, t.seq, t.side,
+        )  # fmt: skip
+        return Ticks(t.symbols, *(column[keep] for column in columns))
+
+
+@dataclass(slots=True)
+class FoldedTicks:
+    """What one shard folded and nobody has logged yet.
+
+    ``weight`` grows with the memory that waits for a flush; the owner bounds it by flushing.
+    """
+
+    weight: int = 0
+    _parts: list[Folded] = field(default_factory=list)
+    _handed: list[tuple[int, Sequence[Folded]]] = field(default_factory=list)  # by flush
+
+    def add(self, ticks: Ticks, dropped: Iterable[Row]) -> None:
+        """Note the ticks of a block, and those of them that were not folded."""
+        if len(ticks):
+            self._parts.append(Folded(ticks, tuple(dropped)))
+            self.weight += len(ticks) + _BLOCK_COST
+
+    def hand_over(self, flush: int) -> Sequence[Folded]:
+        """What *flush* has to log; it stays known here until that is committed."""
+        parts, self._parts, self.weight = self._parts, [], 0
+        if parts:
+            self._handed.append((flush, parts))
+        return parts
+
+    def forget(self, committed: int) -> None:
+        """Flushes up to *committed* are in the log."""
+        self._handed = [(flush, parts) for flush, parts in self._handed if flush > committed]
+
+    def waiting(self) -> tuple[frozenset[int], list[Folded]]:
+        """Flushes that perhaps are not in the log, and all ticks of theirs and since, in order."""
+        found = [part for _, parts in self._handed for part in parts]
+        return frozenset(flush for flush, _ in self._handed), [*found, *self._parts]
