@@ -1,14 +1,25 @@
 """ShardState: a shard's core with its stream positions, flush numbers and outbox. No I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aggregator.checkpoint import StreamPosition, encode_state, restore_state
+from aggregator.checkpoint import StreamPosition, decode_positions, encode_state, restore_state
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta
+from core.market.tick import Tick
 from core.market.timeframe import SECOND_NS
 from storage.bars import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFlush:
+    """What a flush writes of one shard, and the bars to publish once that is stored."""
+
+    checkpoint: Checkpoint
+    rows: Sequence[BarRow] = ()
+    bars: Sequence[Bar] = ()
+    last_trades: Sequence[Tick] = ()
 
 
 @dataclass(slots=True)
@@ -21,6 +32,7 @@ class ShardState:
     flush: int = 0
     positions: dict[str, StreamPosition] = field(default_factory=dict)  # by feed
     changed: bool = False  # positions moved since the last checkpoint
+    _counted: tuple[int, int] = (0, 0)
 
     @classmethod
     def fresh(cls, shard: int, *, token: int, keep_ids_ns: int) -> "ShardState":
@@ -28,13 +40,13 @@ class ShardState:
         return cls(shard, ShardCore(keep_ids_ns=keep_ids_ns), token)
 
     @classmethod
-    def restored(cls, checkpoint: Checkpoint, *, keep_ids_ns: int) -> "ShardState":
-        """A shard as its last committed flush left it.
+    def restored(cls, checkpoint: Checkpoint, *, token: int, keep_ids_ns: int) -> "ShardState":
+        """A shard as its last committed flush left it, whoever wrote that; *token* goes on.
 
         Raises:
             CheckpointError: the checkpoint is damaged or of another version.
         """
-        state = cls.fresh(checkpoint.shard, token=checkpoint.token, keep_ids_ns=keep_ids_ns)
+        state = cls.fresh(checkpoint.shard, token=token, keep_ids_ns=keep_ids_ns)
         state.flush = checkpoint.flush
         state.positions = restore_state(
             checkpoint.shard, checkpoint.state, state.core, keep_ids_ns=keep_ids_ns
@@ -73,8 +85,12 @@ class ShardState:
         )
         self.changed = True
 
-    def take_flush(self) -> tuple[list[BarRow], list[Bar], Checkpoint]:
-        """The bars that wait, and the checkpoint that goes with them into one transaction."""
+    def take_flush(self, committed: int) -> ShardFlush:
+        """What waits, and the checkpoint that goes with it into one transaction.
+
+        *committed* is the newest of this shard's flushes that is stored: what is closed and in it
+        may leave memory.
+        """
         self.flush += 1
         rows = self.core.take_rows(self.flush)
         bars = [row.bar for row in rows]
@@ -86,7 +102,14 @@ class ShardState:
             state=encode_state(self.core, self.positions),
             outbox=encode_bars(bars) if bars else b"",
         )
-        return rows, bars, checkpoint
+        part = ShardFlush(checkpoint, rows, bars, self.core.take_last_trades())
+        self.core.evict(committed)
+        return part
+
+    def take_counts(self) -> tuple[int, int]:
+        """Duplicates and late ticks since the last call."""
+        before, self._counted = self._counted, (self.core.duplicates, self.core.late)
+        return self._counted[0] - before[0], self._counted[1] - before[1]
 
 
 def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:
@@ -96,8 +119,20 @@ def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:
 
 def all_ended(shards: Iterable[ShardState], feeds: frozenset[str]) -> bool:
     """Whether every one of *feeds* has ended on every shard."""
-    return all(
-        feed in shard.positions and shard.positions[feed].ended
-        for shard in shards
-        for feed in feeds
-    )
+    return all(_have_ended(shard.positions, feeds) for shard in shards)
+
+
+def all_stored(
+    checkpoints: Iterable[Checkpoint], shards: Collection[int], feeds: frozenset[str]
+) -> bool:
+    """Whether the *checkpoints* say that every one of *feeds* has ended on all of *shards*.
+
+    Raises:
+        CheckpointError: one is damaged or of another version.
+    """
+    stored = {c.shard: decode_positions(c.shard, c.state) for c in checkpoints}
+    return all(_have_ended(stored.get(shard, {}), feeds) for shard in shards)
+
+
+def _have_ended(positions: Mapping[str, StreamPosition], feeds: frozenset[str]) -> bool:
+    return all(feed in positions and positions[feed].ended for feed in feeds)
