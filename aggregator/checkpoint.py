@@ -87,15 +87,7 @@ def restore_state(
     Raises:
         CheckpointError: another version wrote *state*, or it is damaged.
     """
-    try:
-        version = _VERSION_DECODER.decode(state)[0]
-        if version != VERSION:
-            raise CheckpointError(
-                shard, f"version {version}, expected {VERSION}; run the newer program"
-            )
-        snapshot = _DECODER.decode(state)
-    except msgspec.DecodeError as exc:
-        raise CheckpointError(shard, f"damaged: {exc}") from exc
+    snapshot = _decode(shard, state)
     core.restore(
         [
             SymbolState(s.symbol, TradeIds.restore(s.ids, keep_ids_ns), s.newest_ns)
@@ -104,6 +96,27 @@ def restore_state(
         [_thaw(window) for window in snapshot.windows],
     )
     return snapshot.positions
+
+
+def decode_positions(shard: int, state: bytes) -> dict[str, StreamPosition]:
+    """The stream positions by feed, of :func:`encode_state`, and nothing else.
+
+    Raises:
+        CheckpointError: as :func:`restore_state`.
+    """
+    return _decode(shard, state).positions
+
+
+def _decode(shard: int, state: bytes) -> _ShardSnapshot:
+    try:
+        version = _VERSION_DECODER.decode(state)[0]
+        if version != VERSION:
+            raise CheckpointError(
+                shard, f"version {version}, expected {VERSION}; run the newer program"
+            )
+        return _DECODER.decode(state)
+    except msgspec.DecodeError as exc:
+        raise CheckpointError(shard, f"damaged: {exc}") from exc
 
 
 def _freeze(window: Window) -> _WindowState:

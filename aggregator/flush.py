@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Protocol
 
 import msgspec
 
-from aggregator.folded import Folded
 from aggregator.metrics import AggregatorMetrics
+from aggregator.shards import ShardFlush
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
@@ -17,7 +17,7 @@ from core.runtime.ports import MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.retry import wait_out
 from storage.bars import Checkpoint, FlushBatch
-from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
+from storage.errors import DatabaseUnavailable, SchemaError, StaleOwner, StreamUnavailable
 from storage.rows import LoggedTicks
 from storage.tick_codec import encode_slots
 
@@ -33,15 +33,15 @@ class Store(Protocol):
     """What the aggregator needs of the database; `storage.bars.BarStore` is the real one."""
 
     async def flush(self, batch: FlushBatch) -> None:
-        """Store all of *batch* in one transaction, or nothing."""
+        """Store all of *batch* in one transaction, or nothing; StaleOwner names lost shards."""
         ...
 
     async def load_rows(self, keys: Sequence[tuple[Symbol, Timeframe, int]]) -> list[BarRow]:
         """Those of the windows that are stored."""
         ...
 
-    async def load_checkpoints(self) -> list[Checkpoint]:
-        """The newest checkpoint of each shard that has one."""
+    async def load_checkpoints(self, shards: Sequence[int]) -> list[Checkpoint]:
+        """The newest checkpoints of those of *shards* that have one."""
         ...
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
@@ -57,37 +57,63 @@ class Publisher(Protocol):
         ...
 
 
+class Ownership(Protocol):
+    """Who must hear what became of a shard; `aggregator.keeper.ShardKeeper` is the real one."""
+
+    def disown(self, stale: Mapping[int, int]) -> None:
+        """The tokens *stale* (by shard) were refused: others own these shards."""
+        ...
+
+    def part(self, shard: int, token: int) -> None:
+        """The last flush of *shard* is stored and published."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Flush:
     """What one hand-over holds: one transaction, then one publication per shard."""
 
-    batch: FlushBatch
-    bars: dict[int, list[Bar]]  # by shard
+    parts: tuple[ShardFlush, ...]
     handed_ns: int  # monotonic
-    folded: Mapping[int, Sequence[Folded]] = field(default_factory=dict)  # by shard, for the log
+    parting: Mapping[int, int] = field(default_factory=dict)  # tokens of shards given up after it
+
+    @property
+    def batch(self) -> FlushBatch:
+        """All parts as one transaction, without the log of ticks."""
+        return FlushBatch(
+            rows=[row for part in self.parts for row in part.rows],
+            checkpoints=[part.checkpoint for part in self.parts],
+            last_trades=[trade for part in self.parts for trade in part.last_trades],
+            covered={shard: ns for part in self.parts for shard, ns in part.covered.items()},
+        )
 
     def encoded(self) -> FlushBatch:
         """The batch with the log of what was folded: 0.3 us a tick, for a thread."""
         log = [
-            LoggedTicks(checkpoint.shard, checkpoint.token, checkpoint.flush, slot)
-            for checkpoint in self.batch.checkpoints
-            for slot in encode_slots(
-                [part.kept() for part in self.folded.get(checkpoint.shard, ())]
-            )
+            LoggedTicks(part.checkpoint.shard, part.checkpoint.token, part.checkpoint.flush, slot)
+            for part in self.parts
+            for slot in encode_slots([folded.kept() for folded in part.folded])
         ]
         return msgspec.structs.replace(self.batch, log=log)
+
+    def without(self, shards: Collection[int]) -> "Flush":
+        """The same for the other shards."""
+        kept = tuple(part for part in self.parts if part.checkpoint.shard not in shards)
+        return replace(self, parts=kept)
 
 
 @dataclass(kw_only=True)
 class FlushWriter:
     """Writes flushes in order, each in one transaction, and publishes after the commit.
 
-    The queue is bounded by :data:`QUEUE_DEPTH`; :meth:`hand_over` waits while it is full.
+    What belongs to shards that others own by now is left out. The queue is bounded by
+    :data:`QUEUE_DEPTH`; :meth:`hand_over` waits while it is full.
     """
 
     name: ClassVar[str] = "flush-writer"
     store: Store
     publisher: Publisher
+    ownership: Ownership
     readiness: Readiness
     metrics: AggregatorMetrics
     monotonic_ns: MonotonicClock
@@ -123,33 +149,55 @@ class FlushWriter:
                 log.warning("flush given up while draining, the next start makes it good: %s", exc)
 
     async def _write(self, flush: Flush) -> None:
-        batch = (
-            await asyncio.to_thread(flush.encoded) if any(flush.folded.values()) else flush.batch
-        )
-        await wait_out(
-            lambda: self.store.flush(batch),
-            dependency="database",
-            readiness=self.readiness,
-            away=DATABASE_AWAY,
-            stop=self.stop,
-        )
-        for checkpoint in flush.batch.checkpoints:
-            await self._publish(checkpoint, flush.bars[checkpoint.shard])
-            self.committed[checkpoint.shard] = checkpoint.flush
+        for part in await self._store(flush):
+            await self._publish(part)
+            self.committed[part.checkpoint.shard] = part.checkpoint.flush
         self.metrics.flush_seconds.observe((self.monotonic_ns() - flush.handed_ns) / 1e9)
+        for shard, token in flush.parting.items():
+            self.ownership.part(shard, token)
 
-    async def _publish(self, checkpoint: Checkpoint, bars: list[Bar]) -> None:
+    async def _store(self, flush: Flush) -> Sequence[ShardFlush]:
+        """Store what may be; returns that."""
+        while flush.parts:
+            is_logged = any(part.folded for part in flush.parts)
+            batch = await asyncio.to_thread(flush.encoded) if is_logged else flush.batch
+            try:
+                await wait_out(
+                    lambda batch=batch: self.store.flush(batch),  # type: ignore[misc]
+                    dependency="database",
+                    readiness=self.readiness,
+                    away=DATABASE_AWAY,
+                    stop=self.stop,
+                )
+            except StaleOwner as exc:
+                self._disown(exc)
+                flush = flush.without(exc.stale)
+            else:
+                break
+        return flush.parts
+
+    async def _publish(self, part: ShardFlush) -> None:
+        checkpoint, bars = part.checkpoint, part.bars
         if not bars:
             return
-        await wait_out(
-            lambda: self.publisher.publish(
-                checkpoint.shard, token=checkpoint.token, flush=checkpoint.flush, bars=bars
-            ),
-            dependency="redis",
-            readiness=self.readiness,
-            away=StreamUnavailable,
-            stop=self.stop,
-        )
+        try:
+            await wait_out(
+                lambda: self.publisher.publish(
+                    checkpoint.shard, token=checkpoint.token, flush=checkpoint.flush, bars=bars
+                ),
+                dependency="redis",
+                readiness=self.readiness,
+                away=StreamUnavailable,
+                stop=self.stop,
+            )
+        except StaleOwner as exc:  # who has published these bars already, from the checkpoint
+            self._disown(exc)
+            return
         for bar in bars:
             counter = self.metrics.revisions if bar.rev else self.metrics.bars
             counter.labels(bar.timeframe.value).inc()
+
+    def _disown(self, error: StaleOwner) -> None:
+        log.warning("%s", error)
+        self.metrics.stale_flushes.inc(len(error.stale))
+        self.ownership.disown({shard: token for shard, (token, _) in error.stale.items()})

@@ -30,6 +30,15 @@ class AggregatorMetrics:
             "Blocks that were published once more, after a failover, and skipped.",
         )
         self.bad_blocks = counter("bad_blocks_total", "Stream entries that are no blocks.")
+        self.stale_flushes = counter(
+            "stale_flushes_total",
+            "Flushes of a shard that were refused, as another aggregator owned it by then.",
+        )
+        self.owned_shards = Gauge(
+            "aggregator_owned_shards",
+            "Shards that this aggregator folds; over all aggregators the setting shards.",
+            registry=registry,
+        )
         self.lag_seconds = Gauge(
             "aggregator_lag_seconds",
             "From the sealing of a block to its folding, newest block.",

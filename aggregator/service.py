@@ -1,21 +1,19 @@
 """AggregatorService: reads blocks of ticks, folds them, hands closed bars over. The I/O shell."""
 
 import asyncio
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
-import msgspec
-
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
-from aggregator.folded import Folded
+from aggregator.keeper import Leases, ShardKeeper
 from aggregator.metrics import AggregatorMetrics
+from aggregator.ownership import OwnedShards
+from aggregator.reporter import Reporter
 from aggregator.shard import Wanted
-from aggregator.shards import ShardState, all_ended
-from core.market.bar import decode_bars
+from aggregator.shards import ShardState, all_ended, all_stored
 from core.market.block import decode_block
 from core.market.errors import BlockError
 from core.market.timeframe import Timeframe
@@ -23,9 +21,9 @@ from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.retry import wait_out
 from storage.bar_writer import BarWriter
-from storage.bars import FlushBatch
 from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
+from storage.lease import is_gone
 from storage.quarantine import QuarantineRecord, QuarantineWriter
 from storage.redis import Redis, connect
 from storage.registry import FeedRegistry
@@ -38,8 +36,7 @@ T = TypeVar("T")
 _BLOCK_MS: Final = 100  # so that flushes and running bars are not late on a quiet stream
 _FEEDS_S: Final = 1.0  # how soon a new feed is found
 _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
-_REPORT_S: Final = 1.0
-_MOVED_REPORT_S: Final = 0.05  # a replay at full speed waits for these reports
+_LOOK_S: Final = 0.5  # at the end of a replay, between looks at what other aggregators stored
 _ROWS_PER_FLUSH: Final = 5_000  # bounds the size of a transaction and of a publication
 _TICKS_PER_FLUSH: Final = 400_000  # bounds the memory of what waits for the log: 16 MB a flush
 
@@ -61,13 +58,15 @@ class AggregatorTimes:
 class AggregatorService:
     """Folds the tick streams of all feeds into bars, exactly once in effect.
 
-    One task folds and owns all shards; another writes flushes. State goes into the database with
-    the bars it belongs to, so a restart reads on from the stream as if nothing had happened.
+    Several on one database share the shards: a task keeps the leases, one folds and owns what is
+    held, another writes flushes. State goes into the database with the bars it belongs to, so a
+    restart, or another aggregator, reads on from the stream as if nothing had happened.
     """
 
     name: ClassVar[str] = "aggregator"
     redis_url: str
     store: Store
+    leases: Leases
     keys: StreamKeys
     keep_ids_ns: int
     log_ticks: bool = True
@@ -81,13 +80,29 @@ class AggregatorService:
     """Feeds with an end: once they all ended and their bars are stored, :meth:`run` returns."""
 
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _shards: list[ShardState] = field(default_factory=list, init=False)
-    _streams: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)  # feed, shard
+    _owned: OwnedShards = field(init=False)
+    _keeper: ShardKeeper = field(init=False)
     _known: set[str] = field(default_factory=set, init=False)
     _flushed_ns: int = field(default=0, init=False)
     _checkpoint_ns: int = field(default=0, init=False)
     _running_ns: int = field(default=0, init=False)
-    _counted: dict[str, int] = field(default_factory=dict, init=False)
+    _looked_ns: int = field(default=-(2**62), init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is owned yet."""
+        self._keeper = ShardKeeper(
+            leases=self.leases,
+            shards=self.keys.shards,
+            readiness=self.readiness,
+            monotonic_ns=self.monotonic_ns,
+            is_gone=is_gone,
+        )
+
+    @property
+    def shards(self) -> list[ShardState]:
+        """The shards that are folded here now, by number."""
+        owned = self._owned.states if hasattr(self, "_owned") else {}
+        return [owned[shard] for shard in sorted(owned)]
 
     def begin_drain(self) -> None:
         """Read no more; run() returns once what was folded is stored."""
@@ -101,25 +116,37 @@ class AggregatorService:
             reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS)
             stack.push_async_callback(reader.close)
             publisher = BarWriter(redis, self.keys)
+            self._owned = OwnedShards(
+                keeper=self._keeper,
+                keys=self.keys,
+                store=self.store,
+                publisher=publisher,
+                reader=reader,
+                keep_ids_ns=self.keep_ids_ns,
+                log_ticks=self.log_ticks,
+                database=self._database,
+                redis=self._redis,
+            )
             try:
-                await self._load(publisher)
-            except (*DATABASE_AWAY, StreamUnavailable):
-                return  # drained before the dependencies came
+                await self._database(lambda: self.store.load_checkpoints([]))
+            except DATABASE_AWAY:
+                return  # drained before the database came
             await self._work(redis, reader, publisher)
 
     async def _work(self, redis: Redis, reader: StreamReader, publisher: BarWriter) -> None:
         writer = FlushWriter(
             store=self.store,
             publisher=publisher,
+            ownership=self._keeper,
             readiness=self.readiness,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
             stop=self._stop,
         )
-        board = RoleBoard(redis, self.keys, now_ns=self.now_ns)
         async with asyncio.TaskGroup() as group:
-            group.create_task(writer.run(), name=writer.name)
-            reporting = group.create_task(self._report(board), name="aggregator-report")
+            writing = group.create_task(writer.run(), name=writer.name)
+            group.create_task(self._keeper.run(), name=self._keeper.name)
+            reporting = group.create_task(self._reporter(redis).run(), name="aggregator-report")
             try:
                 await self._fold(reader, redis, publisher, writer)
             except (*DATABASE_AWAY, StreamUnavailable):
@@ -127,31 +154,18 @@ class AggregatorService:
             finally:
                 reporting.cancel()
                 await writer.finish()
+            await writing
+            self._keeper.close()  # what is stored is stored: others may go on
 
-    # -- start
-
-    async def _load(self, publisher: BarWriter) -> None:
-        """Restore every shard, and publish what the last run stored but perhaps did not publish."""
-        found = await self._database(self.store.load_checkpoints)
-        checkpoints = {checkpoint.shard: checkpoint for checkpoint in found}
-        for shard in range(self.keys.shards):
-            checkpoint = checkpoints.get(shard)
-            if checkpoint is None:
-                newest = await self._redis(functools.partial(publisher.last_id, shard))
-                state = ShardState.fresh(shard, token=newest[0] + 1, keep_ids_ns=self.keep_ids_ns)
-            else:
-                state = ShardState.restored(checkpoint, keep_ids_ns=self.keep_ids_ns)
-                if checkpoint.outbox:
-                    await self._publish_again(publisher, state, checkpoint.outbox)
-            state.begin_log(wanted=self.log_ticks)
-            self._shards.append(state)
-        if checkpoints:
-            log.info("%d shards go on from their checkpoints", len(checkpoints))
-
-    async def _publish_again(self, publisher: BarWriter, state: ShardState, outbox: bytes) -> None:
-        bars = decode_bars(outbox)
-        await self._redis(
-            lambda: publisher.publish(state.shard, token=state.token, flush=state.flush, bars=bars)
+    def _reporter(self, redis: Redis) -> Reporter:
+        return Reporter(
+            board=RoleBoard(redis, self.keys, now_ns=self.now_ns),
+            report=self.report,
+            states=self._owned.states,
+            streams=self._owned.streams,
+            readiness=self.readiness,
+            now_ns=self.now_ns,
+            monotonic_ns=self.monotonic_ns,
         )
 
     # -- folding
@@ -163,8 +177,9 @@ class AggregatorService:
         quarantine = QuarantineWriter(redis, self.keys)
         feeds_ns = -(2**62)
         while not self._stop.is_set():
+            await self._settle(writer)
             if self.monotonic_ns() - feeds_ns >= _FEEDS_S * 1e9:
-                await self._follow(reader, registry)
+                await self._follow(registry)
                 feeds_ns = self.monotonic_ns()
             for entry in await self._read(reader):
                 await self._fold_entry(entry, quarantine)
@@ -175,11 +190,44 @@ class AggregatorService:
             await self._flush_if_due(writer)
             await self._publish_running(publisher)
             self._count()
-            if self.exit_after and all_ended(self._shards, self.exit_after):
+            if self.exit_after and await self._is_over():
                 break
         await self._flush(writer, everything=True)
 
-    async def _follow(self, reader: StreamReader, registry: FeedRegistry) -> None:
+    async def _settle(self, writer: FlushWriter) -> None:
+        """Drop the shards that were lost, give up what others are to have, load what is new."""
+        self._keeper.news.clear()
+        self._owned.drop_lost()
+        await self._part(writer)
+        await self._owned.load_granted()
+        self.metrics.owned_shards.set(len(self._owned.states))
+
+    async def _part(self, writer: FlushWriter) -> None:
+        """Hand over the last flush of what others are to have; the leases go once it is stored."""
+        surplus = self._owned.surplus()
+        parts = tuple(s.take_flush(writer.committed.get(s.shard, 0)) for s in surplus)
+        for state in surplus:
+            self._owned.drop(state)
+            self._keeper.begin_parting(state.shard)
+        if parts:
+            tokens = {state.shard: state.token for state in surplus}
+            await writer.hand_over(Flush(parts, self.monotonic_ns(), parting=tokens))
+
+    async def _is_over(self) -> bool:
+        """Have all of ``exit_after`` ended, here and, by what is stored, on all other shards?"""
+        if not all_ended(self.shards, self.exit_after):
+            return False
+        others = set(range(self.keys.shards)).difference(self._owned.states)
+        if not others <= self._keeper.elsewhere:
+            return False  # somebody must take them first
+        now_ns = self.monotonic_ns()
+        if not others or now_ns - self._looked_ns < _LOOK_S * 1e9:
+            return not others
+        self._looked_ns = now_ns
+        stored = await self._database(lambda: self.store.load_checkpoints(sorted(others)))
+        return all_stored(stored, others, self.exit_after)
+
+    async def _follow(self, registry: FeedRegistry) -> None:
         for feed in await self._redis(registry.feeds):
             if feed.feed in self._known:
                 continue
@@ -191,22 +239,20 @@ class AggregatorService:
                     feed.feed, feed.shards, self.keys.shards,
                 )  # fmt: skip
                 continue
-            for state in self._shards:
-                key = self.keys.ticks(feed.feed, state.shard)
-                self._streams[key] = (feed.feed, state.shard)
-                position = state.positions.get(feed.feed)
-                reader.follow(key, position.entry_id if position else "0-0")
+            self._owned.follow_feed(feed.feed)
 
     async def _read(self, reader: StreamReader) -> list[Entry]:
-        if not self._streams:
-            await asyncio.sleep(_BLOCK_MS / 1000)
+        if not self._owned.streams:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BLOCK_MS / 1000):
+                    await self._keeper.news.wait()
             return []
         return await self._redis(reader.read)
 
     async def _fold_entry(self, entry: Entry, quarantine: QuarantineWriter) -> None:
         started_ns = self.monotonic_ns()
-        feed, shard = self._streams[entry.key]
-        state = self._shards[shard]
+        feed, shard = self._owned.streams[entry.key]
+        state = self._owned.states[shard]
         try:
             block = decode_block(entry.payload)
         except BlockError as exc:
@@ -255,10 +301,11 @@ class AggregatorService:
     # -- handing over
 
     def _ticks_waiting(self) -> int:
-        return sum(state.folded.weight for state in self._shards if state.folded is not None)
+        folded = [state.folded for state in self._owned.states.values()]
+        return sum(some.weight for some in folded if some is not None)
 
     def _rows_waiting(self) -> int:
-        return sum(state.core.dirty for state in self._shards)
+        return sum(state.core.dirty for state in self._owned.states.values())
 
     async def _flush_if_due(self, writer: FlushWriter) -> None:
         now_ns = self.monotonic_ns()
@@ -272,25 +319,13 @@ class AggregatorService:
         self._flushed_ns = self.monotonic_ns()
         if everything:
             self._checkpoint_ns = self._flushed_ns
-        rows, checkpoints, bars, last_trades = [], [], {}, []
-        folded: dict[int, Sequence[Folded]] = {}
-        covered: dict[int, int | None] = {}
-        for state in self._shards:
-            if not state.core.dirty and not (everything and state.changed):
-                continue
-            taken, bars[state.shard], checkpoint = state.take_flush()
-            rows += taken
-            checkpoints.append(checkpoint)
-            last_trades += state.core.take_last_trades()
-            committed = writer.committed.get(state.shard, 0)
-            folded[state.shard], some = state.take_log(committed)
-            covered |= some
-            state.core.evict(committed)
-        if checkpoints:
-            batch = FlushBatch(
-                rows=rows, checkpoints=checkpoints, last_trades=last_trades, covered=covered
-            )
-            await writer.hand_over(Flush(batch, bars, self.monotonic_ns(), folded))
+        parts = tuple(
+            state.take_flush(writer.committed.get(state.shard, 0))
+            for state in self.shards
+            if state.core.dirty or (everything and state.changed)
+        )
+        if parts:
+            await writer.hand_over(Flush(parts, self.monotonic_ns()))
 
     async def _publish_running(self, publisher: BarWriter) -> None:
         """Publish open bars; one that is lost is made good a second later."""
@@ -298,46 +333,16 @@ class AggregatorService:
         if now_ns - self._running_ns < self.times.running_s * 1e9:
             return
         self._running_ns = now_ns
-        for state in self._shards:
+        for state in self.shards:
             bars = state.core.take_running()
             try:
-                if bars:
+                if bars and self._keeper.is_sure():
                     await publisher.publish_running(state.shard, bars)
             except StreamUnavailable as exc:
                 log.debug("running bars not published: %s", exc)
                 return
 
-    # -- telling
-
-    async def _report(self, board: RoleBoard) -> None:
-        """Tell the other roles how far this one is, at once when it moved, else each second."""
-        told: dict[str, int] = {}
-        told_ns = 0
-        while True:
-            await asyncio.sleep(_MOVED_REPORT_S)
-            consumed = {
-                key: self._shards[shard].positions[feed].number
-                for key, (feed, shard) in self._streams.items()
-                if feed in self._shards[shard].positions
-            }
-            if consumed == told and self.monotonic_ns() - told_ns < _REPORT_S * 1e9:
-                continue
-            waiting = {
-                name: state.reason
-                for name, state in self.readiness.states().items()
-                if not state.ok
-            }
-            report = msgspec.structs.replace(
-                self.report,
-                reported_ms=self.now_ns() // 10**6,
-                consumed=consumed,
-                waiting=waiting,
-            )
-            try:
-                await board.publish(report)
-            except StreamUnavailable as exc:
-                log.debug("report not published: %s", exc)
-            told, told_ns = consumed, self.monotonic_ns()
+    # -- waiting, counting
 
     async def _redis(self, call: Callable[[], Awaitable[T]]) -> T:
         return await wait_out(
@@ -359,10 +364,7 @@ class AggregatorService:
 
     def _count(self) -> None:
         """Copy the plain counters of the cores into the metrics."""
-        totals = {
-            "duplicates": sum(state.core.duplicates for state in self._shards),
-            "late": sum(state.core.late for state in self._shards),
-        }
-        self.metrics.duplicates.inc(totals["duplicates"] - self._counted.get("duplicates", 0))
-        self.metrics.late.inc(totals["late"] - self._counted.get("late", 0))
-        self._counted = totals
+        for state in self.shards:
+            duplicates, late = state.take_counts()
+            self.metrics.duplicates.inc(duplicates)
+            self.metrics.late.inc(late)

@@ -1,18 +1,31 @@
 """ShardState: a shard's core with its stream positions, flush numbers and outbox. No I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aggregator.checkpoint import StreamPosition, encode_state, restore_state
+from aggregator.checkpoint import StreamPosition, decode_positions, encode_state, restore_state
 from aggregator.folded import Folded, FoldedTicks
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta
+from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, SECOND_NS
 from storage.bars import Checkpoint
 
 _BEFORE_TIME: Final = -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFlush:
+    """What a flush writes of one shard, and the bars to publish once that is stored."""
+
+    checkpoint: Checkpoint
+    rows: Sequence[BarRow] = ()
+    bars: Sequence[Bar] = ()
+    last_trades: Sequence[Tick] = ()
+    folded: Sequence[Folded] = ()  # for the tick log
+    covered: Mapping[int, int | None] = field(default_factory=dict)  # see FlushBatch
 
 
 @dataclass(slots=True)
@@ -27,6 +40,7 @@ class ShardState:
     changed: bool = False  # positions moved since the last checkpoint
     folded: FoldedTicks | None = None  # None: ticks are not logged
     covered: dict[int, int | None] = field(default_factory=dict)  # see FlushBatch; told once
+    _counted: tuple[int, int] = (0, 0)
 
     @classmethod
     def fresh(cls, shard: int, *, token: int, keep_ids_ns: int) -> "ShardState":
@@ -34,13 +48,13 @@ class ShardState:
         return cls(shard, ShardCore(keep_ids_ns=keep_ids_ns), token)
 
     @classmethod
-    def restored(cls, checkpoint: Checkpoint, *, keep_ids_ns: int) -> "ShardState":
-        """A shard as its last committed flush left it.
+    def restored(cls, checkpoint: Checkpoint, *, token: int, keep_ids_ns: int) -> "ShardState":
+        """A shard as its last committed flush left it, whoever wrote that; *token* goes on.
 
         Raises:
             CheckpointError: the checkpoint is damaged or of another version.
         """
-        state = cls.fresh(checkpoint.shard, token=checkpoint.token, keep_ids_ns=keep_ids_ns)
+        state = cls.fresh(checkpoint.shard, token=token, keep_ids_ns=keep_ids_ns)
         state.flush = checkpoint.flush
         state.positions = restore_state(
             checkpoint.shard, checkpoint.state, state.core, keep_ids_ns=keep_ids_ns
@@ -91,16 +105,12 @@ class ShardState:
         self.folded = FoldedTicks() if wanted else None
         self.covered = {self.shard: from_ns if wanted else None}
 
-    def take_log(self, committed: int) -> tuple[Sequence[Folded], dict[int, int | None]]:
-        """What goes into the log with the flush that was just taken; *committed*: as evict()."""
-        covered, self.covered = self.covered, {}
-        if self.folded is None:
-            return (), covered
-        self.folded.forget(committed)
-        return self.folded.hand_over(self.flush), covered
+    def take_flush(self, committed: int) -> ShardFlush:
+        """What waits, and the checkpoint that goes with it into one transaction.
 
-    def take_flush(self) -> tuple[list[BarRow], list[Bar], Checkpoint]:
-        """The bars that wait, and the checkpoint that goes with them into one transaction."""
+        *committed* is the newest of this shard's flushes that is stored: what is closed and in it
+        may leave memory.
+        """
         self.flush += 1
         rows = self.core.take_rows(self.flush)
         bars = [row.bar for row in rows]
@@ -112,7 +122,23 @@ class ShardState:
             state=encode_state(self.core, self.positions),
             outbox=encode_bars(bars) if bars else b"",
         )
-        return rows, bars, checkpoint
+        covered, self.covered = self.covered, {}
+        part = ShardFlush(
+            checkpoint, rows, bars, self.core.take_last_trades(), self._take_log(committed), covered
+        )
+        self.core.evict(committed)
+        return part
+
+    def _take_log(self, committed: int) -> Sequence[Folded]:
+        if self.folded is None:
+            return ()
+        self.folded.forget(committed)
+        return self.folded.hand_over(self.flush)
+
+    def take_counts(self) -> tuple[int, int]:
+        """Duplicates and late ticks since the last call."""
+        before, self._counted = self._counted, (self.core.duplicates, self.core.late)
+        return self._counted[0] - before[0], self._counted[1] - before[1]
 
 
 def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:
@@ -122,8 +148,20 @@ def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:
 
 def all_ended(shards: Iterable[ShardState], feeds: frozenset[str]) -> bool:
     """Whether every one of *feeds* has ended on every shard."""
-    return all(
-        feed in shard.positions and shard.positions[feed].ended
-        for shard in shards
-        for feed in feeds
-    )
+    return all(_have_ended(shard.positions, feeds) for shard in shards)
+
+
+def all_stored(
+    checkpoints: Iterable[Checkpoint], shards: Collection[int], feeds: frozenset[str]
+) -> bool:
+    """Whether the *checkpoints* say that every one of *feeds* has ended on all of *shards*.
+
+    Raises:
+        CheckpointError: one is damaged or of another version.
+    """
+    stored = {c.shard: decode_positions(c.shard, c.state) for c in checkpoints}
+    return all(_have_ended(stored.get(shard, {}), feeds) for shard in shards)
+
+
+def _have_ended(positions: Mapping[str, StreamPosition], feeds: frozenset[str]) -> bool:
+    return all(feed in positions and positions[feed].ended for feed in feeds)

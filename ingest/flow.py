@@ -38,17 +38,17 @@ class FlowLedger:
     def in_flight(self, reports: Sequence[ReaderReport], *, fresh_since_ms: int) -> int | None:
         """Ticks that the slowest reader has not consumed; None while no aggregator is known.
 
-        Readers are the newest aggregator, however old its report (it continues there after a
-        restart), and each gateway whose report is at least of *fresh_since_ms* (one that is gone
-        takes nothing any more).
+        Readers are the aggregators together, however old their reports (they continue there
+        after a restart), and each gateway whose report is at least of *fresh_since_ms* (one that
+        is gone takes nothing any more).
         """
         readers = [
             r.consumed for r in reports if r.role == "gateway" and r.reported_ms >= fresh_since_ms
         ]
-        aggregator = newest_aggregator(reports)
-        if aggregator is None:
+        folded = folded_together(reports)
+        if folded is None:
             return None
-        return max(self._behind(consumed) for consumed in (*readers, aggregator.consumed))
+        return max(self._behind(consumed) for consumed in (*readers, folded))
 
     def wanted(self, reports: Sequence[ReaderReport], *, fresh_since_ms: int) -> bool:
         """Is a client subscribed at a gateway that has read from all of the streams?"""
@@ -72,7 +72,14 @@ class FlowLedger:
         return behind
 
 
-def newest_aggregator(reports: Sequence[ReaderReport]) -> ReaderReport | None:
-    """The aggregator that reported last; an older one's report may still be on the board."""
+def folded_together(reports: Sequence[ReaderReport]) -> Mapping[str, int] | None:
+    """By stream, the newest block that an aggregator has folded; None without any aggregator.
+
+    Of several that tell of a stream the latest report counts: an earlier owner's may still be on
+    the board, and the next one goes on from what was stored, which is less.
+    """
     aggregators = [report for report in reports if report.role == "aggregator"]
-    return max(aggregators, key=lambda report: report.reported_ms, default=None)
+    folded: dict[str, int] = {}
+    for report in sorted(aggregators, key=lambda report: report.reported_ms):
+        folded |= report.consumed
+    return folded if aggregators else None

@@ -50,7 +50,7 @@ class BarWriter:
             raise refusal(self._redis, reply)
         stored_token, _ = await self.last_id(shard)
         if stored_token > token:
-            raise StaleOwner(shard, token=token, stored_token=stored_token)
+            raise StaleOwner({shard: (token, stored_token)})
 
     async def last_id(self, shard: int) -> tuple[int, int]:
         """Token and flush number of the newest publication; (0, 0) where there is none.

@@ -30,6 +30,7 @@ from storage.rows import (
     symbol_row_of,
     to_datetime,
 )
+from storage.shard_leases import check_leases
 from storage.tick_log import write_log
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
@@ -43,6 +44,11 @@ ON CONFLICT (shard) DO UPDATE SET
 WHERE (excluded.token, excluded.flush) >= (stored.token, stored.flush)
 RETURNING shard
 """
+_LOAD_CHECKPOINTS: Final = """
+SELECT shard, token, flush, state, outbox FROM shard_checkpoints
+WHERE shard = ANY(%s::int[]) ORDER BY shard
+"""
+_STORED_TOKENS: Final = "SELECT shard, token FROM shard_checkpoints WHERE shard = ANY(%s::int[])"
 _UPSERT_SYMBOLS: Final = """
 INSERT INTO symbols AS stored (symbol, event_ns, seq, trade_id, price, size, side)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[],
@@ -69,13 +75,14 @@ class BarStore:
         an older last trade, leave what is stored.
 
         Raises:
-            StaleOwner: a shard's stored checkpoint is newer; nothing was written.
+            StaleOwner: other aggregators own some of the shards; nothing was written.
             DatabaseUnavailable: nothing was written, or (when the connection broke at the
                 commit) all of it was: flush the same batch again.
         """
         rows = newest_rows(batch.rows)
         async with self._db.transaction("flush") as connection:
             if batch.checkpoints:
+                await check_leases(connection, {c.shard: c.token for c in batch.checkpoints})
                 await _write_checkpoints(connection, batch.checkpoints)
             await write_log(connection, batch.log, batch.covered)
             if rows:
@@ -102,16 +109,13 @@ class BarStore:
                 found += [bar_row_of(record) for record in records]
         return found
 
-    async def load_checkpoints(self) -> list[Checkpoint]:
-        """All shards' checkpoints, by shard.
+    async def load_checkpoints(self, shards: Sequence[int]) -> list[Checkpoint]:
+        """The checkpoints of those of *shards* that have one, by shard.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        records = await self._db.fetch(
-            "load_checkpoints",
-            "SELECT shard, token, flush, state, outbox FROM shard_checkpoints ORDER BY shard",
-        )
+        records = await self._db.fetch("load_checkpoints", _LOAD_CHECKPOINTS, [list(shards)])
         return [Checkpoint(*record) for record in records]
 
     async def page(  # noqa: PLR0913 - one argument per query parameter
@@ -253,16 +257,15 @@ class BarStore:
 
 
 async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Checkpoint]) -> None:
+    """Those that are not older than what is stored; the leases were looked at before."""
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.shard)
     values = [(c.shard, c.token, c.flush, c.state, c.outbox) for c in ordered]
     cursor = await connection.execute(_UPSERT_CHECKPOINTS, _columns(values))
     written = {shard for (shard,) in await cursor.fetchall()}
-    for refused in (c for c in ordered if c.shard not in written):
-        cursor = await connection.execute(
-            "SELECT token FROM shard_checkpoints WHERE shard = %s", [refused.shard]
-        )
-        (stored_token,) = await cursor.fetchone() or (refused.token,)
-        raise StaleOwner(refused.shard, token=refused.token, stored_token=stored_token)
+    refused = {c.shard: c.token for c in ordered if c.shard not in written}
+    if refused:
+        cursor = await connection.execute(_STORED_TOKENS, [list(refused)])
+        raise StaleOwner({shard: (refused[shard], t) for shard, t in await cursor.fetchall()})
 
 
 def _symbol_values(batch: FlushBatch) -> list[tuple[Any, ...]]:

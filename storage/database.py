@@ -22,9 +22,15 @@ _CONNECT_S: Final = 3
 _CLOSE_S: Final = 2.0
 _CHECK_S: Final = 1.0
 _ABANDON_S: Final = 2.0
+_IDLE_S: Final = 10.0  # a process that was paused within a transaction keeps its locks no longer
+
+_LIMITS: Final = """
+SELECT set_config('statement_timeout', %s, true),
+    set_config('idle_in_transaction_session_timeout', %s, true)
+"""
 
 # Includes a server that fails over (read-only for a while) and a full disk.
-_AWAY: Final = (
+AWAY: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
@@ -103,9 +109,13 @@ class Database:
         acquire_timeout_s: float = 5.0,
         statement_timeout_s: float = 30.0,
         slow_query_s: float = 0.2,
+        session: str = "",
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Does nothing but remember; *url* is a ``postgresql://`` URL or ``key=value`` pairs."""
+        """Does nothing but remember; *url* is a ``postgresql://`` URL or ``key=value`` pairs.
+
+        *session* names the connections for those who look at the server.
+        """
         self.server = server_of(url)
         self.slow = 0  # statements slower than slow_query_s
         self._acquire_timeout_s, self._max_size = acquire_timeout_s, max_size
@@ -113,6 +123,7 @@ class Database:
         self._monotonic_s = monotonic_s
         self._why_no_connection = ""
         self._busy: list[str] = []  # names of what holds a connection
+        options = CONNECT_OPTIONS | ({"application_name": session} if session else {})
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             open=False,
@@ -122,7 +133,7 @@ class Database:
             max_waiting=1_000,
             max_idle=60.0,
             connection_class=Connection,
-            kwargs={**CONNECT_OPTIONS, "on_outcome": self._note_outcome},
+            kwargs={**options, "on_outcome": self._note_outcome},
             name="tickgate",
             configure=_configure,
         )
@@ -176,10 +187,8 @@ class Database:
                 commit itself, it is unknown whether it was carried out.
         """
         async with self._connection(name) as connection, connection.transaction():
-            limit_ms = int(self._statement_timeout_s * 1000)
-            await connection.execute(
-                "SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)]
-            )
+            limits_ms = [str(int(s * 1000)) for s in (self._statement_timeout_s, _IDLE_S)]
+            await connection.execute(_LIMITS, limits_ms)
             connection.rows = 0  # without the setting's own
             yield connection
 
@@ -202,7 +211,7 @@ class Database:
                 self._note_duration(name, self._monotonic_s() - started_s, connection.rows)
         except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
             raise DatabaseUnavailable(self.server, f"{name}: {self._no_connection(exc)}") from exc
-        except _AWAY as exc:
+        except AWAY as exc:
             await self._drop_broken(exc)
             raise DatabaseUnavailable(self.server, f"{name}: {one_line(exc)}") from exc
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as exc:

@@ -1,5 +1,7 @@
 """Errors of the stores: which server or stream, what was expected, what to do."""
 
+from collections.abc import Mapping
+
 from core.market.errors import TickgateError
 
 
@@ -40,17 +42,21 @@ class LeaseLost(TickgateError):
 
 
 class StaleOwner(TickgateError):
-    """A newer owner of a shard has written: what this one wants to write is refused."""
+    """Shards have newer owners: what this one wants to write or publish of them is refused.
 
-    def __init__(self, shard: int, *, token: int, stored_token: int) -> None:
-        self.shard, self.token, self.stored_token = shard, token, stored_token
-        super().__init__(shard, token, stored_token)
+    ``stale`` has, by shard, the token that was refused and the newest one.
+    """
+
+    def __init__(self, stale: Mapping[int, tuple[int, int]]) -> None:
+        self.stale = dict(stale)
+        super().__init__(self.stale)
 
     def __str__(self) -> str:
-        return (
-            f"shard {self.shard}: token {self.token} is stale, a flush by token "
-            f"{self.stored_token} is stored; reload the checkpoint or stop this aggregator"
+        shards = ", ".join(
+            f"{shard} (token {token}, now {newest})"
+            for shard, (token, newest) in sorted(self.stale.items())
         )
+        return f"another aggregator owns shard {shards}; what this one had of it is dropped"
 
 
 class DatabaseUnavailable(TickgateError):

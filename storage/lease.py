@@ -6,6 +6,7 @@ holds the newest token and is looked at in the same step that appends.
 
 import os
 import socket
+from pathlib import Path
 from typing import Final
 
 from storage.errors import LeaseHeld, LeaseLost
@@ -135,7 +136,10 @@ def is_gone(owner: str) -> bool:
 
 
 def _pid_space() -> str:
+    """Process ids are compared within it only: those of one namespace, since one boot."""
     try:
-        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
     except OSError:  # no Linux: what is not known is not compared
         return f"unknown-{os.getpid()}"
+    return f"{space}-{boot[:8]}"  # a machine's first namespace has the same number everywhere

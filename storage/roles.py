@@ -1,5 +1,6 @@
 """RoleBoard: what each running role says of itself, for the other roles and for people."""
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -46,6 +47,7 @@ class RoleReport(msgspec.Struct, frozen=True, kw_only=True):
     ops_url: str = ""
     version: str = ""
     consumed: dict[str, int] = {}
+    shards: list[int] = []  # aggregator: those that it folds
     clients: int = 0
     subscribers: int = 0
     feeds: list[FeedStatus] = []
@@ -93,21 +95,29 @@ class RoleBoard:
         """
         reply: list[bytes] = await command(self._redis, "HGETALL", self._keys.roles)
         now_ms = self._now_ns() // _MS_NS
-        reports = []
-        for field, value in zip(reply[::2], reply[1::2], strict=True):
-            report = _decode(value)
-            if report is None or now_ms - report.reported_ms > _FORGET_MS:
-                await self._forget(field, report)
-            if report is not None and (
-                max_age_ms is None or now_ms - report.reported_ms <= max_age_ms
-            ):
-                reports.append(report)
+        found = [
+            (field, report)
+            for field, value in zip(reply[::2], reply[1::2], strict=True)
+            if (report := _decode(value)) is not None
+        ]
+        for field, report in found:
+            if now_ms - report.reported_ms > _FORGET_MS and not _is_needed(report, found):
+                await command(self._redis, "HDEL", self._keys.roles, field)
+        reports = [
+            report
+            for _, report in found
+            if max_age_ms is None or now_ms - report.reported_ms <= max_age_ms
+        ]
         return sorted(reports, key=lambda report: (report.role, report.name))
 
-    async def _forget(self, field: bytes, report: RoleReport | None) -> None:
-        """Delete an old report; an aggregator's stays, its position is worth something."""
-        if report is not None and report.role != "aggregator":
-            await command(self._redis, "HDEL", self._keys.roles, field)
+
+def _is_needed(report: RoleReport, others: Iterable[tuple[bytes, RoleReport]]) -> bool:
+    """An aggregator's position is worth something until others tell of the same streams."""
+    told: set[str] = set()
+    for _, other in others:
+        if other.role == "aggregator" and other.reported_ms > report.reported_ms:
+            told |= other.consumed.keys()
+    return report.role == "aggregator" and (not told or not report.consumed.keys() <= told)
 
 
 def _decode(value: bytes) -> RoleReport | None:

@@ -4,7 +4,7 @@ import functools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,22 @@ class FlushBatch(msgspec.Struct, frozen=True):
     last_trades: Sequence[Tick] = ()
     log: Sequence[LoggedTicks] = ()
     covered: Mapping[int, int | None] = {}  # by shard
+
+
+class LeaseRow(NamedTuple):
+    """Who owns a shard; ``owner`` is empty when nobody does. ``expired``: it was not renewed."""
+
+    shard: int
+    owner: str
+    expired: bool
+
+
+class LeaseView(NamedTuple):
+    """What an aggregator sees when it renews its leases."""
+
+    renewed: frozenset[int]  # shards that it still holds
+    leases: tuple[LeaseRow, ...]
+    members: frozenset[str]  # the aggregators that run, by owner's name
 
 
 class SymbolRow(msgspec.Struct, frozen=True):

@@ -16,7 +16,10 @@ from storage.chores import Chores
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.keys import StreamKeys
+from storage.lease import process_owner
 from storage.log_retention import LogRetention, tend_log
+from storage.shard_leases import STATEMENT_S, ShardLeases, session_name
+from storage.solo import SoloDatabase
 from storage.upkeep import tend_bars
 from tickgate.arguments import Arguments
 from tickgate.feeds import names_with_end
@@ -40,11 +43,18 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
     registry = new_registry()
     readiness = Readiness(time.time_ns, "redis", "database")
     ops = ops_server(settings, readiness, registry)
-    database = GatedDatabase(settings)
+    owner = process_owner()
+    database = GatedDatabase(settings, session=session_name(owner))
+    leases = ShardLeases(
+        SoloDatabase(settings.database_url, timeout_s=STATEMENT_S),
+        owner=owner,
+        shards=settings.shards,
+    )
     store = BarStore(database)
     service = AggregatorService(
         redis_url=settings.redis_url,
         store=store,
+        leases=leases,
         keys=StreamKeys(settings.namespace, settings.shards),
         keep_ids_ns=keep_ids_ns(
             dedup_horizon_s=settings.dedup_horizon_s, max_future_s=settings.max_future_ms / 1000
@@ -57,6 +67,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         report=report("aggregator", ops.url),
         exit_after=exit_after,
     )
+    ops.facts = lambda: {"shards": [state.shard for state in service.shards]}
     janitor = Janitor(
         functools.partial(_tend, settings, store, database),
         away=(DatabaseUnavailable, SchemaError),

@@ -15,8 +15,8 @@ class GatedDatabase(Database):
     Roles wait for that as they do for a database that is away.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """A pool with the limits of *settings*; opens nothing yet."""
+    def __init__(self, settings: Settings, *, session: str = "") -> None:
+        """A pool with the limits of *settings*; opens nothing yet. *session* names it."""
         super().__init__(
             settings.database_url,
             min_size=settings.db_pool_min,
@@ -24,6 +24,7 @@ class GatedDatabase(Database):
             acquire_timeout_s=settings.db_acquire_timeout_s,
             statement_timeout_s=settings.db_statement_timeout_s,
             slow_query_s=settings.slow_query_ms / 1000,
+            session=session,
         )
         self._checked = False
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -27,6 +28,8 @@ class OpsServer:
         Raises:
             PortInUse: the port is taken or may not be used.
         """
+        self.facts: Callable[[], Mapping[str, object]] = dict
+        """What `/readyz` tells besides the dependencies."""
         self._readiness, self._registry = readiness, registry
         self._socket = listen(host, port)
         self._drain = asyncio.Event()
@@ -60,7 +63,7 @@ class OpsServer:
     async def _ready(self, request: web.Request) -> web.Response:
         status = 200 if self._readiness.ready else 503
         return web.json_response(
-            describe(self._readiness),
+            {**describe(self._readiness), **self.facts()},
             status=status,
             dumps=lambda value: json.dumps(value, indent=1),
         )

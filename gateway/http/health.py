@@ -65,7 +65,7 @@ class FeedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleAnswer(msgspec.Struct, frozen=True):
-    """One process of the system."""
+    """One process of the system; ``shards`` are those that an aggregator folds."""
 
     role: str
     name: str
@@ -78,6 +78,7 @@ class RoleAnswer(msgspec.Struct, frozen=True):
     subscribers: int
     loop_lag_ms: float
     draining: bool
+    shards: list[int]
     waiting: dict[str, str]
 
 
@@ -134,6 +135,7 @@ def role_answer(report: RoleReport) -> RoleAnswer:
         subscribers=report.subscribers,
         loop_lag_ms=report.loop_lag_ms,
         draining=report.draining,
+        shards=report.shards,
         waiting=report.waiting,
     )
 

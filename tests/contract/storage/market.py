@@ -1,5 +1,6 @@
 """Bars and rows for the storage tests."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
+from storage.database import Database
 
 DAY = 1_700_006_400_000_000_000  # 2023-11-15T00:00:00Z
 assert DAY % DAY_NS == 0
@@ -35,6 +37,16 @@ def make_row(
         (x / 11, 1e-300, -0.0),
         (),
     )
+
+
+async def own(db: Database, tokens: Mapping[int, int]) -> None:
+    """Leases for the tests' own flushes, with these tokens by shard."""
+    statement = """
+        INSERT INTO shard_leases SELECT shard, token, 'test', 'infinity'
+        FROM unnest(%s::int[], %s::bigint[]) AS mine (shard, token)
+        ON CONFLICT (shard) DO UPDATE SET token = excluded.token
+    """
+    await db.fetch("own", statement, [list(tokens), list(tokens.values())])
 
 
 def revised(row: BarRow, rev: int, **bar: Any) -> BarRow:

@@ -16,8 +16,9 @@ from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.bars import BarStore, Checkpoint, FlushBatch, SymbolRow
 from storage.database import Database
 from storage.errors import StaleOwner
-from tests.contract.storage.market import DAY, make_row, make_tick, revised
+from tests.contract.storage.market import DAY, make_row, make_tick, own, revised
 
+ALL = range(16)
 ALWAYS: dict[str, Any] = {"start_ns": 0, "end_ns": 2**63 - 1, "limit": 10_000}
 
 
@@ -50,7 +51,8 @@ async def test_a_row_reads_back_as_it_was_flushed_to_the_last_bit(store: BarStor
     assert await store.load_rows([]) == []
 
 
-async def test_flushing_again_changes_nothing(store: BarStore) -> None:
+async def test_flushing_again_changes_nothing(store: BarStore, database: Database) -> None:
+    await own(database, {0: 1})
     batch = FlushBatch(
         rows=[make_row("SIM:A", n) for n in range(5)],
         checkpoints=[Checkpoint(0, 1, 1, b"state", b"outbox")],
@@ -61,13 +63,13 @@ async def test_flushing_again_changes_nothing(store: BarStore) -> None:
         await store.flush(batch)
 
     assert await all_bars(store) == [row.bar for row in batch.rows]
-    assert await store.load_checkpoints() == list(batch.checkpoints)
+    assert await store.load_checkpoints(ALL) == list(batch.checkpoints)
 
 
 async def test_an_empty_flush_is_fine(store: BarStore) -> None:
     await store.flush(FlushBatch())
 
-    assert await store.load_checkpoints() == []
+    assert await store.load_checkpoints(ALL) == []
     assert await store.symbols() == []
 
 
@@ -84,7 +86,10 @@ async def test_a_revision_replaces_a_bar_and_an_older_one_does_not(store: BarSto
     assert [(bar.rev, bar.close) for bar in await all_bars(store)] == [(4, 40.0)]
 
 
-async def test_a_flush_with_an_error_in_the_middle_leaves_nothing(store: BarStore) -> None:
+async def test_a_flush_with_an_error_in_the_middle_leaves_nothing(
+    store: BarStore, database: Database
+) -> None:
+    await own(database, {0: 1})
     batch = FlushBatch(
         rows=[make_row("SIM:A", 0)],
         checkpoints=[Checkpoint(0, 1, 1, b"s", b"o")],
@@ -95,11 +100,12 @@ async def test_a_flush_with_an_error_in_the_middle_leaves_nothing(store: BarStor
         await store.flush(batch)
 
     assert await all_bars(store) == []
-    assert await store.load_checkpoints() == []
+    assert await store.load_checkpoints(ALL) == []
     assert await store.symbols() == []
 
 
-async def test_a_cancelled_flush_leaves_nothing_or_all(store: BarStore) -> None:
+async def test_a_cancelled_flush_leaves_nothing_or_all(store: BarStore, database: Database) -> None:
+    await own(database, {0: 1})
     rows = [make_row("SIM:A", n) for n in range(2_000)]
     batch = FlushBatch(rows=rows, checkpoints=[Checkpoint(0, 1, 1, b"s", b"o")])
     for delay_s in (0.0, 0.002, 0.005, 0.01):
@@ -108,22 +114,26 @@ async def test_a_cancelled_flush_leaves_nothing_or_all(store: BarStore) -> None:
                 await store.flush(batch)
 
         found = len(await all_bars(store))
-        assert found == 2_000 * len(await store.load_checkpoints())
+        assert found == 2_000 * len(await store.load_checkpoints(ALL))
 
 
-async def test_checkpoints_are_kept_by_shard_and_never_go_back(store: BarStore) -> None:
+async def test_checkpoints_are_kept_by_shard_and_never_go_back(
+    store: BarStore, database: Database
+) -> None:
+    await own(database, {1: 5, 2: 5, 3: 5})
     first = [Checkpoint(shard, 5, 1, b"a", b"") for shard in (3, 1, 2)]
     await store.flush(FlushBatch(checkpoints=first))
     later = Checkpoint(2, 5, 2, b"b", b"x" * 100_000)
     await store.flush(FlushBatch(checkpoints=[later]))
-    assert await store.load_checkpoints() == [first[1], later, first[0]]
+    assert await store.load_checkpoints(ALL) == [first[1], later, first[0]]
 
     for stale in (Checkpoint(2, 5, 1, b"c", b""), Checkpoint(2, 4, 9, b"c", b"")):
         with pytest.raises(StaleOwner) as caught:
             await store.flush(FlushBatch(rows=[make_row()], checkpoints=[first[0], stale]))
-        assert (caught.value.shard, caught.value.stored_token) == (2, 5)
+        assert caught.value.stale == {2: (stale.token, 5)}
 
-    assert await store.load_checkpoints() == [first[1], later, first[0]]
+    assert await store.load_checkpoints(ALL) == [first[1], later, first[0]]
+    assert await store.load_checkpoints([2, 0]) == [later]
     assert await all_bars(store) == []
 
 

@@ -20,6 +20,8 @@ from storage.database import Database
 from storage.keys import StreamKeys, shard_of
 from storage.redis import connect
 from storage.roles import RoleReport
+from storage.shard_leases import STATEMENT_S, ShardLeases
+from storage.solo import SoloDatabase
 from storage.stream_reader import StreamReader
 from storage.tick_log import TickLog
 from storage.tick_writer import TickWriter
@@ -96,19 +98,26 @@ class Rig:
         await self.writer.append([(s, encode_block(meta, [])) for s, meta in enumerate(metas)])
 
     def make_service(
-        self, store: BarStore, *, exit_after: frozenset[str] = frozenset()
+        self,
+        store: BarStore,
+        *,
+        exit_after: frozenset[str] = frozenset(),
+        name: str = "test:1",
+        database_url: str = "",
     ) -> AggregatorService:
         self.registry = CollectorRegistry()
+        solo = SoloDatabase(database_url or self.database_url, timeout_s=STATEMENT_S)
         return AggregatorService(
             redis_url=self.redis_url,
             store=store,
+            leases=ShardLeases(solo, owner=name, shards=SHARDS),
             keys=self.keys,
             keep_ids_ns=HORIZON_NS,
             readiness=Readiness(wall_ns, "redis", "database"),
             metrics=AggregatorMetrics(self.registry),
             now_ns=wall_ns,
             monotonic_ns=time.monotonic_ns,
-            report=RoleReport(role="aggregator", name="test:1", pid=1, reported_ms=0, started_ms=0),
+            report=RoleReport(role="aggregator", name=name, pid=1, reported_ms=0, started_ms=0),
             times=AggregatorTimes(flush_s=0.02, checkpoint_s=0.05, running_s=0.1),
             exit_after=exit_after,
         )

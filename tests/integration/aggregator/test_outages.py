@@ -210,7 +210,7 @@ async def test_ticks_that_the_bounded_ids_cannot_tell_are_quarantined(
     await rig.write(trades(0, 10))
     async with running(rig) as service:
         await eventually(lambda: rig.counted("ticks") == 10)
-        for state in service._shards:
+        for state in service.shards:
             for symbol in state.core.symbols.values():
                 symbol.ids.floor_ns = START_NS + 100 * 10**9
         await rig.write(trades(20, 4))

@@ -22,8 +22,8 @@ def test_a_block_published_once_more_is_known_also_after_a_restart() -> None:
     assert not state.is_repeat("other", meta(7, 3))
 
     state.skip("sim", "6-0")
-    _, _, checkpoint = state.take_flush()
-    restored = ShardState.restored(checkpoint, keep_ids_ns=NEVER_NS)
+    checkpoint = state.take_flush(0).checkpoint
+    restored = ShardState.restored(checkpoint, token=2, keep_ids_ns=NEVER_NS)
     assert restored.positions["sim"].entry_id == "6-0"
     assert restored.is_repeat("sim", meta(7, 3))
     assert not restored.is_repeat("sim", meta(8, 3))

@@ -35,10 +35,23 @@ def test_what_an_aggregator_has_not_read_is_in_flight_over_all_shards() -> None:
         assert ledger().in_flight(reports, fresh_since_ms=5) == behind
 
 
-def test_the_newest_aggregator_counts_however_old_its_report() -> None:
-    reports = [report("aggregator", 1, {}), report("aggregator", 2, {"a": 3, "b": 1})]
+def test_the_newest_report_of_a_stream_counts_however_old_it_is() -> None:
+    dead = report("aggregator", 1, {"a": 3, "b": 1})
+    for consumed, behind in (({"a": 1, "b": 1}, 5), ({"a": 3, "b": 1}, 0), ({}, 0)):
+        reports = [report("aggregator", 2, consumed), dead]
 
-    assert ledger().in_flight(reports, fresh_since_ms=1_000) == 0
+        assert ledger().in_flight(reports, fresh_since_ms=1_000) == behind
+
+
+def test_several_aggregators_report_each_its_own_streams() -> None:
+    for first, second, behind in (
+        ({"a": 3}, {"b": 1}, 0),
+        ({"a": 1}, {"b": 1}, 5),
+        ({"a": 3}, {}, 7),
+    ):
+        reports = [report("aggregator", 8, first), report("aggregator", 9, second)]
+
+        assert ledger().in_flight(reports, fresh_since_ms=5) == behind
 
 
 def test_a_gateway_counts_while_its_report_is_fresh() -> None:
