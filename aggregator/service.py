@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BLOCK_MS: Final = 100  # so that flushes and running bars are not late on a quiet stream
-_BLOCKS_PER_READ: Final = 64  # of each stream: what waited is joined before it is folded
+_MOST_BLOCKS: Final = 128  # of a stream in a read, of small ones: those that waited are joined
 _FEEDS_S: Final = 1.0  # how soon a new feed is found
 _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
 _REPORT_S: Final = 1.0
@@ -97,7 +97,7 @@ class AggregatorService:
         async with AsyncExitStack() as stack:
             redis = connect(self.redis_url)
             stack.push_async_callback(redis.aclose)
-            reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS, count=_BLOCKS_PER_READ)
+            reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS, most=_MOST_BLOCKS)
             stack.push_async_callback(reader.close)
             publisher = BarWriter(redis, self.keys)
             try:
