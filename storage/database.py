@@ -28,6 +28,10 @@ _LIMITS: Final = """
 SELECT set_config('statement_timeout', %s, true),
     set_config('idle_in_transaction_session_timeout', %s, true)
 """
+# The pool's own attempts to connect come ever more rarely, up to minutes apart: it shall give them
+# up soon, so that the next who asks for a connection makes it try at once.
+_RECONNECT_S: Final = 2.0
+_PING_S: Final = 3.0  # a server that answers a ping no sooner hangs
 
 # Includes a server that fails over (read-only for a while) and a full disk.
 AWAY: Final = (
@@ -132,6 +136,7 @@ class Database:
             timeout=acquire_timeout_s,
             max_waiting=1_000,
             max_idle=60.0,
+            reconnect_timeout=_RECONNECT_S,
             connection_class=Connection,
             kwargs={**options, "on_outcome": self._note_outcome},
             name="tickgate",
@@ -152,7 +157,8 @@ class Database:
         Raises:
             DatabaseUnavailable: it failed.
         """
-        await self.fetch("ping", "SELECT 1")
+        limit_s = min(_PING_S, self._statement_timeout_s)
+        await self.fetch("ping", "SELECT 1", timeout_s=limit_s)
 
     async def fetch(
         self,

@@ -17,7 +17,7 @@ from storage.log_retention import LogRetention, log_bytes, tend_log
 from storage.rows import LoggedTicks
 from storage.tick_codec import encode_slots
 from storage.tick_log import FlushId, TickLog
-from tests.contract.storage.market import DAY
+from tests.contract.storage.market import DAY, own
 
 A, B = Symbol("SIM:A"), Symbol("SIM:B")
 SHARDS = 4
@@ -44,6 +44,11 @@ def flush(
 
 async def read(log: TickLog, symbol: Symbol = A, start: int = 0, end: int = LATER) -> list[Tick]:
     return [tick async for tick in log.ticks(symbol, start, end)]
+
+
+@pytest.fixture(autouse=True)
+async def owned(database: Database) -> None:
+    await own(database, {SHARD: 1})
 
 
 @pytest.fixture
@@ -78,6 +83,7 @@ async def test_a_flush_that_is_repeated_logs_its_ticks_once(
 
 async def test_a_flush_that_is_refused_logs_nothing(database: Database, log: TickLog) -> None:
     store = BarStore(database)
+    await own(database, {SHARD: 2})
     await store.flush(flush(1, [tick(0, 0)], token=2))
 
     with pytest.raises(StaleOwner):
