@@ -83,7 +83,7 @@ class RoleAnswer(msgspec.Struct, frozen=True):
 
 
 class LagAnswer(msgspec.Struct, frozen=True):
-    """Blocks that the gateways have delivered and the aggregator has not folded yet."""
+    """Blocks that the gateways have delivered and the aggregators have not folded yet."""
 
     lag_blocks: int
     streams: int
@@ -189,13 +189,18 @@ def _feed_answer(feed: FeedStatus, seen: FeedState | None, now_ns: int) -> FeedA
 
 
 def aggregator_lag(reports: Sequence[RoleReport]) -> LagAnswer | None:
-    """How far the aggregator is behind the gateways; None without one that reports."""
+    """How far the aggregators are behind the gateways; None without one that reports.
+
+    Of several that tell of a stream the latest report counts: earlier owners' are still there.
+    """
     folded: dict[str, int] = {}
     delivered: dict[str, int] = {}
-    for report in reports:
-        seen = folded if report.role == "aggregator" else delivered
+    for report in sorted(reports, key=lambda report: report.reported_ms):
+        if report.role == "aggregator":
+            folded |= report.consumed
+            continue
         for stream, number in report.consumed.items():
-            seen[stream] = max(number, seen.get(stream, 0))
+            delivered[stream] = max(number, delivered.get(stream, 0))
     if not any(report.role == "aggregator" for report in reports):
         return None
     behind = [max(number - folded.get(key, 0), 0) for key, number in delivered.items()]

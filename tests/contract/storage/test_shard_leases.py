@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -181,6 +182,27 @@ async def test_the_flush_of_an_owner_that_was_paused_is_ended(
     assert await eventually(lambda: taken(b, range(1))) == {0: held[0] + 1}
     with pytest.raises(psycopg.OperationalError):
         await paused.execute("SELECT 1")
+
+
+async def test_a_flush_of_another_database_user_is_left_to_the_server(
+    embedded_migrated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = f"other_{uuid4().hex[:8]}"
+    other_url = embedded_migrated_url.replace("//tickgate@", f"//{user}@")
+    async with await psycopg.AsyncConnection.connect(
+        embedded_migrated_url, application_name=session_name("a"), autocommit=True
+    ) as flush:
+        await flush.execute(f"CREATE ROLE {user} LOGIN")  # type: ignore[arg-type]
+        try:
+            async with flush.transaction():
+                await flush.execute("SELECT FROM shard_leases FOR KEY SHARE")
+                b = ShardLeases(SoloDatabase(other_url, timeout_s=5), owner="b", shards=SHARDS)
+                assert await b.end_sessions(["a"]) == 0
+                await b.close()
+        finally:
+            await flush.execute(f"DROP ROLE {user}")  # type: ignore[arg-type]
+
+    assert "a flush of a cannot be ended" in caplog.text
 
 
 async def test_aggregators_that_ended_long_ago_are_forgotten(

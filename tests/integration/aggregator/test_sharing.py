@@ -17,6 +17,7 @@ from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS
 from storage.bar_writer import BarWriter
 from storage.keys import shard_of
+from storage.shard_leases import session_name
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
 from tests.integration.aggregator.rig import SHARDS, Rig
@@ -187,6 +188,25 @@ async def test_a_dead_ones_shards_move_within_five_seconds(
         await eventually(lambda: shared(b))
         assert time.monotonic() - died_s < TAKEOVER_S
         await eventually(lambda: assert_exact(rig, ticks))
+
+
+async def test_a_flush_that_its_owner_left_open_keeps_nobody_out(
+    rig: Rig, eventually: Eventually
+) -> None:
+    """As that of a process that was paused in the middle: its locks would stay."""
+    async with running(rig, "a") as a:
+        await eventually(lambda: shared(a))
+        paused = await psycopg.AsyncConnection.connect(
+            rig.database_url, application_name=session_name("a")
+        )
+        await paused.execute("SELECT FROM shard_leases WHERE shard = 2 FOR KEY SHARE")
+        await a.kill()
+        died_s = time.monotonic()
+        async with running(rig, "b") as b:
+            await eventually(lambda: shared(b))
+            assert time.monotonic() - died_s < TAKEOVER_S
+    with pytest.raises(psycopg.OperationalError):
+        await paused.execute("SELECT 1")
 
 
 async def test_one_that_lost_sight_of_its_leases_is_fenced_and_comes_back(
