@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
+from aggregator.joined import join, runs
 from aggregator.keeper import Leases, ShardKeeper
 from aggregator.metrics import AggregatorMetrics
 from aggregator.ownership import OwnedShards
 from aggregator.reporter import Reporter
 from aggregator.shard import Wanted
 from aggregator.shards import ShardState, all_ended, all_stored
-from core.market.block import decode_block
+from core.market.block import Block, decode_block
 from core.market.errors import BlockError
 from core.market.timeframe import Timeframe
 from core.runtime.ports import Clock, MonotonicClock
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _BLOCK_MS: Final = 100  # so that flushes and running bars are not late on a quiet stream
+_MOST_BLOCKS: Final = 128  # of a stream in a read, of small ones: those that waited are joined
 _FEEDS_S: Final = 1.0  # how soon a new feed is found
 _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
 _LOOK_S: Final = 0.5  # at the end of a replay, between looks at what other aggregators stored
@@ -113,7 +115,7 @@ class AggregatorService:
         async with AsyncExitStack() as stack:
             redis = connect(self.redis_url)
             stack.push_async_callback(redis.aclose)
-            reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS)
+            reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS, most=_MOST_BLOCKS)
             stack.push_async_callback(reader.close)
             publisher = BarWriter(redis, self.keys)
             self._owned = OwnedShards(
@@ -181,8 +183,8 @@ class AggregatorService:
             if self.monotonic_ns() - feeds_ns >= _FEEDS_S * 1e9:
                 await self._follow(registry)
                 feeds_ns = self.monotonic_ns()
-            for entry in await self._read(reader):
-                await self._fold_entry(entry, quarantine)
+            for run in runs(await self._read(reader)):
+                await self._fold_run(run, quarantine)
                 if self._rows_waiting() > _ROWS_PER_FLUSH:
                     await self._flush(writer, everything=False)
                 if self._ticks_waiting() > _TICKS_PER_FLUSH:
@@ -249,8 +251,17 @@ class AggregatorService:
             return []
         return await self._redis(reader.read)
 
+    async def _fold_run(self, run: list[Entry], quarantine: QuarantineWriter) -> None:
+        """Fold entries of one stream: at one go, if nothing about them needs a closer look."""
+        feed, shard = self._owned.streams[run[0].key]
+        joined = join([entry.payload for entry in run]) if len(run) > 1 else None
+        if joined is not None and self._owned.states[shard].is_next(feed, joined.first):
+            await self._fold_block(run[-1], joined.block, quarantine, joined=len(run))
+            return
+        for entry in run:
+            await self._fold_entry(entry, quarantine)
+
     async def _fold_entry(self, entry: Entry, quarantine: QuarantineWriter) -> None:
-        started_ns = self.monotonic_ns()
         feed, shard = self._owned.streams[entry.key]
         state = self._owned.states[shard]
         try:
@@ -264,7 +275,15 @@ class AggregatorService:
             self.metrics.repeated_blocks.inc()
             state.skip(feed, entry.entry_id)
             return
-        missing = state.fold(feed, entry.entry_id, block)
+        await self._fold_block(entry, block, quarantine)
+
+    async def _fold_block(
+        self, entry: Entry, block: Block, quarantine: QuarantineWriter, *, joined: int = 1
+    ) -> None:
+        started_ns = self.monotonic_ns()
+        feed, shard = self._owned.streams[entry.key]
+        state = self._owned.states[shard]
+        missing = state.fold(feed, entry.entry_id, block, joined=joined)
         if missing:
             self.metrics.lost_blocks.inc(missing)
             log.error(

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _FIRST_S: Final = 0.2
 _CAP_S: Final = 5.0  # a dependency that is back is noticed within this time
+PATIENCE_S: Final = 3.0  # a call without an answer for so long shows in /readyz and the log
 _CAPS_S: Final = {"redis": 1.0}  # a failover takes seconds, and all readers wait for its end
 _WORDS: Final = {"redis": "Redis", "database": "the database"}  # as every role's log has them
 
@@ -34,11 +35,13 @@ async def wait_out(
     readiness: Readiness,
     away: type[TickgateError] | tuple[type[TickgateError], ...],
     stop: asyncio.Event,
+    patience_s: float = PATIENCE_S,
 ) -> T:
     """Make *call* until the dependency answers; readiness and the log say what it waits for.
 
     The log says so once, and again for an error of another type: a server is there, but the
-    schema is not.
+    schema is not. A call that takes more than *patience_s* counts as a dependency that is away
+    until it returns: it may hang, in a server that was stopped or behind a lock.
 
     Args:
         call: made again after each error of type *away*; any other error leaves at once.
@@ -46,6 +49,7 @@ async def wait_out(
         readiness: told when the dependency goes and comes.
         away: what *call* raises while the dependency is away.
         stop: once set, the next failure is the last.
+        patience_s: how long a call may take before readiness and the log say that it is late.
 
     Raises:
         TickgateError: of type *away*, and *stop* is set.
@@ -53,6 +57,12 @@ async def wait_out(
 
     told: type[BaseException] | None = None
     named = _WORDS.get(dependency, dependency)
+    loop = asyncio.get_running_loop()
+
+    def tell_late() -> None:
+        reason = f"no answer for {patience_s:g} s to what is asked of {named}; still waiting"
+        if readiness.down(dependency, reason):
+            log.warning("waiting for %s: no answer for %g s", named, patience_s)
 
     def tell(state: RetryCallState) -> None:
         nonlocal told
@@ -70,7 +80,11 @@ async def wait_out(
     )
 
     async def once() -> T:
-        return await call()
+        late = loop.call_later(patience_s, tell_late)
+        try:
+            return await call()
+        finally:
+            late.cancel()
 
     result: T = await attempts(once)
     if readiness.up(dependency):

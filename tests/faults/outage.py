@@ -281,7 +281,10 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what
 
 async def run(options: argparse.Namespace) -> Figures:
     figures = Figures(
-        fault=options.fault, outage_s=options.minutes * 60, rate=options.rate, symbols=options.symbols
+        fault=options.fault,
+        outage_s=options.minutes * 60,
+        rate=options.rate,
+        symbols=options.symbols,
     )
     async with Rig(options).running() as rig, asyncio.TaskGroup() as group:
         watching = group.create_task(rig.watch())

@@ -70,7 +70,7 @@ class Oracle:
         ):
             self._add(names[who], time_ns, price, size, number, seq)
 
-    def _add(  # noqa: PLR0917
+    def _add(
         self, symbol: str, time_ns: int, price: float, size: float, number: int, seq: int
     ) -> None:
         last = self._last_id.get(symbol, 0)
