@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from storage.link import Command, Link, LinkDown, Reply
+from storage.link import Link, LinkDown, Reply
 from storage.redis import Place, ResponseError, command, connect
 from storage.redis_url import Address
 
 _LATEST: Final = "$"
 _ANSWER_S: Final = 1.5  # a server that is this late after the blocking time counts as gone
 _RETRY_S: Final = 0.25  # a server that failed is tried again so soon, while others are read
+_SMALL_BYTES: Final = 2 << 20  # a full reply of less may be twice as long the next time
 
 
 class Entry(NamedTuple):
@@ -27,7 +28,7 @@ class _Node:
     """One connection, and the streams that are read there."""
 
     keys: list[str]
-    head: Command  # XREAD, all of it but the ids
+    count: int  # entries of a stream to ask for
     link: Link | None = None
     pending: "asyncio.Future[list[Reply]] | None" = None
     asked: dict[str, str] = field(default_factory=dict)  # the positions it was asked from
@@ -44,7 +45,9 @@ class StreamReader:
     trimmed stretch in silence: compare block numbers.
     """
 
-    def __init__(self, redis_url: str, *, block_ms: int = 1000, count: int = 8) -> None:
+    def __init__(
+        self, redis_url: str, *, block_ms: int = 1000, count: int = 8, most: int = 0
+    ) -> None:
         """Connects at the first read.
 
         Args:
@@ -52,10 +55,12 @@ class StreamReader:
             block_ms: how long a read waits for an entry, > 0.
             count: at most so many entries per stream and read; with blocks of 42 KB and 16
                 streams, 8 bound a reply to 5.4 MB.
+            most: but up to so many, doubled step by step, for a reader that is behind streams
+                of small entries; as soon as it is not, or they are larger, it is *count* again.
         """
         self._answer_s = block_ms / 1000 + _ANSWER_S
         self._redis = connect(redis_url, command_timeout_s=self._answer_s, connect_timeout_s=0.5)
-        self._block_ms, self._count = block_ms, count
+        self._block_ms, self._count, self._most = block_ms, count, max(most, count)
         self._positions: dict[str, str] = {}
         self._names: dict[bytes, str] = {}  # of keys as replies spell them
         self._nodes: dict[Place, _Node] = {}
@@ -143,7 +148,8 @@ class StreamReader:
     def _send(self, node: _Node, link: Link) -> None:
         positions = self._positions
         node.asked = {key: positions[key] for key in node.keys}
-        node.pending = link.send([(*node.head, *node.asked.values())])
+        head = ("XREAD", "COUNT", node.count, "BLOCK", self._block_ms, "STREAMS")
+        node.pending = link.send([(*head, *node.keys, *node.asked.values())])
         node.due_s = asyncio.get_running_loop().time() + self._answer_s
 
     async def _wait(self, nodes: Sequence[_Node], *, brief: bool) -> None:
@@ -185,14 +191,25 @@ class StreamReader:
         return self._take(node, reply)
 
     def _take(self, node: _Node, reply: Reply) -> list[Entry]:
-        entries = []
+        entries: list[Entry] = []
+        longest = 0
         for name, found in reply or ():
+            longest = max(longest, len(found))
             key = self._names.get(name)
             if key is None or self._positions.get(key) != node.asked.get(key):
                 continue  # it was left, or is to be read from elsewhere, since the question
             entries += [Entry(key, entry_id.decode(), fields[1]) for entry_id, fields in found]
             self._positions[key] = entries[-1].entry_id
+        if self._most > self._count:
+            self._suit(node, longest, sum(len(entry.payload) for entry in entries))
         return entries
+
+    def _suit(self, node: _Node, longest: int, size: int) -> None:
+        """Ask for more entries where many small ones wait, for as few as ever where they don't."""
+        is_behind = longest >= node.count and size < _SMALL_BYTES
+        count = min(node.count * 2, self._most) if is_behind else self._count
+        if is_behind or longest < node.count // 2 or size > 2 * _SMALL_BYTES:
+            node.count = count
 
     async def _arrange(self) -> None:
         """Sort the streams by server: when they changed, or the servers may have.
@@ -206,16 +223,12 @@ class StreamReader:
         self._stale = False
         nodes: dict[Place, _Node] = {}
         for place, keys in groups.items():
-            node = nodes[place] = self._nodes.get(place) or _Node([], ())
-            if node.keys != keys:
-                node.keys, node.head = keys, self._head(keys)
+            node = nodes[place] = self._nodes.get(place) or _Node([], self._count)
+            node.keys = keys
         for place, node in self._nodes.items():
             if place not in nodes and node.link is not None:
                 node.link.drop("another server has its streams now")
         self._nodes = nodes
-
-    def _head(self, keys: Sequence[str]) -> Command:
-        return ("XREAD", "COUNT", self._count, "BLOCK", self._block_ms, "STREAMS", *keys)
 
     async def _resolve_latest(self) -> None:
         for key in [key for key, at in self._positions.items() if at == _LATEST]:

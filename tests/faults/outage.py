@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class Sample:
 
     at_s: float
     rss: dict[str, float]
+    cpu_s: dict[str, float]
     redis_used: float
     published: int
     folded: int
@@ -75,6 +77,8 @@ class Figures:
     drained_s: float = 0.0
     drain_ticks_per_s: float = 0.0
     times_real_time: float = 0.0
+    drain_ticks_per_cpu_s: float = 0.0  # of the aggregator: what a core of its own would do
+    machine_load: float = 0.0  # processes that wanted to run, a minute's average
     first_fold_s: float = 0.0  # from the database's return to the first tick folded
     memory_mib: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     redis_mib: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -221,6 +225,7 @@ class Rig:
         return Sample(
             at_s=round(time.monotonic() - self.began_s, 1) if self.began_s else -1.0,
             rss={name: rss_mib(role) for name, role in self.roles.items()},
+            cpu_s={name: cpu_s(role) for name, role in self.roles.items()},
             redis_used=round(int(used[1]) / MIB, 1) if used else 0.0,
             published=self.oracle.ticks,
             folded=int(metrics("aggregator_ticks_total")),
@@ -269,13 +274,19 @@ def rss_mib(program: Program) -> float:
     return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
+def cpu_s(program: Program) -> float:
+    """Processor time that a running program has used, in seconds."""
+    fields = Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> float:
     """Wait for *condition*; returns the seconds that took."""
     started_s = time.monotonic()
     while not await condition():
         if time.monotonic() - started_s > timeout_s:
             raise TimeoutError(f"not within {timeout_s:g} s: {what}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
     return time.monotonic() - started_s
 
 
@@ -322,7 +333,7 @@ async def _drain(rig: Rig, figures: Figures, backlog: int) -> None:
     """From the moment that the database is back until the aggregator is up to date."""
     figures.backlog_ticks = backlog
     before = int((await rig.metrics())("aggregator_ticks_total"))
-    started_s = time.monotonic()
+    started_s, started_cpu_s = time.monotonic(), cpu_s(rig.roles["aggregator"])
 
     async def moves() -> bool:
         return int((await rig.metrics())("aggregator_ticks_total")) > before
@@ -336,6 +347,9 @@ async def _drain(rig: Rig, figures: Figures, backlog: int) -> None:
     busy_s = max(0.1, took_s - figures.first_fold_s)
     figures.drain_ticks_per_s = round(folded / busy_s)
     figures.times_real_time = round(folded / busy_s / figures.rate, 1)
+    used_s = max(0.01, cpu_s(rig.roles["aggregator"]) - started_cpu_s)
+    figures.drain_ticks_per_cpu_s = round(folded / used_s)
+    figures.machine_load = round(os.getloadavg()[0], 1)
 
 
 async def _caught_up(rig: Rig) -> bool:

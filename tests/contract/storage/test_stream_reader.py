@@ -151,3 +151,32 @@ async def test_a_refused_read_is_told(
 
     with pytest.raises(StreamUnavailable, match="WRONGTYPE"):
         await reader.read()
+
+
+async def test_a_reader_that_is_behind_small_entries_takes_ever_more_at_a_time(
+    redis_url: str, redis: Redis, namespace: str
+) -> None:
+    reader = StreamReader(redis_url, block_ms=10, count=2, most=8)
+    await add(redis, namespace, *[b"small"] * 40)
+    reader.follow(namespace, "0-0")
+
+    sizes = [len(await reader.read()) for _ in range(8)]
+    await add(redis, namespace, *[b"small"] * 4)
+    sizes += [len(await reader.read()) for _ in range(2)]
+    await reader.close()
+
+    assert sizes == [2, 4, 8, 8, 8, 8, 2, 0, 2, 2]
+
+
+async def test_a_reader_that_is_behind_large_entries_takes_no_more_at_a_time(
+    redis_url: str, redis: Redis, namespace: str
+) -> None:
+    reader = StreamReader(redis_url, block_ms=10, count=2, most=8)
+    large = bytes((1 << 20) + 1)
+    await add(redis, namespace, b"small", b"small", *[large] * 7)
+    reader.follow(namespace, "0-0")
+
+    sizes = [len(await reader.read()) for _ in range(4)]
+    await reader.close()
+
+    assert sizes == [2, 4, 2, 1]  # the larger question was out when large ones came
