@@ -71,9 +71,8 @@ def _supply(state: ShardState, rows: dict[Key, BarRow]) -> None:
 
 
 def _store(state: ShardState, rows: dict[Key, BarRow]) -> None:
-    for row in state.take_flush()[0]:
+    for row in state.take_flush(state.flush).rows:
         rows[row.bar.symbol, row.bar.timeframe, row.bar.start_ns] = row
-    state.core.evict(state.flush)
 
 
 @given(blocks, sizes)
