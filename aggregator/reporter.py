@@ -33,9 +33,12 @@ class Reporter:
     monotonic_ns: MonotonicClock
 
     async def run(self) -> None:
-        """Report for ever; a report that is lost is made good by the next."""
+        """Report for ever; a report that is lost is made good by the next.
+
+        It also finds out whether Redis is there while folding waits for the database.
+        """
         told: tuple[dict[str, int], list[int]] | None = None
-        told_ns = 0
+        told_ns, failed = 0, False
         while True:
             await asyncio.sleep(_MOVED_REPORT_S)
             news = self._consumed(), sorted(self.states)
@@ -44,7 +47,13 @@ class Reporter:
             try:
                 await self.board.publish(self._report(*news))
             except StreamUnavailable as exc:
-                log.debug("report not published: %s", exc)
+                failed = True
+                if self.readiness.down("redis", str(exc)):
+                    log.warning("waiting for Redis: %s", exc)
+            else:
+                if failed and self.readiness.up("redis"):
+                    log.info("Redis is there")
+                failed = False
             told, told_ns = news, self.monotonic_ns()
 
     def _consumed(self) -> dict[str, int]:

@@ -22,6 +22,10 @@ _CONNECT_S: Final = 3
 _CLOSE_S: Final = 2.0
 _CHECK_S: Final = 1.0
 _ABANDON_S: Final = 2.0
+# The pool's own attempts to connect come ever more rarely, up to minutes apart: it shall give them
+# up soon, so that the next who asks for a connection makes it try at once.
+_RECONNECT_S: Final = 2.0
+_PING_S: Final = 3.0  # a server that answers a ping no sooner hangs
 _IDLE_S: Final = 10.0  # a process that was paused within a transaction keeps its locks no longer
 
 _LIMITS: Final = """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from storage.link import Command, Link, LinkDown, Reply
+from storage.link import Link, LinkDown, Reply
 from storage.redis import Place, ResponseError, command, connect
 from storage.redis_url import Address
 
@@ -29,7 +29,6 @@ class _Node:
 
     keys: list[str]
     count: int  # entries of a stream to ask for
-    head: Command = ()  # XREAD, all of it but the ids; made when it is needed
     link: Link | None = None
     pending: "asyncio.Future[list[Reply]] | None" = None
     asked: dict[str, str] = field(default_factory=dict)  # the positions it was asked from
@@ -149,8 +148,8 @@ class StreamReader:
     def _send(self, node: _Node, link: Link) -> None:
         positions = self._positions
         node.asked = {key: positions[key] for key in node.keys}
-        node.head = node.head or self._head(node)
-        node.pending = link.send([(*node.head, *node.asked.values())])
+        head = ("XREAD", "COUNT", node.count, "BLOCK", self._block_ms, "STREAMS")
+        node.pending = link.send([(*head, *node.keys, *node.asked.values())])
         node.due_s = asyncio.get_running_loop().time() + self._answer_s
 
     async def _wait(self, nodes: Sequence[_Node], *, brief: bool) -> None:
@@ -210,7 +209,7 @@ class StreamReader:
         is_behind = longest >= node.count and size < _SMALL_BYTES
         count = min(node.count * 2, self._most) if is_behind else self._count
         if is_behind or longest < node.count // 2 or size > 2 * _SMALL_BYTES:
-            node.head, node.count = (), count
+            node.count = count
 
     async def _arrange(self) -> None:
         """Sort the streams by server: when they changed, or the servers may have.
@@ -225,15 +224,11 @@ class StreamReader:
         nodes: dict[Place, _Node] = {}
         for place, keys in groups.items():
             node = nodes[place] = self._nodes.get(place) or _Node([], self._count)
-            if node.keys != keys:
-                node.keys, node.head = keys, ()
+            node.keys = keys
         for place, node in self._nodes.items():
             if place not in nodes and node.link is not None:
                 node.link.drop("another server has its streams now")
         self._nodes = nodes
-
-    def _head(self, node: _Node) -> Command:
-        return ("XREAD", "COUNT", node.count, "BLOCK", self._block_ms, "STREAMS", *node.keys)
 
     async def _resolve_latest(self) -> None:
         for key in [key for key, at in self._positions.items() if at == _LATEST]:

@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import os
-import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from core.market.errors import TickgateError
 from core.runtime import config
-from core.runtime.children import Backoff, ChildProcess, ChildRefused
+from core.runtime.children import ChildProcess, ChildRefused
 from core.runtime.config import Loaded
 from core.runtime.listen import available_port
 from core.runtime.ports import Service
+from core.runtime.scratch import scratch_folder
 from core.runtime.supervisor import StopRequest, stop_on_signals, supervise
+from core.runtime.witness import Witness
 from ingest.spec import FeedSpec
 from storage.embedded.servers import EmbeddedServers
 from tickgate import rules
@@ -25,10 +27,13 @@ from tickgate.banner import banner, gateway_url
 from tickgate.disk_plan import share
 from tickgate.feeds import feeds_of
 from tickgate.output import complain, say
+from tickgate.restarts import backoff, open_book
 from tickgate.settings import AGGREGATE, DEV, GATEWAY, INGEST, MIGRATE, PREFIX, SETTINGS, Settings
 
 _POLL_S = 0.05  # how often the gateway is asked whether it is there
 _ANSWER_S = 1.0
+_MIGRATE_CAP_S = 5.0  # everything waits for the schema
+_FOLDER_PREFIX = "tickgate-dev-"
 _READY_S = 10.0  # of waiting until the gateway has read what is stored
 _INTERRUPTED, _WRONG_SETTINGS = 1, 2  # exit codes
 
@@ -60,23 +65,26 @@ class _Dev:
             if not await _unless_stopped(stop, self._servers):
                 return 0
             try:
-                return await self._run_roles(stop)
+                with scratch_folder(_FOLDER_PREFIX) as folder:
+                    return await self._run_roles(stop, folder)
             finally:
                 await self._servers.stop()
 
-    async def _run_roles(self, stop: StopRequest) -> int:
-        environ = self._environ()
+    async def _run_roles(self, stop: StopRequest, folder: Path) -> int:
+        book, told = open_book(folder)
+        environ = self._environ() | told
+        self._servers.witness = book
         drain_s = self._settings.drain_s
         start = _Start(
-            _child(MIGRATE, environ, may_end=True, cap_s=5.0),
+            self._child(MIGRATE, environ, book, may_end=True, cap_s=_MIGRATE_CAP_S),
             url=gateway_url(self._settings),
             text=banner(self._settings, self._specs, data_dir=self._data_dir),
         )
         ends = self._settings.exit_at_end
         roles = [
-            _child(GATEWAY, environ),
-            _child(AGGREGATE, environ, may_end=ends),
-            _child(INGEST, environ, may_end=ends),
+            self._child(GATEWAY, environ, book),
+            self._child(AGGREGATE, environ, book, may_end=ends),
+            self._child(INGEST, environ, book, may_end=ends),
         ]
         services: list[Service] = [_Keeper(self._servers), *roles, start]
         try:
@@ -98,6 +106,25 @@ class _Dev:
             return 0
         say("tickgate has stopped")
         return _INTERRUPTED if ends else 0
+
+    def _child(
+        self,
+        command: str,
+        environ: Mapping[str, str],
+        witness: Witness,
+        *,
+        may_end: bool = False,
+        cap_s: float = 0.0,
+    ) -> ChildProcess:
+        return ChildProcess(
+            name=command,
+            command=(sys.executable, "-m", "tickgate", command),
+            environ=environ,
+            monotonic_ns=time.monotonic_ns,
+            backoff=backoff(self._settings, cap_s=cap_s),
+            may_end=may_end,
+            witness=witness,
+        )
 
     def _environ(self) -> dict[str, str]:
         """Of every child: ours, and the effective settings as variables."""
@@ -158,19 +185,6 @@ class _Start:
             async with asyncio.timeout(patience_s):
                 while not (self._drain.is_set() or await _answers(self._url, path)):
                     await _rest()
-
-
-def _child(
-    command: str, environ: Mapping[str, str], *, may_end: bool = False, cap_s: float = 300.0
-) -> ChildProcess:
-    return ChildProcess(
-        name=command,
-        command=(sys.executable, "-m", "tickgate", command),
-        environ=environ,
-        monotonic_ns=time.monotonic_ns,
-        backoff=Backoff(uniform=random.uniform, cap_s=cap_s),
-        may_end=may_end,
-    )
 
 
 async def _unless_stopped(stop: StopRequest, servers: EmbeddedServers) -> bool:

@@ -16,11 +16,13 @@ from gateway.http.metrics import HttpMetrics
 from gateway.metrics import GatewayMetrics
 from ingest.metrics import IngestMetrics
 from tickgate.output import complain, say
+from tickgate.restart_metrics import RestartMetrics
 from tickgate.settings import SETTINGS
 
 _FOLDER = Path(__file__).resolve().parent.parent / "docs"
 _GENERATED = "<!-- Made by `python -m tickgate.docs`: change the declarations, not this page. -->"
 _ROLES: Mapping[str, Sequence[Callable[[CollectorRegistry], object]]] = {
+    "Every role": (RestartMetrics,),
     "ingest": (IngestMetrics,),
     "aggregate": (AggregatorMetrics,),
     "gateway": (GatewayMetrics, HttpMetrics),

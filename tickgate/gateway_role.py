@@ -36,6 +36,7 @@ from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from tickgate.banner import gateway_url
+from tickgate.restarts import restarts
 from tickgate.role import report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
@@ -141,6 +142,7 @@ def _application(parts: _Parts) -> web.Application:
         version=report("gateway", "").version,
         timeout_s=parts.settings.http_timeout_s,
         requests_per_minute=parts.settings.http_requests_per_min,
+        restarts=restarts,
     )
 
 

@@ -21,6 +21,8 @@ from core.runtime.readiness import Readiness
 from core.runtime.supervisor import supervise
 from storage.roles import RoleName, RoleReport
 from tickgate.output import complain
+from tickgate.restart_metrics import RestartMetrics
+from tickgate.restarts import restarts
 from tickgate.settings import Settings
 from tickgate.version import version
 
@@ -65,6 +67,7 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
+    RestartMetrics(registry)
     return registry
 
 
@@ -75,7 +78,12 @@ def ops_server(settings: Settings, readiness: Readiness, registry: CollectorRegi
         PortInUse: the port cannot be had.
     """
     ops = OpsServer(
-        host=settings.ops_host, port=settings.ops_port, readiness=readiness, registry=registry
+        host=settings.ops_host,
+        port=settings.ops_port,
+        readiness=readiness,
+        registry=registry,
+        now_ns=time.time_ns,
+        restarts=restarts,
     )
     # Without the scheme: the first URL on the terminal of `tickgate dev` is to be the page's.
     log.info("liveness, readiness and metrics at %s", ops.url.removeprefix("http://"))

@@ -32,6 +32,7 @@ _POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
 _FEEDS = {"commands": (DEV, INGEST)}
 _BARS = {"commands": (DEV, AGGREGATE)}
 _WIRE = {"commands": (DEV, GATEWAY)}
+_RESTARTS = {"commands": (DEV, GATEWAY)}
 _OPS = {"commands": (DEV, INGEST, AGGREGATE)}
 _KEYS = {
     "commands": (DEV, GATEWAY),
@@ -401,6 +402,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 200.0
 
+    restart_first_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="wait before a role that crashed is started again; doubles with each "
+            "crash in a row; half of it is left to chance",
+            extra=_RESTARTS,
+        ),
+    ] = 1.0
+    restart_cap_s: Annotated[
+        float,
+        Meta(gt=0, le=3_600, description="and the longest such wait", extra=_RESTARTS),
+    ] = 300.0
+    restart_stable_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_600,
+            description="a role that ran so long is healthy: former crashes no longer count",
+            extra=_RESTARTS,
+        ),
+    ] = 60.0
+    crash_loop_after: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="crashes in a row that are called a crash loop: in the log, in /readyz and "
+            "the metric tickgate_crash_loop",
+            extra=_RESTARTS,
+        ),
+    ] = 3
     drain_s: Annotated[
         float,
         Meta(

@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from gateway.tally import Tally
+from tickgate.restart_metrics import RestartMetrics
 from tickgate.role import new_registry
 from tickgate.workers import Place
 
@@ -39,6 +40,7 @@ def registries(place: Place | None, tally: Tally) -> Registries:
     MultiProcessCollector(shown, str(place.metrics_path))  # type: ignore[no-untyped-call]
     shown.register(_Processes(tally))
     PlatformCollector(registry=shown)
+    RestartMetrics(shown)
     return Registries(CollectorRegistry(), shown)
 
 

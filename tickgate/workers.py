@@ -8,13 +8,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,10 +23,12 @@ from core.runtime.config import Loaded
 from core.runtime.listen import reserve
 from core.runtime.scratch import scratch_folder
 from core.runtime.supervisor import supervise
+from core.runtime.witness import Witness
 from gateway import tally, tally_memory
 from gateway.tally import Layout
 from tickgate.arguments import Arguments
 from tickgate.output import complain
+from tickgate.restarts import backoff, open_book
 from tickgate.settings import GATEWAY, PREFIX, SETTINGS, Settings
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 _WORKER: Final = "_TICKGATE_WORKER"
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 _FOLDER_PREFIX: Final = "tickgate-gateway-"
-_STABLE_S: Final = 10.0  # a worker that ran as long is replaced at once
 _FIRST_S: Final = 3.0  # at most so long the others wait until the first has read its settings
 _LOOK_S: Final = 0.02  # how often a worker that starts is looked at
 _DRAIN_MORE_S: Final = 3.0  # beyond drain_s, which each part of a worker has; `dev` gives 5.0
@@ -115,9 +115,16 @@ class _Workers:
         first = Place(0, folder)
         first.metrics_path.mkdir()
         self._words = tally_memory.create(first.tally_path, self._layout)
-        environ = _environ(settings)
+        book, told = open_book(folder)
+        environ = _environ(settings) | told
         self._workers = [
-            _Worker(Place(index, folder), environ, self._words, self._layout)
+            _Worker(
+                Place(index, folder),
+                environ,
+                _Counts(self._words, self._layout),
+                backoff=backoff(settings, at_once=True),
+                witness=book,
+            )
             for index in range(settings.workers)
         ]
 
@@ -144,14 +151,27 @@ class _Workers:
                     await _rest()
 
 
+class _Counts(NamedTuple):
+    """The memory in which all workers count."""
+
+    words: memoryview
+    layout: Layout
+
+
 class _Worker:
     """One worker: kept alive, what it leaves behind cleared away, its return told."""
 
     def __init__(
-        self, place: Place, environ: Mapping[str, str], words: memoryview, layout: Layout
+        self,
+        place: Place,
+        environ: Mapping[str, str],
+        counts: _Counts,
+        *,
+        backoff: Backoff,
+        witness: Witness,
     ) -> None:
         self.name = place.name
-        self._place, self._words, self._layout = place, words, layout
+        self._place, (self._words, self._layout) = place, counts
         self._ended = asyncio.Event()
         self._ended_ns = 0
         self._child = ChildProcess(
@@ -163,8 +183,9 @@ class _Worker:
                 _METRICS: str(place.metrics_path),
             },
             monotonic_ns=time.monotonic_ns,
-            backoff=Backoff(uniform=random.uniform, stable_s=_STABLE_S, at_once=True),
+            backoff=backoff,
             on_end=self._on_end,
+            witness=witness,
         )
 
     def begin_drain(self) -> None:

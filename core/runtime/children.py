@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from core.market.errors import TickgateError
 from core.runtime.ports import MonotonicClock
+from core.runtime.witness import Crash, Nobody, Witness
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,11 @@ class ChildRefused(TickgateError):
 
 
 class Backoff:
-    """Waits between restarts: first doubling to a cap, with jitter, and anew after a stable run."""
+    """Waits between restarts: first doubling to a cap, with jitter, and anew after a stable run.
+
+    Source of the jitter: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+    2015; "equal jitter", which keeps half of the wait, as one child does not compete with others.
+    """
 
     def __init__(
         self,
@@ -48,24 +53,36 @@ class Backoff:
         first_s: float = 1.0,
         cap_s: float = 300.0,
         stable_s: float = 60.0,
+        loop_after: int = 3,
         at_once: bool = False,
     ) -> None:
         """*uniform* draws from a range; a run of *stable_s* or longer forgets former failures.
 
-        With *at_once* the first failure is not waited for at all, the second as the first else.
+        So many failures in a row as *loop_after* are a crash loop. With *at_once* the first
+        failure is not waited for at all, the second as the first else.
         """
         self._uniform, self._free = uniform, 1 if at_once else 0
-        self._first_s, self._cap_s, self._stable_s = first_s, cap_s, stable_s
+        self._first_s, self._cap_s, self._loop_after = first_s, cap_s, loop_after
+        self.stable_s = stable_s
+        self.failures = 0
+
+    @property
+    def is_loop(self) -> bool:
+        """Did it fail so often in a row that something is wrong for good?"""
+        return self.failures >= self._loop_after
+
+    def forget(self) -> None:
+        """A run has lasted: it stands for itself."""
         self.failures = 0
 
     def next_s(self, ran_s: float) -> float:
-        """Seconds to wait after a run that lasted *ran_s*: within a quarter below the full wait."""
-        self.failures = 1 if ran_s >= self._stable_s else self.failures + 1
+        """Seconds to wait after a run that lasted *ran_s*: at least half of the full wait."""
+        self.failures = 1 if ran_s >= self.stable_s else self.failures + 1
         doublings = self.failures - 1 - self._free
         if doublings < 0:
             return 0.0
         full_s = min(self._cap_s, self._first_s * 2.0 ** min(doublings, 30))
-        return self._uniform(0.75 * full_s, full_s)
+        return self._uniform(0.5 * full_s, full_s)
 
 
 class ChildProcess:
@@ -81,15 +98,17 @@ class ChildProcess:
         backoff: Backoff,
         may_end: bool = False,
         on_end: Callable[[], None] = lambda: None,
+        witness: Witness | None = None,
     ) -> None:
         """Nothing starts before run(). A child that *may_end* is done with exit code 0.
 
-        *on_end* is called whenever a run of the child has ended, before the next one starts.
+        *on_end* is called whenever a run of the child has ended, before the next one starts;
+        *witness* is told of each crash, and of the first run that lasts after some.
         """
         self._name, self._command = name, tuple(command)
         self._environ = {**environ, PARENT_PIPE: "1"}
         self._monotonic_ns, self._backoff, self._may_end = monotonic_ns, backoff, may_end
-        self._on_end = on_end
+        self._on_end, self._witness = on_end, witness or Nobody()
         self._process: asyncio.subprocess.Process | None = None
         self._draining = asyncio.Event()
 
@@ -132,9 +151,12 @@ class ChildProcess:
         log.debug("%s started, pid %d", self._name, process.pid)
         if self._draining.is_set():  # asked while the process was being made
             self._signal(signal.SIGTERM)
+        stable_s = self._backoff.stable_s
+        lasting = asyncio.get_running_loop().call_later(stable_s, self._lasted, stable_s)
         try:
             return await process.wait()
         finally:
+            lasting.cancel()
             await self._make_sure(process)
             self._process = None
             self._on_end()
@@ -153,13 +175,29 @@ class ChildProcess:
 
     async def _pause(self, code: int, *, ran_s: float) -> None:
         """Say loudly that the child died, then wait for the back-off or the drain."""
-        wait_s = self._backoff.next_s(ran_s)
+        backoff, how = self._backoff, describe_exit(code)
+        wait_s = backoff.next_s(ran_s)
         log.error(
             "%s %s after %.1f s (failure %d in a row); starting it again in %.1f s",
-            *(self._name, describe_exit(code), ran_s, self._backoff.failures, wait_s),
+            *(self._name, how, ran_s, backoff.failures, wait_s),
         )
+        if backoff.is_loop:
+            log.error(
+                "CRASH LOOP: %s ended %d times in a row, each time within %g s of its start; "
+                "the last time it %s; next try in %.1f s",
+                *(self._name, backoff.failures, backoff.stable_s, how, wait_s),
+            )
+        self._witness.crashed(Crash(self._name, how, backoff.failures, wait_s, backoff.is_loop))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._draining.wait(), wait_s)
+
+    def _lasted(self, stable_s: float) -> None:
+        """This run is a healthy one: whatever comes next begins anew."""
+        if self._backoff.is_loop:
+            log.warning("%s has run for %g s: its crash loop is over", self._name, stable_s)
+        if self._backoff.failures:
+            self._backoff.forget()
+            self._witness.lasted(self._name)
 
     def _signal(self, signum: signal.Signals) -> None:
         process = self._process
@@ -169,9 +207,12 @@ class ChildProcess:
 
 
 def describe_exit(code: int) -> str:
-    """How a process ended, for people: ``was killed by SIGKILL``, ``ended with exit code 1``."""
+    """How a process ended, for people: ``was killed by SIGTERM``, ``ended with exit code 1``."""
+    if code == -signal.SIGKILL:  # by hand, or by the kernel: it leaves no other trace with us
+        return "was killed by SIGKILL, perhaps because memory ran out"
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        known = -code in {int(number) for number in signal.Signals}  # not all real-time ones are
+        return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
     return f"ended with exit code {code}"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from core.runtime.listen import listen
+from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
+from core.runtime.restarts import Restarts
 
 _SHUTDOWN_S = 1.0  # a scrape takes milliseconds; nobody waits longer for one at the end
 
@@ -21,9 +23,16 @@ class OpsServer:
     name = "ops"
 
     def __init__(
-        self, *, host: str, port: int, readiness: Readiness, registry: CollectorRegistry
+        self,
+        *,
+        host: str,
+        port: int,
+        readiness: Readiness,
+        registry: CollectorRegistry,
+        now_ns: Clock,
+        restarts: Callable[[], Sequence[Restarts]] = list,
     ) -> None:
-        """Listen on *port*, or on a free one for 0.
+        """Listen on *port*, or on a free one for 0; *restarts* are those of the parent's children.
 
         Raises:
             PortInUse: the port is taken or may not be used.
@@ -31,6 +40,7 @@ class OpsServer:
         self.facts: Callable[[], Mapping[str, object]] = dict
         """What `/readyz` tells besides the dependencies."""
         self._readiness, self._registry = readiness, registry
+        self._now_ns, self._restarts = now_ns, restarts
         self._socket = listen(host, port)
         self._drain = asyncio.Event()
 
@@ -63,7 +73,10 @@ class OpsServer:
     async def _ready(self, request: web.Request) -> web.Response:
         status = 200 if self._readiness.ready else 503
         return web.json_response(
-            {**describe(self._readiness), **self.facts()},
+            {
+                **describe(self._readiness, self._restarts(), now_ns=self._now_ns()),
+                **self.facts(),
+            },
             status=status,
             dumps=lambda value: json.dumps(value, indent=1),
         )
@@ -73,16 +86,47 @@ class OpsServer:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def describe(readiness: Readiness) -> dict[str, object]:
-    """`/readyz` as JSON: what the role waits for, since when and why."""
+def describe(
+    readiness: Readiness, restarts: Iterable[Restarts], *, now_ns: int
+) -> dict[str, object]:
+    """`/readyz` as JSON: what the role waits for, since when and why; and what keeps crashing."""
     return {
         "ready": readiness.ready,
         "dependencies": {
             name: {
                 "ok": state.ok,
-                "since": datetime.fromtimestamp(state.since_ns / 1e9, UTC).isoformat(),
+                "since": rfc3339(state.since_ns),
+                "since_s": seconds_since(state.since_ns, now_ns),
                 "reason": state.reason,
             }
             for name, state in readiness.states().items()
         },
+        "crash_loops": crash_loops(restarts, now_ns=now_ns),
     }
+
+
+def crash_loops(restarts: Iterable[Restarts], *, now_ns: int) -> list[dict[str, object]]:
+    """Of `/readyz`: the children of the same parent that crash again and again."""
+    return [
+        {
+            "role": child.role,
+            "crashes": child.in_a_row,
+            "since": rfc3339(child.since_ns),
+            "since_s": seconds_since(child.since_ns, now_ns),
+            "reason": child.exit,
+            "next_start": rfc3339(child.next_ns),
+        }
+        for child in restarts
+        if child.crash_loop
+    ]
+
+
+def rfc3339(ns: int) -> str:
+    """UNIX nanoseconds as ``2001-09-09T01:46:40.000Z``."""
+    text = datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def seconds_since(since_ns: int, now_ns: int) -> float:
+    """How long ago that was; 0 where a clock was set back."""
+    return round(max(0, now_ns - since_ns) / 1e9, 1)

@@ -1,5 +1,6 @@
 """The gateway's aiohttp application: every route, every middleware, put together once."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
+from core.runtime.restarts import Restarts
 from gateway.http.cache import SingleFlight
 from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
@@ -52,6 +54,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     page: Page | None = None,
     shown: CollectorRegistry | None = None,
     tally: Tally | None = None,
+    restarts: Callable[[], Sequence[Restarts]] = list,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -71,6 +74,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         page: the page's files; None reads the installed ones.
         shown: what ``/metrics`` shows; None: *registry*.
         tally: counts of all workers; None: this process is the only one.
+        restarts: of the processes beside this one, for ``/readyz``.
     """
     metrics = HttpMetrics(registry)
     is_limited = keys.required and requests_per_minute > 0
@@ -97,6 +101,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         ),
         readiness=readiness,
         silence=silence or Silence(),
+        restarts=restarts,
         registry=registry if shown is None else shown,
         now_ns=now_ns,
         version=version,

@@ -7,6 +7,7 @@ import msgspec
 
 from core.market.timeframe import SECOND_NS
 from core.runtime.readiness import DependencyState
+from core.runtime.restarts import Restarts
 from gateway.encode import rfc3339
 from gateway.silence import FeedState
 from storage.roles import FeedStatus, RoleReport
@@ -15,10 +16,11 @@ _MS_NS: Final = 1_000_000
 
 
 class DependencyAnswer(msgspec.Struct, frozen=True):
-    """One thing that a role needs; ``since`` is when ``ok`` last changed."""
+    """One thing that a role needs; ``since`` is when ``ok`` last changed, ``since_s`` ago."""
 
     ok: bool
     since: str
+    since_s: float
     reason: str
 
 
@@ -30,6 +32,17 @@ class WaitingAnswer(msgspec.Struct, frozen=True):
     waiting: dict[str, str]
 
 
+class CrashLoopAnswer(msgspec.Struct, frozen=True):
+    """A process of the same parent that crashes again and again; ``reason`` is how it ended."""
+
+    role: str
+    crashes: int
+    since: str
+    since_s: float
+    reason: str
+    next_start: str
+
+
 class ReadyAnswer(msgspec.Struct, frozen=True):
     """Is this gateway ready to serve all of its answers?"""
 
@@ -37,6 +50,7 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     draining: bool
     dependencies: dict[str, DependencyAnswer]
     roles_waiting: list[WaitingAnswer]
+    crash_loops: list[CrashLoopAnswer]
 
 
 class FeedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,12 +122,30 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
     aggregator: LagAnswer | None
 
 
-def dependencies(states: Mapping[str, DependencyState]) -> dict[str, DependencyAnswer]:
+def dependencies(states: Mapping[str, DependencyState], now_ns: int) -> dict[str, DependencyAnswer]:
     """What a role needs, by name."""
     return {
-        name: DependencyAnswer(state.ok, rfc3339(state.since_ns), state.reason)
+        name: DependencyAnswer(
+            state.ok, rfc3339(state.since_ns), _ago_s(state.since_ns, now_ns), state.reason
+        )
         for name, state in states.items()
     }
+
+
+def crash_loops(restarts: Iterable[Restarts], now_ns: int) -> list[CrashLoopAnswer]:
+    """The processes that crash again and again."""
+    return [
+        CrashLoopAnswer(
+            one.role,
+            one.in_a_row,
+            rfc3339(one.since_ns),
+            _ago_s(one.since_ns, now_ns),
+            one.exit,
+            rfc3339(one.next_ns),
+        )
+        for one in restarts
+        if one.crash_loop
+    ]
 
 
 def waiting(reports: Iterable[RoleReport]) -> list[WaitingAnswer]:
@@ -205,3 +237,7 @@ def aggregator_lag(reports: Sequence[RoleReport]) -> LagAnswer | None:
         return None
     behind = [max(number - folded.get(key, 0), 0) for key, number in delivered.items()]
     return LagAnswer(sum(behind), len(folded))
+
+
+def _ago_s(since_ns: int, now_ns: int) -> float:
+    return round(max(0, now_ns - since_ns) / SECOND_NS, 1)

@@ -1,6 +1,6 @@
 """State of the system: ``/v1/status``, the probes and the metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
+from core.runtime.restarts import Restarts
 from gateway.encode import rfc3339
 from gateway.http import health
 from gateway.http.answers import encode
@@ -34,6 +35,7 @@ class StateApi:
     reports: SingleFlight[str, Sequence[RoleReport]]
     readiness: Readiness
     silence: Silence
+    restarts: Callable[[], Sequence[Restarts]]
     registry: CollectorRegistry
     now_ns: Clock
     version: str
@@ -59,7 +61,7 @@ class StateApi:
             ready=self.readiness.ready,
             draining=self._draining,
             heartbeat_s=self.silence.heartbeat_s,
-            dependencies=health.dependencies(self.readiness.states()),
+            dependencies=health.dependencies(self.readiness.states(), now_ns),
             symbols=len(self.market.symbols()),
             clients=sum(report.clients for report in gateways),
             subscribers=sum(report.subscribers for report in gateways),
@@ -78,9 +80,14 @@ class StateApi:
         """200 when nothing is waited for, else 503; says what, since when and why."""
         reports, _ = await self._reports()
         ready = self.readiness.ready
-        states = health.dependencies(self.readiness.states())
-        others = health.waiting(reports)
-        answer = health.ReadyAnswer(ready, self._draining, states, others)
+        now_ns = self.now_ns()
+        answer = health.ReadyAnswer(
+            ready,
+            self._draining,
+            health.dependencies(self.readiness.states(), now_ns),
+            health.waiting(reports),
+            health.crash_loops(self.restarts(), now_ns),
+        )
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return json_response(encode(answer), status)
 

@@ -84,6 +84,11 @@ class PostgresServer:
     def running(self) -> bool:
         return self._process.running
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs."""
+        return self._process.exit_code
+
     async def start(self) -> None:
         """Start the server, with new files if there are none; returns once it takes connections.
 

@@ -49,6 +49,11 @@ class ServerProcess:
     def running(self) -> bool:
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the last process; None while it runs, or if there was none."""
+        return self._child.poll() if self._child is not None else None
+
     def spawn(self, command: Sequence[str], *, cwd: Path, alias_uid: int = -1) -> None:
         """Start *command*, under another uid if *alias_uid* is not -1; output goes to the log.
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import random
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from core.runtime.children import Backoff, describe_exit
+from core.runtime.witness import Crash, Nobody, Witness
 from storage.embedded.data_dir import DataDir
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.postgres import PostgresServer
@@ -15,8 +18,7 @@ from storage.embedded.valkey import ValkeyServer
 log = logging.getLogger(__name__)
 
 _WATCH_S = 0.5  # how soon a server that ended is noticed
-_RESTART_FIRST_S, _RESTART_CAP_S = 1.0, 30.0
-_STABLE_S = 60.0  # a server that ran this long is restarted without delay again
+_RESTART_CAP_S = 30.0  # everything waits for it
 
 
 class EmbeddedServers:
@@ -40,6 +42,8 @@ class EmbeddedServers:
         self._stream_max_bytes = stream_max_bytes
         self.valkey: ValkeyServer | None = None
         self.postgres: PostgresServer | None = None
+        self.witness: Witness = Nobody()
+        """Told of servers that end by themselves; set it before :meth:`keep_running`."""
 
     @property
     def redis_url(self) -> str:
@@ -83,7 +87,7 @@ class EmbeddedServers:
         """Start a server again that ended by itself, and bound the logs; until cancelled."""
         async with asyncio.TaskGroup() as group:
             for server in self._servers():
-                group.create_task(_keep_running(server), name=f"keep {server.name}")
+                group.create_task(_keep_running(server, self.witness), name=f"keep {server.name}")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -127,21 +131,34 @@ class EmbeddedServers:
         return [server for server in (self.valkey, self.postgres) if server is not None]
 
 
-async def _keep_running(server: ValkeyServer | PostgresServer) -> None:
+async def _keep_running(server: ValkeyServer | PostgresServer, witness: Witness) -> None:
     loop = asyncio.get_running_loop()
-    started_s, delay_s = loop.time(), _RESTART_FIRST_S
+    backoff = Backoff(uniform=random.uniform, cap_s=_RESTART_CAP_S)
+    started_s = loop.time()
     while True:
         await asyncio.sleep(_WATCH_S)
         truncate_log(server.log_path)
+        ran_s = loop.time() - started_s
         if server.running:
+            if backoff.failures and ran_s >= backoff.stable_s:
+                backoff.forget()
+                witness.lasted(server.name)
             continue
-        if loop.time() - started_s > _STABLE_S:
-            delay_s = _RESTART_FIRST_S
-        log.error("%s ended by itself; starting it again in %g s", server.name, delay_s)
-        await asyncio.sleep(delay_s)
-        delay_s = min(delay_s * 2, _RESTART_CAP_S)
+        await _start_again(server, witness, backoff, ran_s=ran_s)
         started_s = loop.time()
-        try:
-            await server.start()
-        except EmbeddedError as exc:
-            log.error("%s", exc)
+
+
+async def _start_again(
+    server: ValkeyServer | PostgresServer, witness: Witness, backoff: Backoff, *, ran_s: float
+) -> None:
+    how = describe_exit(server.exit_code) if server.exit_code is not None else "was stopped"
+    wait_s = backoff.next_s(ran_s)
+    log.error("%s %s; starting it again in %.1f s", server.name, how, wait_s)
+    if backoff.is_loop:
+        log.error("CRASH LOOP: %s ended %d times in a row", server.name, backoff.failures)
+    witness.crashed(Crash(server.name, how, backoff.failures, wait_s, backoff.is_loop))
+    await asyncio.sleep(wait_s)
+    try:
+        await server.start()
+    except EmbeddedError as exc:
+        log.error("%s", exc)

@@ -77,6 +77,11 @@ class ValkeyServer:
     def running(self) -> bool:
         return self._process.running
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs."""
+        return self._process.exit_code
+
     async def start(self) -> None:
         """Start the server; returns once it has loaded its file and answers.
 

@@ -15,6 +15,7 @@ from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from core.runtime.readiness import Readiness
+from core.runtime.restarts import Restarts
 from gateway.http.app import build_app
 from gateway.http.page import Page
 from gateway.http.protocol import http_protocols
@@ -47,6 +48,7 @@ class Rig:
     base: str = ""
     session: aiohttp.ClientSession = field(init=False)
     readiness: Readiness = field(init=False)
+    restarts: list[Restarts] = field(default_factory=list)  # of the processes beside it
 
     async def get(self, path: str, **params: str) -> tuple[int, Any]:
         """Status and JSON of an answer; every answer of the API is JSON."""
@@ -99,6 +101,7 @@ async def running(
         timeout_s=timeout_s,
         requests_per_minute=requests_per_minute,
         page=page,
+        restarts=lambda: rig.restarts,
     )
     runner = web.AppRunner(app)
     await runner.setup()

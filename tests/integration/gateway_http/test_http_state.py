@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from core.runtime.restarts import Restarts
 from gateway.market import FeedNews
 from storage.embedded import PostgresServer, ValkeyServer
 from storage.migrations import migrate
@@ -136,10 +137,11 @@ async def test_ready_says_what_is_waited_for_since_when_and_why(rig: Rig) -> Non
         "ready": False,
         "draining": False,
         "dependencies": {
-            "redis": {"ok": True, "since": "2021-07-03T12:00:00Z", "reason": ""},
+            "redis": {"ok": True, "since": "2021-07-03T12:00:00Z", "since_s": 0.0, "reason": ""},
             "database": {
                 "ok": False,
                 "since": "2021-07-03T12:00:00Z",
+                "since_s": 0.0,
                 "reason": "connection refused",
             },
         },
@@ -150,10 +152,40 @@ async def test_ready_says_what_is_waited_for_since_when_and_why(rig: Rig) -> Non
                 "waiting": {"database": "connection refused"},
             }
         ],
+        "crash_loops": [],
     }
     rig.readiness.up("database")
     status, answer = await rig.get("/readyz")
     assert (status, answer["ready"]) == (200, True)
+
+
+async def test_ready_names_the_processes_beside_it_that_keep_crashing(rig: Rig) -> None:
+    seconds = 10**9
+    rig.restarts += [
+        Restarts(
+            role="aggregate",
+            total=5,
+            in_a_row=4,
+            crash_loop=True,
+            exit="ended with exit code 1",
+            since_ns=rig.now_ns - 90 * seconds,
+            next_ns=rig.now_ns + 8 * seconds,
+        ),
+        Restarts(role="ingest", total=1, in_a_row=1),
+    ]
+
+    _, answer = await rig.get("/readyz")
+
+    assert answer["crash_loops"] == [
+        {
+            "role": "aggregate",
+            "crashes": 4,
+            "since": "2021-07-03T11:58:30Z",
+            "since_s": 90.0,
+            "reason": "ended with exit code 1",
+            "next_start": "2021-07-03T12:00:08Z",
+        }
+    ]
 
 
 async def test_the_process_is_alive_whatever_is_away(rig: Rig) -> None:

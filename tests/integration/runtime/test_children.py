@@ -10,6 +10,7 @@ import pytest
 
 from core.runtime.children import PARENT_PIPE, Backoff, ChildProcess, ChildRefused, describe_exit
 from core.runtime.supervisor import StopRequest, supervise
+from core.runtime.witness import Crash
 from tests.conftest import Eventually
 from tests.processes import gone
 
@@ -42,10 +43,24 @@ def test_the_wait_doubles_to_its_cap_and_a_stable_run_forgets() -> None:
     assert backoff.next_s(ran_s=60) == 1
 
 
-def test_the_wait_is_spread_over_its_last_quarter() -> None:
+def test_half_of_the_wait_is_left_to_chance() -> None:
     backoff = Backoff(uniform=lambda low, high: low)
 
-    assert [backoff.next_s(ran_s=0) for _ in range(3)] == [0.75, 1.5, 3.0]
+    assert [backoff.next_s(ran_s=0) for _ in range(3)] == [0.5, 1, 2]
+
+
+def test_so_many_failures_in_a_row_are_a_crash_loop_until_a_run_lasts() -> None:
+    backoff = Backoff(uniform=lambda low, high: high, stable_s=60, loop_after=3)
+    loops = []
+    for ran_s in (1, 1, 59, 60, 1):
+        backoff.next_s(ran_s=ran_s)
+        loops.append(backoff.is_loop)
+    backoff.next_s(ran_s=1)
+    backoff.forget()
+
+    assert loops == [False, False, True, False, False]
+    assert not backoff.is_loop
+    assert backoff.next_s(ran_s=1) == 1
 
 
 def test_the_first_restart_may_come_at_once() -> None:
@@ -92,6 +107,81 @@ async def test_a_child_that_dies_is_started_again(eventually: Eventually) -> Non
     assert gone(second)
 
 
+class Diary:
+    """A witness that writes all down."""
+
+    def __init__(self) -> None:
+        self.crashes: list[Crash] = []
+        self.lasting: list[str] = []
+
+    def crashed(self, crash: Crash) -> None:
+        self.crashes.append(crash)
+
+    def lasted(self, name: str) -> None:
+        self.lasting.append(name)
+
+
+def watched(program: str, diary: Diary, *, stable_s: float) -> ChildProcess:
+    return ChildProcess(
+        name="role",
+        command=(sys.executable, "-c", program),
+        environ=os.environ,
+        monotonic_ns=monotonic_ns,
+        backoff=Backoff(
+            uniform=lambda low, high: high, first_s=0.001, cap_s=0.002, stable_s=stable_s
+        ),
+        witness=diary,
+    )
+
+
+async def test_a_child_that_is_killed_again_and_again_is_a_crash_loop_and_loud(
+    eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    diary = Diary()
+    running = watched(IDLE, diary, stable_s=60)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(running.run())
+        for number in range(1, 4):
+            os.kill(await eventually(lambda: running.pid), signal.SIGKILL)
+            await eventually(lambda number=number: len(diary.crashes) == number)
+        running.begin_drain()
+
+    how = "was killed by SIGKILL, perhaps because memory ran out"
+    assert diary.crashes == [
+        ("role", how, 1, 0.001, False),
+        ("role", how, 2, 0.002, False),
+        ("role", how, 3, 0.002, True),
+    ]
+    loud = [record for record in caplog.records if "CRASH LOOP: role ended 3" in record.message]
+    assert [record.levelname for record in loud] == ["ERROR"]
+    assert how in loud[0].message
+    assert diary.lasting == []
+
+
+async def test_a_crash_loop_is_over_once_a_run_lasts(
+    eventually: Eventually, tmp_path: Path
+) -> None:
+    diary = Diary()
+    left = tmp_path / "crashes"
+    left.write_text("xxx")
+    program = (
+        f"import pathlib, time; p = pathlib.Path({str(left)!r}); n = p.read_text()\n"
+        "if n: p.write_text(n[1:]); raise SystemExit(7)\n"
+        "time.sleep(600)"
+    )
+    running = watched(program, diary, stable_s=0.5)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(running.run())
+        await eventually(lambda: diary.lasting)
+        running.begin_drain()
+
+    assert [crash.exit for crash in diary.crashes] == ["ended with exit code 7"] * 3
+    assert diary.crashes[-1].is_loop
+    assert diary.lasting == ["role"]
+
+
 async def test_a_drain_in_the_back_off_ends_at_once(eventually: Eventually) -> None:
     running = child(IDLE, first_s=600)
 
@@ -132,7 +222,9 @@ async def test_a_child_that_ignores_the_drain_is_killed_in_the_end(
 
 
 def test_exits_are_told_in_words() -> None:
-    assert describe_exit(-9) == "was killed by SIGKILL"
+    assert describe_exit(-9) == "was killed by SIGKILL, perhaps because memory ran out"
+    assert describe_exit(-15) == "was killed by SIGTERM"
+    assert describe_exit(-40) == "was killed by signal 40"
     assert describe_exit(3) == "ended with exit code 3"
 
 

@@ -17,7 +17,13 @@ from tests.conftest import Eventually
 async def ops() -> AsyncIterator[tuple[OpsServer, Readiness]]:
     registry, readiness = CollectorRegistry(), Readiness(lambda: 10**18, "redis")
     Counter("seen", "seen", registry=registry).inc()
-    server = OpsServer(host="127.0.0.1", port=0, readiness=readiness, registry=registry)
+    server = OpsServer(
+        host="127.0.0.1",
+        port=0,
+        readiness=readiness,
+        registry=registry,
+        now_ns=lambda: 10**18 + 1_500_000_000,
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run())
         yield server, readiness
@@ -39,7 +45,9 @@ async def test_a_role_is_live_before_it_is_ready(ops: tuple[OpsServer, Readiness
 
     assert (live, before, after) == (200, 503, 200)
     assert '"reason": "starting"' in text
-    assert "2001-09-09T01:46:40+00:00" in text
+    assert '"since": "2001-09-09T01:46:40.000Z"' in text
+    assert '"since_s": 1.5' in text
+    assert '"crash_loops": []' in text
 
 
 async def test_metrics_are_in_the_text_format(ops: tuple[OpsServer, Readiness]) -> None:

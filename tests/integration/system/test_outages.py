@@ -1,17 +1,19 @@
 """Redis or PostgreSQL away at the start and killed in the middle: the roles wait and go on."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from core.market.tick import Tick
 from storage.embedded import PostgresServer, ValkeyServer
+from storage.migrations import migrate
 from tests.conftest import Eventually
 from tests.integration.system.dev import get
 from tests.integration.system.market import assert_bars, ids_of, make_trades, write_replay
 from tests.integration.system.programs import running
-from tests.integration.system.roles import Deployment, Role, is_ready, waits_for
+from tests.integration.system.roles import Deployment, Role, is_ready, readyz, waits_for
 from tests.integration.system.subscriber import Subscriber, subscribed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -126,3 +128,32 @@ async def test_postgresql_away_at_the_start_and_killed_in_the_middle(
         assert said(role, "waiting for (the )?database") >= 3, role.output()
         assert said(role, "database is there") >= 2, role.output()
         assert said(role, "error connecting") == 0, role.output()
+
+
+async def test_servers_that_hang_are_named_by_every_role_with_the_time_since(
+    valkey: ValkeyServer, postgres: PostgresServer, namespace: str, eventually: Eventually
+) -> None:
+    await migrate(postgres.url)
+    system = Deployment(redis_url=valkey.url, database_url=postgres.url, namespace=namespace)
+    async with system.all_roles("sim") as (ingest, aggregate, gateway):
+        for role in (ingest, aggregate, gateway):
+            await is_ready(role, eventually)
+        paused = datetime.now(UTC)
+        postgres.pause()
+        valkey.pause()
+        try:
+            for role in (aggregate, gateway):
+                await waits_for(role, "database", eventually)
+            for role in (ingest, aggregate, gateway):
+                since = datetime.fromisoformat(await waits_for(role, "redis", eventually))
+                assert timedelta(0) < since - paused < timedelta(seconds=15)
+                _, answer = await readyz(role)
+                state = answer["dependencies"]["redis"]
+                assert "no answer" in state["reason"]
+                seconds = (datetime.now(UTC) - since).total_seconds()
+                assert state["since_s"] == pytest.approx(seconds, abs=1.5)
+        finally:
+            postgres.resume()
+            valkey.resume()
+        for role in (ingest, aggregate, gateway):
+            await is_ready(role, eventually)

@@ -101,7 +101,10 @@ async def ended(client: ClientConnection) -> tuple[str, int]:
 async def test_workers_share_port_numbers_and_clients_and_a_killed_one_is_replaced(
     deployment: Deployment, eventually: Eventually
 ) -> None:
-    async with two_workers(deployment) as gateway, AsyncExitStack() as stack:
+    async with (
+        two_workers(deployment, "--crash-loop-after", "1") as gateway,
+        AsyncExitStack() as stack,
+    ):
         clients = []
 
         async def both_serve() -> dict[int, int]:
@@ -122,7 +125,7 @@ async def test_workers_share_port_numbers_and_clients_and_a_killed_one_is_replac
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(never_falling(gateway, stop))
             os.kill(first, signal.SIGKILL)
-            restart = await gateway.said(r"gateway/\d was killed by SIGKILL .* again in (\S+) s")
+            restart = await gateway.said(r"(gateway/\d) was killed .* again in (\S+) s")
             back = await gateway.said(r"gateway/\d listens again after (\S+) s")
             left = [client for client in clients if client.state.name == "OPEN"]
             await eventually(
@@ -134,8 +137,13 @@ async def test_workers_share_port_numbers_and_clients_and_a_killed_one_is_replac
                 left.append(again)
             stop.set()
 
+        loops = (await get(gateway.url + "/readyz"))["crash_loops"]
+        restarts = await numbers(gateway, "counter")
+
+        assert [(loop["role"], loop["crashes"]) for loop in loops] == [(restart[1], 1)]
+        assert restarts["tickgate_restarts_total", (("role", restart[1]),)] == 1
         assert 0 < len(left) < len(clients) + 8
-        assert float(restart[1]) == 0
+        assert float(restart[2]) == 0
         assert float(back[1]) < 5  # half a second where nothing else runs
         assert looking.result() > 1
         code = await gateway.stop()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.conftest import Eventually
@@ -57,6 +58,11 @@ def a_role(data_dir: Path, name: str) -> int | None:
     """Pid of the running role *name*."""
     commands = working_in(data_dir).items()
     return next((pid for pid, text in commands if text.endswith(f"-m tickgate {name} ")), None)
+
+
+async def metrics(address: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(address + "/metrics") as answer:
+        return await answer.text()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -166,10 +172,10 @@ async def test_an_interrupted_exit_at_end_is_no_success(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["ingest", "aggregate", "gateway"])
-async def test_a_role_that_is_killed_comes_back(
+async def test_a_role_that_is_killed_comes_back_and_the_gateway_tells_of_a_crash_loop(
     tmp_path: Path, eventually: Eventually, role: str
 ) -> None:
-    async with dev(data_dir=tmp_path) as running:
+    async with dev("--crash-loop-after", "1", data_dir=tmp_path) as running:
         address = await running.address()
         first = await eventually(lambda: a_role(tmp_path, role))
         os.kill(first, signal.SIGKILL)
@@ -181,8 +187,15 @@ async def test_a_role_that_is_killed_comes_back(
             return False
 
         await eventually(live, timeout_s=20)
+        (loop,) = (await get(address + "/readyz"))["crash_loops"]
+        numbers = await metrics(address)
         assert await running.stop() == 0
     assert any(f"{role} was killed by SIGKILL" in line for line in running.lines)
+    assert any(f"ERROR   dev: CRASH LOOP: {role} ended 1 times" in line for line in running.lines)
+    assert (loop["role"], loop["crashes"]) == (role, 1)
+    assert loop["reason"] == "was killed by SIGKILL, perhaps because memory ran out"
+    assert f'tickgate_restarts_total{{role="{role}"}} 1.0' in numbers
+    assert f'tickgate_crash_loop{{role="{role}"}} 1.0' in numbers
 
 
 async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
