@@ -76,6 +76,7 @@ class FeedJournal:
     unpublished: int = 0  # blocks that another writer's lease kept from the streams
     replayed: int = 0
     lost: int = 0
+    given_up: int = 0  # bytes of the oldest blocks, because the memory of Redis was full
     _details: WarnLimiter = field(default_factory=WarnLimiter)
 
     def __post_init__(self) -> None:

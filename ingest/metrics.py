@@ -55,6 +55,7 @@ class IngestMetrics(Collector):
             "unpublished": "Blocks dropped because another process had taken the feed over",
             "replayed": "Blocks that Redis lost in a failover and that were stored once more",
             "lost": "Blocks that Redis lost in a failover and that were not kept any more",
+            "given_up": "Bytes of the oldest blocks that went because the memory of Redis was full",
         }
         for name, text in simple.items():
             family = CounterMetricFamily(f"ingest_{name}", text, labels=["feed"])

@@ -56,6 +56,7 @@ class Publisher:
     _closing: bool = field(init=False, default=False)
     _replayed: int = field(init=False)  # by writers before this one
     _lost: int = field(init=False)
+    _given_up: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Go on where the newest stored blocks of the writer say."""
@@ -70,6 +71,7 @@ class Publisher:
         self._admission = Admission(self._clock, self.limits.admission)
         self._records = deque(maxlen=_QUARANTINE_KEPT)
         self._replayed, self._lost = self.journal.replayed, self.journal.lost
+        self._given_up = self.journal.given_up
 
     @property
     def position(self) -> int:
@@ -178,6 +180,7 @@ class Publisher:
             finally:
                 self.journal.replayed = self._replayed + self.writer.replayed
                 self.journal.lost = self._lost + self.writer.lost
+                self.journal.given_up = self._given_up + self.writer.given_up
             self._note(blocks)
         self._sending = 0
         if self._records:

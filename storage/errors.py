@@ -17,6 +17,14 @@ class StreamUnavailable(TickgateError):
         return f"Redis at {self.server}: {reason}; see that it runs and redis_url is right"
 
 
+class MemoryFull(StreamUnavailable):
+    """Redis is at its ``maxmemory``, and refuses what would take more."""
+
+    def __str__(self) -> str:
+        advice = "give it more maxmemory, or lower stream_max_bytes"
+        return f"Redis at {self.server}: {self.reason.rstrip('.')}; {advice}"
+
+
 class LeaseHeld(TickgateError):
     """Another process publishes this feed; ``ran_out``: it has not been heard of for a while."""
 

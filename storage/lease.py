@@ -17,8 +17,9 @@ TTL_S: Final = 2.0  # without a renewal the lease runs out
 RENEW_S: Final = 0.6  # so that two renewals may fail
 _EXPIRED: Final = "*"
 
+# Who may write has to be settled for room to be made: a full server takes these few bytes.
 # Tokens grow even when the server lost its data: none is below the server's clock in µs.
-_ACQUIRE: Final = Script("""
+_ACQUIRE: Final = Script("""#!lua flags=allow-oom
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'owner', 'token', 'until')
@@ -35,7 +36,7 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'token', token, 'until',
            string.format('%.0f', now + ARGV[2]))
 return {token, '', 0}
 """)
-_RENEW: Final = Script("""
+_RENEW: Final = Script("""#!lua flags=allow-oom
 local time = redis.call('TIME')
 local held = redis.call('HMGET', KEYS[1], 'owner', 'token')
 if tonumber(held[2] or '0') > tonumber(ARGV[2]) then
@@ -45,7 +46,7 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'token', ARGV[2], 'until',
            string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]))
 return false
 """)
-_RELEASE: Final = Script("""
+_RELEASE: Final = Script("""#!lua flags=allow-oom
 local held = redis.call('HMGET', KEYS[1], 'owner', 'token')
 if held[1] == ARGV[1] and held[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], 'owner', '')

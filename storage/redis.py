@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from storage.errors import StreamUnavailable
+from storage.errors import MemoryFull, StreamUnavailable
 from storage.keys import slot_of
 from storage.link import Argument, Command, Link, LinkDown, Reply, ResponseError, open_link
 from storage.redis_url import Address, mask_url, parse_url
@@ -254,4 +254,6 @@ async def command(redis: Redis, *arguments: Argument) -> Reply:
 
 def refusal(redis: Redis, reply: ResponseError) -> StreamUnavailable:
     """The error for a refused command."""
+    if reply.kind == "OOM":
+        return MemoryFull(str(redis), f"refused: {reply}")
     return redis.unavailable(f"refused: {reply}")

@@ -11,7 +11,7 @@ from core.market.block import BlockMeta, decode_meta
 from core.runtime.ports import Clock
 from core.runtime.retry import full_jitter
 from storage.entry_id import ZERO_ID, EntryId
-from storage.errors import LeaseLost, StreamUnavailable
+from storage.errors import LeaseLost, MemoryFull, StreamUnavailable
 from storage.fence import APPEND, BEHIND, STALE, TAKE
 from storage.keys import StreamKeys
 from storage.lease import RENEW_S, Lease
@@ -30,6 +30,8 @@ _MAX_STREAMS: Final = 32  # in one exchange
 _CALL_BYTES: Final = 128 * 1024  # of one stream in one exchange, 3 full blocks: 4 MB in flight
 _ROOM: Final = 0.95  # a stream over its budget is cut to this part of it
 _WAY: Final = 0.90  # a refusal for want of memory gives up the rest of what we hold
+_STOPPED_MS: Final = 60_000  # feeds that run register six times as often
+_TELL_S: Final = 10  # between two lines of the log about full memory
 _RETRY_CAP_S: Final = 0.5  # a server that is back is noticed within this time
 _RING_BYTES: Final = 32 << 20
 _RING_S: Final = 30.0  # a master that was cut off may take appends for so long
@@ -73,6 +75,7 @@ class TickWriter:
         self.refused = 0  # appends refused for want of memory
         self.repeated = 0  # appends that turned out to be stored already
         self.trimmed = 0  # cuts made because of bytes
+        self.given_up = 0  # bytes of these that went because the server's memory was full
         self.replayed = 0  # blocks that a new master lacked, stored once more
         self.lost = 0  # blocks that it lacked, and that the ring did not hold any more
         self._redis, self._info, self._lease, self._ring = redis, info, lease, ring
@@ -86,7 +89,7 @@ class TickWriter:
         ]
         self._ledger = Ledger(keys.shards, budget_bytes=max_bytes)
         self._registry = FeedRegistry(redis, keys)
-        self._budget_checked_ms = self._renewed_ms = 0
+        self._budget_checked_ms = self._renewed_ms = self._told_s = 0
         self._released: set[str] = set()  # feeds that ran once, cut to their last entries
         self._on_down: Report = _quiet
         self._on_up: Callable[[], None] = _quiet
@@ -148,9 +151,9 @@ class TickWriter:
             now_ns=now_ns,
         )
         self._on_down, self._on_up, self._renewed_ms = on_down, on_up, now_ms
-        await self._check_budget(now_ms)
         for shard in range(shards):
             await self._begin(shard)
+        await self._check_budget(now_ms)
         return self
 
     @property
@@ -281,12 +284,28 @@ class TickWriter:
         if reply.kind == STALE:
             raise LeaseLost(self._info.feed)
         self.refused += 1
-        if reply.kind == "OOM":
-            cuts = self._ledger.shrink_to(int(self._ledger.total_bytes * _WAY))
-            if cuts:
-                await self._trim(cuts)
-                return
-        raise refusal(self._redis, reply)
+        error = refusal(self._redis, reply)
+        if not isinstance(error, MemoryFull) or not await self._make_room():
+            raise error
+
+    async def _make_room(self) -> bool:
+        """Give up our oldest blocks, or feeds that stopped; False: nothing more may go."""
+        held = self._ledger.total_bytes
+        cuts = self._ledger.shrink_to(int(held * _WAY))
+        if not cuts:
+            return await self._release_silent(self._now_ns() // _MS_NS, _STOPPED_MS)
+        await self._trim(cuts)
+        self.given_up += held - self._ledger.total_bytes
+        now_s = self._now_ns() // 1_000_000_000
+        if now_s - self._told_s >= _TELL_S:
+            self._told_s = now_s
+            oldest_s = (now_s * 1000 - max(cuts.values()).ms) / 1000
+            log.warning(
+                "feed %s: the memory of Redis is full; the oldest blocks go, %d bytes so far: its "
+                "streams hold the last %.0f s, and readers that are further behind miss some",
+                self._info.feed, self.given_up, oldest_s,
+            )  # fmt: skip
+        return True
 
     async def _keep_budget(self) -> None:
         now_ms = self._now_ns() // _MS_NS
@@ -300,16 +319,31 @@ class TickWriter:
     async def _check_budget(self, now_ms: int) -> None:
         """Say that this feed is alive, and share the bytes with the others that are."""
         self._budget_checked_ms = now_ms
-        await self._registry.register(msgspec.structs.replace(self._info, registered_ms=now_ms))
-        alive = 0
+        await self._release_silent(now_ms, self._retention_ms)
+        info = msgspec.structs.replace(self._info, registered_ms=now_ms)
+        while True:
+            try:
+                await self._registry.register(info)
+                break
+            except MemoryFull:
+                if not await self._make_room():
+                    raise
+        feeds = await self._registry.feeds()
+        alive = sum(now_ms - feed.registered_ms <= self._retention_ms for feed in feeds)
+        self._ledger.budget_bytes = self._max_bytes // max(1, alive)
+
+    async def _release_silent(self, now_ms: int, silent_ms: int) -> bool:
+        """Cut other feeds that nobody has written for so long; was there any?"""
+        found = False
         for feed in await self._registry.feeds():
-            if now_ms - feed.registered_ms <= self._retention_ms:
-                alive += 1
+            age_ms = now_ms - feed.registered_ms
+            if age_ms <= min(_STOPPED_MS, self._retention_ms):
                 self._released.discard(feed.feed)
-            elif feed.feed not in self._released:
+            elif age_ms > silent_ms and feed.feed not in self._released | {self._info.feed}:
                 await self._registry.release(feed)
                 self._released.add(feed.feed)
-        self._ledger.budget_bytes = self._max_bytes // max(1, alive)
+                found = True
+        return found
 
     async def _trim(self, cuts: Mapping[int, EntryId]) -> None:
         """Cut exactly: a stretch given up in the ledger must be gone on the server too."""

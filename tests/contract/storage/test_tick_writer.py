@@ -13,6 +13,7 @@ from storage.embedded import ValkeyServer
 from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
 from storage.redis import Redis, command, connect
+from storage.registry import FeedRegistry
 from storage.tick_writer import TickWriter
 from tests.contract.storage.conftest import HandClock, MakeBlock
 from tests.contract.storage.lossy import LossyProxy
@@ -24,10 +25,13 @@ SHARDS = 2
 @pytest.fixture
 def open_writer(namespace: str, clock: HandClock) -> Open:
     async def open_it(redis: Redis, **options: Any) -> TickWriter:
-        limits: dict[str, Any] = {"retention_s": 60, "max_bytes": 1 << 30, "shards": SHARDS}
-        return await TickWriter.open(
-            redis, namespace=namespace, feed="sim", now_ns=clock, **(limits | options)
-        )
+        limits: dict[str, Any] = {
+            "retention_s": 60,
+            "max_bytes": 1 << 30,
+            "shards": SHARDS,
+            "feed": "sim",
+        }
+        return await TickWriter.open(redis, namespace=namespace, now_ns=clock, **(limits | options))
 
     return open_it
 
@@ -223,6 +227,61 @@ async def test_a_refusal_for_want_of_memory_makes_room_from_the_feeds_own_oldest
         assert 1 < kept[0] < 290
         reopened = await open_writer(redis)
         assert reopened.next_number(0) == 301
+
+
+async def test_at_the_cap_the_lease_is_kept_and_the_feed_stays_registered(
+    valkey: ValkeyServer, namespace: str, open_writer: Open, clock: HandClock, block: MakeBlock
+) -> None:
+    async with client(valkey.url) as redis:
+        writer = await open_writer(redis, retention_s=3600)
+        for number in range(1, 51):
+            await writer.append([(0, block(number, ticks=1000))])
+        await command(redis, "CONFIG", "SET", "maxmemory", await in_use(redis))
+
+        for number in range(51, 71):  # each is due to renew the lease, and to look at its budget
+            clock.now_ms += 10_001
+            await writer.append([(0, block(number, ticks=1000))])
+
+        kept = await numbers(redis, namespace)
+        assert kept == list(range(kept[0], 71))
+        assert writer.given_up > 0
+        (feed,) = await FeedRegistry(redis, StreamKeys(namespace, SHARDS)).feeds()
+        assert feed.registered_ms == clock.now_ms
+
+
+async def test_a_process_that_starts_on_a_full_server_makes_room_and_goes_on(
+    valkey: ValkeyServer, namespace: str, open_writer: Open, clock: HandClock, block: MakeBlock
+) -> None:
+    async with client(valkey.url) as redis:
+        before = await open_writer(redis)
+        for number in range(1, 51):
+            clock.now_ms += 1_000
+            await before.append([(0, block(number, ticks=1000))])
+        await before.release()
+        await command(redis, "CONFIG", "SET", "maxmemory", await in_use(redis) - 100_000)
+
+        writer = await open_writer(redis)
+        await writer.append([(0, block(51, ticks=1000))])
+
+        kept = await numbers(redis, namespace)
+        assert kept == list(range(kept[0], 52))
+        assert 1 < kept[0] < 40
+
+
+async def test_memory_that_a_stopped_feed_holds_goes_before_another_feed_has_to_wait(
+    valkey: ValkeyServer, namespace: str, open_writer: Open, clock: HandClock, block: MakeBlock
+) -> None:
+    async with client(valkey.url) as redis:
+        stopped = await open_writer(redis)
+        for number in range(1, 51):
+            await stopped.append([(0, block(number, ticks=1000))])
+        await command(redis, "CONFIG", "SET", "maxmemory", await in_use(redis) - 100_000)
+        clock.now_ms += 60_001
+
+        writer = await open_writer(redis, feed="other")
+        await writer.append([(0, block(1, ticks=1000)), (0, block(2, ticks=1000))])
+
+        assert await numbers(redis, namespace) == [50]
 
 
 async def test_when_nothing_of_its_own_is_left_to_give_up_an_append_waits_for_memory(
