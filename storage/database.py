@@ -32,10 +32,6 @@ _LIMITS: Final = """
 SELECT set_config('statement_timeout', %s, true),
     set_config('idle_in_transaction_session_timeout', %s, true)
 """
-# The pool's own attempts to connect come ever more rarely, up to minutes apart: it shall give them
-# up soon, so that the next who asks for a connection makes it try at once.
-_RECONNECT_S: Final = 2.0
-_PING_S: Final = 3.0  # a server that answers a ping no sooner hangs
 
 # Includes a server that fails over (read-only for a while) and a full disk.
 AWAY: Final = (
