@@ -6,10 +6,9 @@ Folding only notes a block and what was dropped of it; the rest is for who write
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from core.market.block import Row, Ticks
 
@@ -37,11 +36,7 @@ class Folded(NamedTuple):
             if left[rows[at]]:
                 left[rows[at]] -= 1
                 keep[at] = False
-        t = self.ticks
-        columns: tuple[npt.NDArray[Any], ...] = (
-            t.symbol_index, t.event_ns, t.price, t.size, t.trade_id, t.seq, t.side,
-        )  # fmt: skip
-        return Ticks(t.symbols, *(column[keep] for column in columns))
+        return self.ticks.where(keep)
 
 
 @dataclass(slots=True)

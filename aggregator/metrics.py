@@ -18,7 +18,10 @@ class AggregatorMetrics:
         self.duplicates = counter("duplicates_total", "Ticks whose id was known already.")
         self.late = counter("late_ticks_total", "Ticks that revised a closed bar.")
         self.unverifiable = counter(
-            "unverifiable_total", "Ticks older than the ids that fit the bounded memory."
+            "unverifiable_total", "Late ticks that neither memory nor the tick log could tell."
+        )
+        self.looked_up = counter(
+            "looked_up_total", "Late ticks whose ids were looked up in the tick log."
         )
         self.bars = counter("bars_total", "Bars closed, by timeframe.", "timeframe")
         self.revisions = counter("revisions_total", "Bars revised, by timeframe.", "timeframe")

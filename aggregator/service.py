@@ -10,6 +10,7 @@ from typing import ClassVar, Final, TypeVar
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
 from aggregator.joined import join, runs
 from aggregator.keeper import Leases, ShardKeeper
+from aggregator.late import judge
 from aggregator.metrics import AggregatorMetrics
 from aggregator.ownership import OwnedShards
 from aggregator.reporter import Reporter
@@ -30,6 +31,7 @@ from storage.redis import Redis, connect
 from storage.registry import FeedRegistry
 from storage.roles import RoleBoard, RoleReport
 from storage.stream_reader import Entry, StreamReader
+from storage.tick_log import TickLog
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class AggregatorService:
     leases: Leases
     keys: StreamKeys
     keep_ids_ns: int
-    log_ticks: bool = True
+    tick_log: TickLog | None = None  # None: what is folded is not kept
     readiness: Readiness
     metrics: AggregatorMetrics
     now_ns: Clock
@@ -125,7 +127,7 @@ class AggregatorService:
                 publisher=publisher,
                 reader=reader,
                 keep_ids_ns=self.keep_ids_ns,
-                log_ticks=self.log_ticks,
+                log_ticks=self.tick_log is not None,
                 database=self._database,
                 redis=self._redis,
             )
@@ -292,10 +294,11 @@ class AggregatorService:
             )  # fmt: skip
         while wanted := state.core.wanted():
             await self._supply(state, wanted)
+        if state.core.doubtful:
+            await self._look_up(state, feed, quarantine)
         state.core.close_due(feed, block.meta.watermark_ns)
         self.metrics.ticks.inc(len(block))
         self.metrics.lag_seconds.set((self.now_ns() - block.meta.sealed_ns) / 1e9)
-        await self._set_aside(state, feed, quarantine)
         if self.monotonic_ns() - started_ns > _YIELD_S * 1e9 or len(block) > 100:
             await asyncio.sleep(0)
 
@@ -309,12 +312,25 @@ class AggregatorService:
         rows = await self._database(lambda: self.store.load_rows(sorted(wanted.windows)))
         state.core.supply(wanted, newest, rows)
 
-    async def _set_aside(self, state: ShardState, feed: str, quarantine: QuarantineWriter) -> None:
-        ticks, state.core.unverifiable = state.core.unverifiable, []
-        if ticks:
-            self.metrics.unverifiable.inc(len(ticks))
+    async def _look_up(self, state: ShardState, feed: str, quarantine: QuarantineWriter) -> None:
+        """Fold the late ticks that the log does not have; set aside what it cannot tell."""
+        ticks, state.core.doubtful = state.core.doubtful, []
+        self.metrics.looked_up.inc(len(ticks))
+        verdict = await self._database(
+            lambda: judge(state, ticks, log=self.tick_log, store=self.store)
+        )
+        state.core.duplicates += verdict.duplicates
+        for new in verdict.new_ticks():
+            state.fold_verified(feed, new)
+        while wanted := state.core.wanted():
+            await self._supply(state, wanted)
+        if verdict.unverifiable:
+            self.metrics.unverifiable.inc(len(verdict.unverifiable))
             now_ns = self.now_ns()
-            records = [QuarantineRecord(feed, "unverifiable", now_ns, tick) for tick in ticks]
+            records = [
+                QuarantineRecord(feed, "unverifiable", now_ns, tick)
+                for tick in verdict.unverifiable
+            ]
             await self._redis(lambda: quarantine.put(records))
 
     # -- handing over

@@ -81,7 +81,7 @@ class ShardCore:
         self.symbols: dict[Symbol, SymbolState] = {}
         self.duplicates = 0
         self.late = 0
-        self.unverifiable: list[Tick] = []  # to be taken by the caller after each fold
+        self.doubtful: list[Tick] = []  # too old to be told from repeats; taken by the caller
         self.dropped: list[Row] = []  # of the latest block: what was not folded
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
@@ -104,14 +104,23 @@ class ShardCore:
         if not len(block):
             return
         states = [self._state(symbol) for symbol in block.symbols]
+        newest_ns = int(block.event_ns.max())
         for state in states:
-            state.ids.advance(seen_from_ns)
+            state.ids.advance(seen_from_ns, newest_ns)
         if are_worth_while(block):
             self._fold_segments(feed, states, Segments(block))
         else:
             rows = block.rows()
             self._fold_rows(feed, states, rows)
             _note_last(states, rows)
+
+    def fold_verified(self, feed: str, ticks: Ticks) -> None:
+        """Take in ticks that were doubtful and are new, as the log says."""
+        states = [self._state(symbol) for symbol in ticks.symbols]
+        rows = ticks.rows()
+        for index, _, _, trade_id, *_ in rows:
+            states[index].ids.add(trade_id)
+        self._fold_rows(feed, states, [(i, e, s, NO_ID, p, z, d) for i, e, s, _, p, z, d in rows])
 
     def wanted(self) -> Wanted | None:
         """What must be supplied before the next fold, or None."""
@@ -272,8 +281,9 @@ class ShardCore:
         touched = self._touched
         for index, event_ns, seq, trade_id, price, size, side in rows:
             state = states[index]
-            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns, price, size):
-                self.dropped.append((index, event_ns, seq, trade_id, price, size, side))
+            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns):
+                tick = (index, event_ns, seq, trade_id, price, size, side)
+                self._drop(state, tick)
                 continue
             window = state.minute
             if window is None or not window.start_ns <= event_ns < window.end_ns:
@@ -345,17 +355,19 @@ class ShardCore:
             state.newest_ns = window.start_ns
             state.minute = window
 
-    def _is_new(
-        self, state: SymbolState, trade_id: int, event_ns: int, price: float, size: float
-    ) -> bool:
-        """Whether a tick with an id counts; what cannot be told is set aside."""
-        if event_ns < state.ids.floor_ns:
-            self.unverifiable.append(Tick(state.symbol, trade_id, price, size, event_ns))
-            return False
-        if state.ids.add(trade_id):
-            return True
-        self.duplicates += 1
-        return False
+    def _is_new(self, state: SymbolState, trade_id: int, event_ns: int) -> bool:
+        """Whether a tick with an id counts, as far as can be told here."""
+        return event_ns >= state.ids.floor_ns and state.ids.add(trade_id)
+
+    def _drop(self, state: SymbolState, tick: Row) -> None:
+        """Leave a tick out: it is known, or who has the log must tell."""
+        self.dropped.append(tick)
+        _, event_ns, seq, trade_id, price, size, side = tick
+        if state.ids.knows(trade_id):
+            self.duplicates += 1
+        else:
+            doubtful = Tick(state.symbol, trade_id, price, size, event_ns, Side(side), seq)
+            self.doubtful.append(doubtful)
 
     def _fold_marked(self, window: Window, tick: Deferred) -> None:
         """Fold a tick that is late, or the first of its feed in this window."""

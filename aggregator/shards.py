@@ -8,7 +8,7 @@ from aggregator.checkpoint import StreamPosition, decode_positions, encode_state
 from aggregator.folded import Folded, FoldedTicks
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
-from core.market.block import Block, BlockMeta
+from core.market.block import Block, BlockMeta, Ticks
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, SECOND_NS
 from storage.bars import Checkpoint
@@ -93,6 +93,13 @@ class ShardState:
         )
         self.changed = True
         return missing
+
+    def fold_verified(self, feed: str, ticks: Ticks) -> None:
+        """Take in late ticks that the log does not have."""
+        self.core.fold_verified(feed, ticks)
+        if self.folded is not None:
+            self.folded.add(ticks, ())
+        self.changed = True
 
     def skip(self, feed: str, entry_id: str) -> None:
         """Pass over an entry that is no block, or a block that was folded before."""

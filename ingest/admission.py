@@ -26,7 +26,6 @@ class Reason(enum.StrEnum):
     ANCIENT = "before_1990"
     FUTURE = "future"
     LATE = "late"
-    UNVERIFIABLE = "unverifiable"
     ILL_FORMED = "ill_formed"
 
 
@@ -58,7 +57,7 @@ class Admission:
     def __init__(self, clock: FeedClock, limits: AdmissionLimits) -> None:
         self._clock, self._limits = clock, limits
         # How far before and behind feed time an event surely passes, once the clock is anchored.
-        self._behind_ns = min(limits.dedup_horizon_ns, limits.max_lateness_ns)
+        self._behind_ns = limits.max_lateness_ns
         self._ahead_ns = {
             ClockKind.LIVE: limits.max_future_ns,
             ClockKind.PULLED: 0,
@@ -103,9 +102,8 @@ class Admission:
             keep_ns = self._limits.dedup_horizon_ns + self._limits.max_future_ns
             ids = self._ids[tick.symbol] = TradeIds(keep_ns)
         ids.advance(self._clock.newest_ns)
-        if tick.event_ns <= ids.floor_ns + self._limits.max_future_ns:
-            verdict.refused.append((tick, Reason.UNVERIFIABLE))  # its id may be forgotten
-        elif ids.add(tick.trade_id):
+        # An id that was forgotten here, being old, is looked up by the aggregator.
+        if ids.add(tick.trade_id):
             verdict.admitted.append(tick)
         else:
             verdict.duplicates += 1
@@ -115,15 +113,9 @@ class Admission:
         event_ns = tick.event_ns
         if not (0 < tick.price < _INF and 0 < tick.size < _INF and event_ns >= EARLIEST_NS):
             return _value_fault(tick)
-        if event_ns <= feed_ns:  # not ahead: only lateness can be wrong
-            return self._lateness(tick, feed_ns - event_ns)
-        return self._earliness(event_ns, feed_ns, wall_ns)
-
-    def _lateness(self, tick: Tick, behind_ns: int) -> Reason | None:
-        """For a tick that is older than the plain ones, hence than one of the two limits."""
-        if behind_ns > self._limits.max_lateness_ns:
+        if event_ns <= feed_ns:  # not ahead, hence older than the plain ones
             return Reason.LATE
-        return None if tick.trade_id == NO_ID else Reason.UNVERIFIABLE
+        return self._earliness(event_ns, feed_ns, wall_ns)
 
     def _earliness(self, event_ns: int, feed_ns: int, wall_ns: int) -> Reason | None:
         clock = self._clock

@@ -31,7 +31,7 @@ from storage.rows import (
     to_datetime,
 )
 from storage.shard_leases import check_leases
-from storage.tick_log import write_log
+from storage.tick_log import TickLog, write_log
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 
@@ -67,6 +67,10 @@ class BarStore:
     def __init__(self, db: Database) -> None:
         """*db* stays the caller's, who opens and closes it."""
         self._db = db
+
+    def tick_log(self, *, shards: int) -> TickLog:
+        """The log of the same database; *shards*: see there."""
+        return TickLog(self._db, shards=shards)
 
     async def flush(self, batch: FlushBatch) -> None:
         """Write *batch* in one transaction: all of it or nothing.

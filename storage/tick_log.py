@@ -3,7 +3,7 @@
 They are written in the transaction of their bars, so the log has exactly what the bars have.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from core.market.block import Ticks
@@ -17,7 +17,7 @@ from storage.rows import MAX_NS, LoggedTicks, to_datetime
 from storage.tick_codec import SLOT_NS, decode_symbol
 
 _PAGE: Final = 16  # rows fetched at a time; each has the ticks of one flush, 10 bytes a tick
-_NEAR_NS: Final = MINUTE_NS
+NEAR_NS: Final = MINUTE_NS
 """Feeds of one venue tell a trade's time to the nanosecond or to the second, at times from
 different clocks; they do not differ by a minute."""
 
@@ -111,16 +111,35 @@ class TickLog:
             TickLogError: a newer program wrote what is there.
         """
         slot_ns, found = 0, list[Tick]()
-        async for row in self._rows(shard_of(symbol, self._shards), start_ns, end_ns):
-            if row.slot_ns != slot_ns and found:
+        async for part in self.parts(symbol, start_ns, end_ns, without=without):
+            of_ns = int(part.event_ns[0]) // SLOT_NS
+            if of_ns != slot_ns and found:
                 yield found
                 found = []
-            slot_ns = row.slot_ns
-            some = None if row.flush_id in without else decode_symbol(row.payload, symbol)
-            if some is not None:
-                found += _within(some, start_ns, end_ns)
+            slot_ns = of_ns
+            found += part.ticks()
         if found:
             yield found
+
+    async def parts(
+        self,
+        symbol: Symbol,
+        start_ns: int,
+        end_ns: int,
+        *,
+        without: frozenset[FlushId] = frozenset(),
+    ) -> AsyncIterator[Ticks]:
+        """The same in columns, as they were flushed: by five minutes, then in order of arrival.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+            TickLogError: a newer program wrote what is there.
+        """
+        async for row in self._rows(shard_of(symbol, self._shards), start_ns, end_ns):
+            some = None if row.flush_id in without else decode_symbol(row.payload, symbol)
+            found = None if some is None else some.between(start_ns, end_ns)
+            if found is not None and len(found):
+                yield found
 
     async def has_id(self, symbol: Symbol, trade_id: int, near_ns: int) -> bool:
         """Whether a tick of that id was folded, with an event time within a minute of *near_ns*.
@@ -138,13 +157,9 @@ class TickLog:
             DatabaseUnavailable: it is away, or too slow.
             TickLogError: a newer program wrote what is there.
         """
-        start_ns, end_ns = start_ns - _NEAR_NS, end_ns + _NEAR_NS
         found: set[int] = set()
-        async for row in self._rows(shard_of(symbol, self._shards), start_ns, end_ns):
-            some = decode_symbol(row.payload, symbol)
-            if some is not None:
-                near = (some.event_ns >= start_ns) & (some.event_ns < end_ns)
-                found.update(some.trade_id[near].tolist())
+        async for part in self.parts(symbol, start_ns - NEAR_NS, end_ns + NEAR_NS):
+            found.update(part.trade_id.tolist())
         found.discard(NO_ID)
         return found
 
@@ -170,23 +185,17 @@ class TickLog:
         while True:
             parameters = [shard, first, last, start_ns, end_ns, *after]
             rows = await self._db.fetch("tick log", _PAGE_OF_ROWS, parameters)
-            for time, token, flush, payload in rows:
-                slot_ns = int(time.timestamp()) * 10**9
-                yield _LogRow(slot_ns, FlushId(token, flush), payload)
+            for _, token, flush, payload in rows:
+                yield _LogRow(FlushId(token, flush), payload)
             if len(rows) < _PAGE:
                 return
             after = rows[-1][:3]
 
 
 class _LogRow(NamedTuple):
-    slot_ns: int
     flush_id: FlushId
     payload: bytes
 
 
 def _order_of(tick: Tick) -> tuple[int, int]:
     return tick.event_ns, tick.seq
-
-
-def _within(ticks: Ticks, start_ns: int, end_ns: int) -> Iterable[Tick]:
-    return (tick for tick in ticks.ticks() if start_ns <= tick.event_ns < end_ns)

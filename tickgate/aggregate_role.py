@@ -59,7 +59,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         keep_ids_ns=keep_ids_ns(
             dedup_horizon_s=settings.dedup_horizon_s, max_future_s=settings.max_future_ms / 1000
         ),
-        log_ticks=settings.tick_log_days > 0,
+        tick_log=store.tick_log(shards=settings.shards) if settings.tick_log_days else None,
         readiness=readiness,
         metrics=AggregatorMetrics(registry),
         now_ns=time.time_ns,

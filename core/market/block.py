@@ -100,6 +100,18 @@ class Ticks:
             for index, event_ns, seq, trade_id, price, size, side in self.rows()
         ]
 
+    def between(self, start_ns: int, end_ns: int) -> "Ticks":
+        """Those with an event time in ``[start_ns, end_ns)``."""
+        return self.where((self.event_ns >= start_ns) & (self.event_ns < end_ns))
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> "Ticks":
+        """Those for which *keep*, of shape ``(n,)``, is True."""
+        columns: tuple[npt.NDArray[Any], ...] = (
+            self.symbol_index, self.event_ns, self.price, self.size, self.trade_id, self.seq,
+            self.side,
+        )  # fmt: skip
+        return Ticks(self.symbols, *(column[keep] for column in columns))
+
     def rows(self) -> list[Row]:
         """The ticks as plain tuples, in stream order: ten times cheaper than :meth:`ticks`."""
         return list(

@@ -18,6 +18,8 @@ class KnownIds(msgspec.Struct, frozen=True, array_like=True):
     ends: list[int]
     old_starts: list[int]
     old_ends: list[int]
+    newest_ns: int = -(2**63)
+    old_newest_ns: int = -(2**63)
 
 
 class TradeIds:
@@ -25,16 +27,18 @@ class TradeIds:
 
     Ids are kept as intervals in two generations: one is filled until it is ``keep_ns`` old, then
     the older one is forgotten. So an id is known for at least ``keep_ns`` of feed time. When a
-    generation would grow beyond ``max_intervals`` it is closed early: memory stays bounded, and
-    ticks from before :attr:`floor_ns` can no longer be told from repeats.
+    generation would grow beyond ``max_intervals`` it is closed early: memory stays bounded.
+    No id that was forgotten is of an event at :attr:`floor_ns` or later: such events can be told
+    from repeats, older ones only from those that are known still.
     """
 
     __slots__ = (
-        "_began_ns",
         "_ends",
         "_keep_ns",
         "_max",
+        "_newest_ns",
         "_old_ends",
+        "_old_newest_ns",
         "_old_starts",
         "_seen_ns",
         "_since_ns",
@@ -50,7 +54,7 @@ class TradeIds:
         self._old_starts: list[int] = []
         self._old_ends: list[int] = []
         self._since_ns = self._seen_ns = -(2**63)
-        self._began_ns: int | None = None  # no id of the older generation has a later event time
+        self._newest_ns = self._old_newest_ns = -(2**63)  # no event of a generation is later
         self.floor_ns = -(2**63)
 
     def add(self, trade_id: int) -> bool:
@@ -74,8 +78,13 @@ class TradeIds:
             starts.insert(at, trade_id)
             ends.insert(at, trade_id)
             if len(starts) >= self._max:
-                self._rotate(early=True)
+                self._rotate()
         return True
+
+    def knows(self, trade_id: int) -> bool:
+        """Whether *trade_id* was added and is not forgotten."""
+        at = bisect_right(self._starts, trade_id)
+        return (at > 0 and trade_id <= self._ends[at - 1]) or self._is_old(trade_id)
 
     def add_run(self, first: int, last: int) -> bool:
         """Take note of all ids from *first* to *last*, if they come after all known ones.
@@ -91,18 +100,22 @@ class TradeIds:
             starts.append(first)
             ends.append(last)
             if len(starts) >= self._max:
-                self._rotate(early=True)
+                self._rotate()
         return True
 
-    def advance(self, feed_time_ns: int) -> None:
-        """Every id added from now on is seen at *feed_time_ns* or later; forgets what is due."""
+    def advance(self, feed_time_ns: int, newest_ns: int = -(2**63)) -> None:
+        """Go on to what is seen next; forgets what is due.
+
+        Args:
+            feed_time_ns: every id added from now on is seen then or later.
+            newest_ns: and those added until the next call are of events until then.
+        """
         self._seen_ns = max(self._seen_ns, feed_time_ns)
-        if self._began_ns is None:
-            self._began_ns = self._seen_ns
         if self._since_ns == -(2**63):
             self._since_ns = self._seen_ns
         elif self._seen_ns - self._since_ns >= self._keep_ns:
-            self._rotate(early=False)
+            self._rotate()
+        self._newest_ns = max(self._newest_ns, newest_ns)
 
     def snapshot(self) -> KnownIds:
         """What :meth:`restore` needs."""
@@ -113,6 +126,8 @@ class TradeIds:
             self._ends.copy(),
             self._old_starts.copy(),
             self._old_ends.copy(),
+            self._newest_ns,
+            self._old_newest_ns,
         )
 
     @classmethod
@@ -121,6 +136,7 @@ class TradeIds:
         ids = cls(keep_ns)
         ids._since_ns = ids._seen_ns = known.since_ns
         ids.floor_ns = known.floor_ns
+        ids._newest_ns, ids._old_newest_ns = known.newest_ns, known.old_newest_ns
         ids._starts, ids._ends = list(known.starts), list(known.ends)
         ids._old_starts, ids._old_ends = list(known.old_starts), list(known.old_ends)
         return ids
@@ -129,11 +145,10 @@ class TradeIds:
         at = bisect_right(self._old_starts, trade_id)
         return at > 0 and trade_id <= self._old_ends[at - 1]
 
-    def _rotate(self, *, early: bool) -> None:
-        if early and self._old_starts:
-            began_ns = self._seen_ns if self._began_ns is None else self._began_ns
-            self.floor_ns = max(self.floor_ns, began_ns + 1)
-        self._began_ns = None
+    def _rotate(self) -> None:
+        if self._old_starts:
+            self.floor_ns = max(self.floor_ns, self._old_newest_ns + 1)
+        self._old_newest_ns = self._newest_ns
         self._old_starts, self._old_ends = self._starts, self._ends
         self._starts, self._ends = [], []
         self._since_ns = self._seen_ns

@@ -42,6 +42,7 @@ class Rig:
     namespace: str
     feed: str = "replay-test"
     feed_time_ns: int = -(2**63)
+    keeps_log: bool = True
     writer: TickWriter | None = None
     service: AggregatorService | None = None
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -113,6 +114,7 @@ class Rig:
             leases=ShardLeases(solo, owner=name, shards=SHARDS),
             keys=self.keys,
             keep_ids_ns=HORIZON_NS,
+            tick_log=store.tick_log(shards=SHARDS) if self.keeps_log else None,
             readiness=Readiness(wall_ns, "redis", "database"),
             metrics=AggregatorMetrics(self.registry),
             now_ns=wall_ns,

@@ -202,24 +202,6 @@ async def test_running_bars_are_published_while_their_window_is_open(
     assert len(minutes(list(newest.values()))) == 4
 
 
-async def test_ticks_that_the_bounded_ids_cannot_tell_are_quarantined(
-    rig: Rig, eventually: Eventually
-) -> None:
-    from storage.quarantine import QuarantineWriter
-
-    await rig.write(trades(0, 10))
-    async with running(rig) as service:
-        await eventually(lambda: rig.counted("ticks") == 10)
-        for state in service.shards:
-            for symbol in state.core.symbols.values():
-                symbol.ids.floor_ns = START_NS + 100 * 10**9
-        await rig.write(trades(20, 4))
-        await eventually(lambda: rig.counted("unverifiable") == 4)
-
-    records = await QuarantineWriter(rig.redis, rig.keys).newest(10)
-    assert {record.reason for record in records} == {"unverifiable"}
-
-
 async def test_blocks_published_twice_are_folded_once(rig: Rig) -> None:
     ticks = [msgspec.structs.replace(tick, trade_id=NO_ID) for tick in trades(0, 300)]
     await rig.write(ticks)

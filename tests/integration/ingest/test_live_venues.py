@@ -168,8 +168,8 @@ async def test_bad_trades_and_garbage_are_kept_out_and_the_rest_comes_through(
 
         venue.push(
             frame(1), "no JSON", b"\x00\xff", '{"type":"match"}', frame(2, price=float("nan")),
-            frame(3, price=0.0), frame(4, size=-1.0), frame(5, ahead_s=60), frame(6, ahead_s=-7200),
-            frame(7),
+            frame(3, price=0.0), frame(4, size=-1.0), frame(5, ahead_s=60),
+            frame(6, ahead_s=-90_000), frame(7),
         )  # fmt: skip
 
         async def kept_out() -> bool:
@@ -185,7 +185,7 @@ async def test_bad_trades_and_garbage_are_kept_out_and_the_rest_comes_through(
         assert venue.connections == 1
     assert reasons == [
         (2, "not_finite"), (3, "price_not_positive"), (4, "size_not_positive"), (5, "future"),
-        (6, "unverifiable"),
+        (6, "late"),
     ]  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def test_a_tick_older_than_what_the_bounded_ids_still_know_is_set_aside() -> Non
 
     harness.fold([tick(0.5, trade_id=2), tick(0.5)])
 
-    assert [t.trade_id for t in harness.core.unverifiable] == [2]
+    assert [t.trade_id for t in harness.core.doubtful] == [2]
     harness.close(2**62)
     assert closed(harness)[0] == ("1Min", 0, 1.0, 2, 0)
 

@@ -102,13 +102,14 @@ def test_a_replay_knows_no_future_and_its_time_does_not_run_between_ticks() -> N
     assert feed.clock.now_ns(10**15) == START_NS + 500_000 * S
 
 
-def test_late_and_unverifiable_are_judged_by_feed_time() -> None:
+def test_lateness_is_judged_by_feed_time() -> None:
     feed = Feed()
     feed.judge(tick(48 * HOUR), wall_s=48 * HOUR)
 
     assert feed.judge(tick(47 * HOUR, trade_id=2)).admitted
-    assert reasons(feed.judge(tick(46.9 * HOUR, trade_id=3))) == [Reason.UNVERIFIABLE]
-    assert feed.judge(tick(46.9 * HOUR, trade_id=NO_ID)).admitted
+    assert feed.judge(tick(24.1 * HOUR, trade_id=3)).admitted  # the aggregator looks it up
+    assert feed.judge(tick(24.1 * HOUR, trade_id=NO_ID)).admitted
+    assert reasons(feed.judge(tick(23.9 * HOUR, trade_id=4))) == [Reason.LATE]
     assert reasons(feed.judge(tick(23.9 * HOUR, trade_id=NO_ID))) == [Reason.LATE]
 
 
@@ -122,18 +123,6 @@ def test_an_id_counts_once_per_symbol_and_ticks_without_one_always() -> None:
 
     assert len(verdict.admitted) == 4
     assert verdict.duplicates == 1
-
-
-def test_ids_that_memory_had_to_give_up_make_older_ticks_unverifiable() -> None:
-    feed = Feed(limits=AdmissionLimits(max_future_ns=S))
-    for batch in range(0, 110_000, 1_000):  # every other id: no two of them join to an interval
-        span = range(batch, batch + 1_000)
-        feed.judge(*(tick(n / 100, trade_id=2 * n) for n in span), at_s=batch / 100)
-
-    verdict = feed.judge(tick(1, trade_id=1), at_s=1_099)
-
-    assert reasons(verdict) == [Reason.UNVERIFIABLE]
-    assert feed.judge(tick(1_099, trade_id=1), at_s=1_099).admitted
 
 
 def test_feed_time_runs_on_between_live_events_and_never_before_the_first() -> None:

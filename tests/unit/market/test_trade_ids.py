@@ -39,6 +39,23 @@ def test_an_id_is_known_for_at_least_the_horizon_and_then_forgotten() -> None:
     assert ids.add(1)
 
 
+def test_what_was_seen_before_its_time_is_not_forgotten_unnoticed() -> None:
+    ids = TradeIds(HOUR_NS)
+    ids.advance(0, 9 * HOUR_NS)  # a block of a replay that spans nine hours
+    ids.add(1)
+    ids.advance(HOUR_NS)
+    ids.add(2)
+    assert ids.knows(1)
+    assert ids.floor_ns < 0
+    again = TradeIds.restore(ids.snapshot(), HOUR_NS)
+
+    for some in (ids, again):
+        some.advance(2 * HOUR_NS)
+
+        assert not some.knows(1)
+        assert some.floor_ns == 9 * HOUR_NS + 1
+
+
 def test_feed_time_that_steps_back_forgets_nothing() -> None:
     ids = TradeIds(HOUR_NS)
     ids.advance(HOUR_NS)
@@ -51,19 +68,20 @@ def test_feed_time_that_steps_back_forgets_nothing() -> None:
 def test_memory_is_bounded_and_what_is_forgotten_early_is_told() -> None:
     ids = TradeIds(HOUR_NS, max_intervals=4)
     for second, trade_id in enumerate(range(0, 40, 2)):
-        ids.advance(second * 10**9)
+        ids.advance(second * 10**9, second * 10**9)
         assert ids.add(trade_id)
         known = ids.snapshot()
         assert len(known.starts) + len(known.old_starts) <= 8
 
     assert not ids.add(38)
-    assert ids.floor_ns == 16 * 10**9 + 1  # ids of events before that are not all known any more
+    assert ids.floor_ns == 15 * 10**9 + 1  # ids of events before that are not all known any more
+    assert [trade_id for trade_id in range(40) if ids.knows(trade_id)] == list(range(32, 40, 2))
 
 
 def test_a_snapshot_restores_everything() -> None:
     ids = TradeIds(HOUR_NS, max_intervals=2)
     for trade_id in (1, 3, 5):
-        ids.advance(trade_id)
+        ids.advance(trade_id, trade_id)
         ids.add(trade_id)
 
     again = TradeIds.restore(ids.snapshot(), HOUR_NS)
@@ -83,7 +101,7 @@ def test_without_any_feed_time_the_floor_is_as_early_as_can_be() -> None:
 def test_runs_that_leave_holes_close_a_generation_early_too() -> None:
     ids = TradeIds(HOUR_NS, max_intervals=2)
     for at, first in enumerate((1, 10, 20, 30, 40)):
-        ids.advance(at + 1)
+        ids.advance(at + 1, at + 1)
         assert ids.add_run(first, first + 3)
 
     assert ids.floor_ns > 1
