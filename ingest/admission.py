@@ -67,13 +67,16 @@ class Admission:
         }[clock.kind]
         self._ids: dict[Symbol, TradeIds] = {}
 
-    def judge(self, ticks: Sequence[Tick], *, monotonic_ns: int, wall_ns: int) -> Verdict:
+    def judge(
+        self, ticks: Sequence[Tick], *, monotonic_ns: int, wall_ns: int, are_missing: bool = False
+    ) -> Verdict:
         """Judge a batch that arrived together, in order, and move the feed clock.
 
         Args:
             ticks: as parsed; any price, size, time and id.
             monotonic_ns: when they arrived.
             wall_ns: the wall clock then, looked at for a first tick only (and for polled ones).
+            are_missing: their ids are known to be missing; so they are new, however late.
         """
         verdict = Verdict([])
         admit, clock = verdict.admitted.append, self._clock
@@ -85,7 +88,7 @@ class Admission:
             plain = -ahead_ns <= feed_ns - event_ns <= behind_ns and event_ns >= EARLIEST_NS
             if not (plain and 0 < price < _INF and 0 < size < _INF):
                 reason = self._refusal(tick, feed_ns, wall_ns)
-                if reason is not None:
+                if reason is not None and not (are_missing and reason is Reason.UNVERIFIABLE):
                     verdict.refused.append((tick, reason))
                     continue
             if event_ns > clock.newest_ns or clock.unanchored:

@@ -145,3 +145,19 @@ def test_feed_time_runs_on_between_live_events_and_never_before_the_first() -> N
 
     assert clock.now_ns(30) == 120
     assert clock.now_ns(5) == 100  # a monotonic time from before the event is no reason to go back
+
+
+def test_a_tick_whose_id_is_known_to_be_missing_is_new_however_late_it_is_within_max_lateness() -> (
+    None
+):
+    feed = Feed()
+    feed.judge(tick(30 * HOUR, trade_id=9), wall_s=30 * HOUR)
+    late = [tick(28 * HOUR, trade_id=2), tick(HOUR, trade_id=1)]
+    wall_ns = START_NS
+
+    verdict = feed.admission.judge(late, monotonic_ns=0, wall_ns=wall_ns, are_missing=True)
+
+    assert verdict.admitted == late[:1]
+    assert reasons(verdict) == [Reason.LATE]
+    again = feed.admission.judge(late[:1], monotonic_ns=0, wall_ns=wall_ns, are_missing=True)
+    assert again.duplicates == 1
