@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from aggregator.gaps import SymbolGaps
 from aggregator.shard import ShardCore, SymbolState
 from aggregator.window import Window
 from core.market.errors import TickgateError
@@ -49,12 +50,14 @@ class _WindowState(msgspec.Struct, frozen=True, array_like=True):
     rev: int
     closed: bool
     feeds: tuple[str, ...]
+    gap: bool = False
 
 
 class _SymbolSnapshot(msgspec.Struct, frozen=True, array_like=True):
     symbol: Symbol
     newest_ns: int | None
     ids: KnownIds
+    gaps: SymbolGaps | None = None
 
 
 class _ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -72,7 +75,7 @@ _VERSION_DECODER = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, msgspec.Raw, 
 def encode_state(core: ShardCore, positions: Mapping[str, StreamPosition]) -> bytes:
     """The whole state of a shard; call it with nothing deferred and no rows left to take."""
     symbols = [
-        _SymbolSnapshot(state.symbol, state.newest_ns, state.ids.snapshot())
+        _SymbolSnapshot(state.symbol, state.newest_ns, state.ids.snapshot(), state.gaps)
         for state in core.symbols.values()
     ]
     windows = [_freeze(window) for window in core.windows_to_keep()]
@@ -90,7 +93,7 @@ def restore_state(
     snapshot = _decode(shard, state)
     core.restore(
         [
-            SymbolState(s.symbol, TradeIds.restore(s.ids, keep_ids_ns), s.newest_ns)
+            SymbolState(s.symbol, TradeIds.restore(s.ids, keep_ids_ns), s.newest_ns, s.gaps)
             for s in snapshot.symbols
         ],
         [_thaw(window) for window in snapshot.windows],
@@ -134,6 +137,7 @@ def _freeze(window: Window) -> _WindowState:
         window.rev,
         window.closed,
         window.feeds,
+        window.gap,
     )
 
 
@@ -145,4 +149,5 @@ def _thaw(state: _WindowState) -> Window:
     window.trades = state.trades
     window.volume_parts, window.notional_parts = state.volume_parts, state.notional_parts
     window.rev, window.closed, window.feeds = state.rev, state.closed, state.feeds
+    window.gap = state.gap
     return window

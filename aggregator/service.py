@@ -309,7 +309,8 @@ class AggregatorService:
             symbols = sorted(wanted.symbols)
             bars = await self._database(lambda: self.store.latest(symbols, Timeframe.MIN_1))
             newest = {symbol: bar.start_ns for symbol, bar in bars.items()}
-        rows = await self._database(lambda: self.store.load_rows(sorted(wanted.windows)))
+        keys = wanted.rows
+        rows = await self._database(lambda: self.store.load_rows(keys)) if keys else []
         state.core.supply(wanted, newest, rows)
 
     async def _look_up(self, state: ShardState, feed: str, quarantine: QuarantineWriter) -> None:

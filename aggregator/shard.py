@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from aggregator.gaps import Span, SymbolGaps, lost_blocks, venue_of, windows_of
 from aggregator.segments import Segment, Segments, are_worth_while
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
 from core.market.block import Row, Ticks
+from core.market.notice import Gap
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -51,10 +53,19 @@ class SymbolState:
     symbol: Symbol
     ids: TradeIds
     newest_ns: int | None = None
+    gaps: SymbolGaps | None = None
     windows: dict[tuple[Timeframe, int], Window] = field(default_factory=dict)
     minute: Window | None = None  # the window of the latest tick
     last: LastTrade | None = None  # newest by order key
     last_dirty: bool = False
+
+    def new_window(self, timeframe: Timeframe, start_ns: int) -> Window:
+        """A window that nobody has stored."""
+        window = Window(self.symbol, timeframe, start_ns)
+        if self.gaps is not None:
+            window.gap = self.gaps.mark(start_ns, window.end_ns, marked=False)
+        self.windows[timeframe, start_ns] = window
+        return window
 
     def parents(self, start_ns: int) -> list[Window]:
         return [self.windows[tf, tf.floor_ns(start_ns)] for tf in _PARENTS]
@@ -66,6 +77,12 @@ class Wanted:
 
     symbols: frozenset[Symbol]  # never seen by this shard: start of their newest stored 1-min bar
     windows: frozenset[WindowKey]  # perhaps stored
+    touched: frozenset[WindowKey] = frozenset()  # of no interest unless they are stored
+
+    @property
+    def rows(self) -> list[WindowKey]:
+        """The windows whose rows are asked for."""
+        return sorted(self.windows | self.touched)
 
 
 class ShardCore:
@@ -85,6 +102,7 @@ class ShardCore:
         self.dropped: list[Row] = []  # of the latest block: what was not folded
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
+        self._spans: list[Span] = []  # of gaps; their windows are to be marked, or no longer
         self._touched: dict[Window, None] = {}  # open, changed since the last running bars
         self._dirty: dict[Window, None] = {}  # closed, changed since the last flush
         self._closed: list[tuple[int, Window]] = []  # end_ns; swept by evict()
@@ -122,9 +140,33 @@ class ShardCore:
             states[index].ids.add(trade_id)
         self._fold_rows(feed, states, [(i, e, s, NO_ID, p, z, d) for i, e, s, _, p, z, d in rows])
 
+    def heed(self, gap: Gap) -> None:
+        """Mark the bars of windows that *gap* touches, or take the marks away; then supply."""
+        state = self._state(gap.symbol)
+        state.gaps = state.gaps or SymbolGaps()
+        times = state.gaps.heed(gap)
+        if times is not None:
+            self._spans.append((gap.symbol, *times))
+
+    def lose(self, feed: str, names: Iterable[Symbol], *, from_ns: int, to_ns: int) -> None:
+        """Blocks of *feed* from between these feed times are gone; *names* are some it carries.
+
+        Bars of all symbols of its venue are marked that were being traded then.
+        """
+        if to_ns == _BEFORE_TIME:
+            return  # there was no tick yet
+        carried = [
+            state.symbol
+            for state in self.symbols.values()
+            if any(feed in window.feeds for window in state.windows.values())
+        ]
+        venues = {venue_of(symbol) for symbol in (*names, *carried)}
+        for symbol in [symbol for symbol in self.symbols if venue_of(symbol) in venues]:
+            self.heed(lost_blocks(symbol, to_ns if from_ns == _BEFORE_TIME else from_ns, to_ns))
+
     def wanted(self) -> Wanted | None:
         """What must be supplied before the next fold, or None."""
-        if not self._deferred:
+        if not self._deferred and not self._spans:
             return None
         symbols: set[Symbol] = set()
         keys: set[WindowKey] = set()
@@ -136,7 +178,17 @@ class ShardCore:
                 start_ns = timeframe.floor_ns(tick.event_ns)
                 if (timeframe, start_ns) not in state.windows:
                     keys.add((tick.symbol, timeframe, start_ns))
-        return Wanted(frozenset(symbols), frozenset(keys))
+        touched: set[WindowKey] = set()
+        for span in self._spans:
+            state = self.symbols[span[0]]
+            if state.newest_ns is None:
+                symbols.add(state.symbol)
+            touched.update(
+                (state.symbol, *window)
+                for window in windows_of(span, newest_ns=state.newest_ns)
+                if window not in state.windows
+            )
+        return Wanted(frozenset(symbols), frozenset(keys), frozenset(touched - keys))
 
     def supply(self, wanted: Wanted, newest: Mapping[Symbol, int], rows: Iterable[BarRow]) -> None:
         """Answer :meth:`wanted`, and fold what waited.
@@ -154,15 +206,18 @@ class ShardCore:
             self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
             self._closed.append((window.end_ns, window))
         for symbol, timeframe, start_ns in wanted.windows:
-            windows = self.symbols[symbol].windows
-            if (timeframe, start_ns) not in windows:
-                windows[timeframe, start_ns] = Window(symbol, timeframe, start_ns)
+            state = self.symbols[symbol]
+            if (timeframe, start_ns) not in state.windows:
+                state.new_window(timeframe, start_ns)
         waiting, self._deferred = self._deferred, []
         for tick in waiting:
             state = self.symbols[tick.symbol]
             window = state.windows[_MINUTE, _MINUTE.floor_ns(tick.event_ns)]
             self._adopt(state, window)
             self._fold_marked(window, tick)
+        spans, self._spans = self._spans, []
+        for span in spans:
+            self._mark(*span)
 
     # -- closing, publishing
 
@@ -334,8 +389,7 @@ class ShardCore:
                 return None
             if not self._with_parents(state, start_ns):
                 return None
-            window = Window(state.symbol, _MINUTE, start_ns)
-            state.windows[_MINUTE, start_ns] = window
+            window = state.new_window(_MINUTE, start_ns)
         self._adopt(state, window)
         return window
 
@@ -346,7 +400,7 @@ class ShardCore:
             if (timeframe, parent_ns) not in state.windows:
                 if state.newest_ns is not None and parent_ns <= state.newest_ns:
                     return False
-                state.windows[timeframe, parent_ns] = Window(state.symbol, timeframe, parent_ns)
+                state.new_window(timeframe, parent_ns)
         return True
 
     def _adopt(self, state: SymbolState, window: Window) -> None:
@@ -397,6 +451,18 @@ class ShardCore:
         if not window.closed:
             key = (window.end_ns, window.timeframe.minutes, window.symbol, window.start_ns)
             heappush(self._due.setdefault(feed, []), key)
+
+    def _mark(self, symbol: Symbol, from_ns: int, to_ns: int) -> None:
+        """Bring the marks of windows in memory up to date; a closed one is revised by that."""
+        state = self.symbols[symbol]
+        for window in state.windows.values():
+            if state.gaps is None or window.start_ns > to_ns or window.end_ns <= from_ns:
+                continue
+            gap = state.gaps.mark(window.start_ns, window.end_ns, marked=window.gap)
+            if gap is not window.gap:
+                window.gap = gap
+                if window.trades:
+                    (self._dirty if window.closed else self._touched)[window] = None
 
     def _running_parent(self, parent: Window) -> Window:
         running = parent.copy()

@@ -9,6 +9,7 @@ from aggregator.folded import Folded, FoldedTicks
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta, Ticks
+from core.market.notice import Gap
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, SECOND_NS
 from storage.bars import Checkpoint
@@ -84,6 +85,12 @@ class ShardState:
         self.core.fold(feed, block, seen_from_ns=before.feed_time_ns)
         if self.folded is not None:
             self.folded.add(block, self.core.dropped)
+        if missing:
+            times = {"from_ns": before.feed_time_ns, "to_ns": block.meta.feed_time_ns}
+            self.core.lose(feed, block.symbols, **times)
+        for notice in block.meta.notices:
+            if isinstance(notice, Gap):
+                self.core.heed(notice)
         self.positions[feed] = StreamPosition(
             entry_id,
             block.meta.number,

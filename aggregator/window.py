@@ -34,6 +34,7 @@ class Window:
         "feed",
         "feeds",
         "flush",
+        "gap",
         "high",
         "low",
         "notional_parts",
@@ -65,6 +66,7 @@ class Window:
         self.rev = -1
         self.flush = 0  # number of the flush that last took this window
         self.closed = False
+        self.gap = False  # trades are known to be missing
         self.feed = ""  # of the latest tick
         self.feeds: tuple[str, ...] = ()  # the first of their watermarks to pass closes it
 
@@ -122,7 +124,9 @@ class Window:
         """An open window of its own with the same ticks, for a running bar."""
         if self.trades:
             return Window.from_row(self.row(final=False))
-        return Window(self.symbol, self.timeframe, self.start_ns)
+        empty = Window(self.symbol, self.timeframe, self.start_ns)
+        empty.gap = self.gap
+        return empty
 
     def bar(self, *, final: bool) -> Bar:
         """The bar as it stands; at least one tick must have been folded."""
@@ -141,6 +145,7 @@ class Window:
             vwap=math.fsum(self.notional_parts) / volume,
             rev=max(self.rev, 0),
             final=final,
+            gap=self.gap,
         )
 
     def row(self, *, final: bool = True) -> BarRow:
@@ -166,7 +171,7 @@ class Window:
             list(row.volume_parts),
             list(row.notional_parts),
         )
-        window.closed = bar.final
+        window.closed, window.gap = bar.final, bar.gap
         window.rev = bar.rev if bar.final else -1
         return window
 

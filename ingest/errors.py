@@ -70,3 +70,27 @@ class RowError(TickgateError):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}: {self.text}"
+
+
+class HistoryError(TickgateError):
+    """A venue's history of trades did not answer a question.
+
+    ``busy``: it asked to be left alone, for ``retry_after_s`` (None: it did not say how long).
+    ``retryable``: asking again can help.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        reason: str,
+        *,
+        retryable: bool = True,
+        busy: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.venue, self.reason, self.retryable = venue, reason, retryable
+        self.busy, self.retry_after_s = busy, retry_after_s
+        super().__init__(venue, reason)
+
+    def __str__(self) -> str:
+        return f"the trade history of {self.venue}: {self.reason}"

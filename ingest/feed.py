@@ -77,6 +77,11 @@ class FeedJournal:
     replayed: int = 0
     lost: int = 0
     given_up: int = 0  # bytes of the oldest blocks, because the memory of Redis was full
+    gaps_opened: int = 0
+    gaps_filled: int = 0
+    gaps_lost: int = 0
+    gap_trades: int = 0  # missing when their gaps were opened
+    filled_trades: int = 0  # taken from the venue's history
     _details: WarnLimiter = field(default_factory=WarnLimiter)
 
     def __post_init__(self) -> None:
@@ -163,6 +168,10 @@ class TickOutlet(Protocol):
 
     def quarantine(self, tick: Tick, reason: Reason, detail: str = "") -> None:
         """Keep *tick*, which is none that could be judged, for a person to look at."""
+        ...
+
+    def announce(self, ticks: Sequence[Tick]) -> None:
+        """The venue named *ticks* as its newest ones; they were not delivered, and are no put."""
         ...
 
     def reconnected(self) -> None:

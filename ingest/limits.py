@@ -26,6 +26,16 @@ class IngestLimits:
     reconnect_first_s: float = 1.0
     reconnect_cap_s: float = 60.0
     max_frame_bytes: int = 4 * 1024 * 1024
+    gap_settle_ns: int = 10**9
+    """A trade that others overtook is waited for so long, then it is missing."""
+    gap_fill_s: float = 600.0
+    """A gap that the venue's history did not fill within this time is lost."""
+    gap_max_trades: int = 1_000_000
+    """A gap of more trades is not filled: most likely the venue counts anew."""
+    history_retry_first_s: float = 0.2
+    history_retry_cap_s: float = 5.0
+    history_probe_s: float = 10.0
+    """The open circuit breaker of a venue's history lets a probe through so often."""
     poll_connect_s: float = 1.0
     poll_read_s: float = 2.0
     poll_total_s: float = 3.0

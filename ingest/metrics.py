@@ -1,12 +1,18 @@
 """Metrics of the ingest role: read from the feeds' journals when somebody asks."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from core.runtime.breaker import BreakerState
 from ingest.feed import FeedJournal
+from ingest.gap_keeper import VenueGates
+from ingest.venue_gate import VenueGate
+
+_BREAKER: Final = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, BreakerState.OPEN: 2.0}
 
 
 class IngestMetrics(Collector):
@@ -14,15 +20,21 @@ class IngestMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._journals: list[FeedJournal] = []
+        self._gates: VenueGates | None = None
         registry.register(self)
 
     def watch(self, journal: FeedJournal) -> None:
         """Report *journal* too."""
         self._journals.append(journal)
 
+    def watch_gates(self, gates: VenueGates) -> None:
+        """Report the circuit breakers of *gates*, too."""
+        self._gates = gates
+
     def collect(self) -> Iterable[Metric]:
         """One family per number, labelled by feed."""
         yield from self._counters()
+        yield from self._histories()
         up = GaugeMetricFamily(
             "ingest_feed_up", "1 while the feed delivers or has ended", labels=["feed"]
         )
@@ -43,6 +55,28 @@ class IngestMetrics(Collector):
         yield up
         yield newest
 
+    def _histories(self) -> Iterable[Metric]:
+        """One line per venue; of several addresses of a venue, what is worst or their sum."""
+        requests = CounterMetricFamily(
+            "ingest_history_requests",
+            "Questions to a venue's trade history, by what came of them: answered, failed, refused",
+            labels=["venue", "outcome"],
+        )
+        breaker = GaugeMetricFamily(
+            "ingest_history_breaker",
+            "Circuit breaker of a venue's trade history: 0 closed, 1 half-open, 2 open",
+            labels=["venue"],
+        )
+        gates: dict[str, list[VenueGate]] = {}
+        for gate in self._gates.gates.values() if self._gates else ():
+            gates.setdefault(gate.venue, []).append(gate)
+        for venue, some in gates.items():
+            breaker.add_metric([venue], max(_BREAKER[gate.state] for gate in some))
+            for outcome in ("answered", "failed", "refused"):
+                requests.add_metric([venue, outcome], sum(getattr(g, outcome) for g in some))
+        yield requests
+        yield breaker
+
     def _counters(self) -> Iterable[Metric]:
         simple = {
             "ticks": "Ticks admitted and put into blocks",
@@ -56,6 +90,11 @@ class IngestMetrics(Collector):
             "replayed": "Blocks that Redis lost in a failover and that were stored once more",
             "lost": "Blocks that Redis lost in a failover and that were not kept any more",
             "given_up": "Bytes of the oldest blocks that went because the memory of Redis was full",
+            "gaps_opened": "Gaps in a symbol's trade ids that were noticed",
+            "gaps_filled": "Gaps filled from the venue's trade history, or by late trades",
+            "gaps_lost": "Gaps that could not be filled",
+            "gap_trades": "Trades that were missing when their gaps were noticed",
+            "filled_trades": "Trades that came after all, most from the venue's trade history",
         }
         for name, text in simple.items():
             family = CounterMetricFamily(f"ingest_{name}", text, labels=["feed"])

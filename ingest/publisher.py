@@ -3,20 +3,26 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
+from core.market.notice import Notice
+from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
-from ingest.admission import Admission, Reason
+from ingest.admission import Admission, Reason, Verdict
 from ingest.blocks import MAX_BATCH, Moment, Sealed, ShardBlocks
 from ingest.feed import FeedJournal, WarnLimiter, describe
 from ingest.feed_clock import NEVER, ClockKind, FeedClock
 from ingest.flow import FlowLedger
+from ingest.gap_watch import GapWatch, SymbolRecord
 from ingest.limits import IngestLimits
 from storage.errors import StreamUnavailable
+from storage.gap_memory import GapMemory
 from storage.quarantine import QuarantineRecord, QuarantineWriter
 from storage.roles import FRESH_MS, RoleBoard, RoleReport
 from storage.tick_writer import TickWriter
@@ -25,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _MS_NS: Final = 1_000_000
 _QUARANTINE_KEPT: Final = 1_000  # records between feed and writer; the oldest go, counted anyway
+_REMEMBER_NS: Final = 10**9
+_TOO_LATE: Final = (Reason.LATE, Reason.FUTURE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +53,9 @@ class Publisher:
     limits: IngestLimits
     now_ns: Clock
     monotonic_ns: MonotonicClock
+    watch: GapWatch | None = None
+    """Where the venue numbers its trades; then ``memory`` keeps what it knows."""
+    memory: GapMemory | None = None
     _blocks: ShardBlocks = field(init=False)
     _clock: FeedClock = field(init=False)
     _admission: Admission = field(init=False)
@@ -57,6 +68,7 @@ class Publisher:
     _replayed: int = field(init=False)  # by writers before this one
     _lost: int = field(init=False)
     _given_up: int = field(init=False)
+    _remembered_ns: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Go on where the newest stored blocks of the writer say."""
@@ -97,12 +109,30 @@ class Publisher:
         for at in range(0, len(ticks), MAX_BATCH):
             await self._put_batch(ticks[at : at + MAX_BATCH], position)
 
-    async def _put_batch(self, ticks: Sequence[Tick], position: int) -> None:
+    async def fill(self, ticks: Sequence[Tick]) -> int:
+        """Take *ticks* of the venue's history, which are missing; returns how many are too late.
+
+        Waits as :meth:`put` does.
+        """
+        late = 0
+        for at in range(0, len(ticks), MAX_BATCH):
+            verdict = await self._put_batch(ticks[at : at + MAX_BATCH], 0)
+            late += sum(reason in _TOO_LATE for _, reason in verdict.refused)
+        return late
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Put *notices* behind everything that was put before."""
+        self._blocks.tell(notices, now=self._now())
+        self._work.set()
+
+    async def _put_batch(self, ticks: Sequence[Tick], position: int) -> Verdict:
         if self._blocks.waiting >= self.limits.hand_over_ticks:
             self._room.clear()
             await self._room.wait()
         monotonic_ns, wall_ns = self.monotonic_ns(), self.now_ns()
         verdict = self._admission.judge(ticks, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
+        if self.watch is not None:
+            _show(self.watch, ticks, verdict, monotonic_ns)
         seen_before = 0 < position <= self._blocks.catch_up_until
         now = Moment(self._clock.now_ns(monotonic_ns), monotonic_ns, wall_ns)
         self._blocks.add(verdict.admitted, position=position, now=now)
@@ -114,6 +144,11 @@ class Publisher:
             if not seen_before:
                 self.quarantine(tick, reason)
         self._work.set()
+        return verdict
+
+    def announce(self, ticks: Sequence[Tick]) -> None:
+        if self.watch is not None:
+            self.watch.announce(ticks, now_ns=self.monotonic_ns())
 
     def quarantine(self, tick: Tick, reason: Reason, detail: str = "") -> None:
         self.journal.refuse(reason)
@@ -131,6 +166,8 @@ class Publisher:
 
     def reconnected(self) -> None:
         self._clock.reconnected()
+        if self.watch is not None:
+            self.watch.reconnected()
 
     def go_live(self) -> None:
         self._clock.go_live()
@@ -172,6 +209,7 @@ class Publisher:
     async def _write(self) -> None:
         self._work.clear()
         blocks = self._blocks.take(self._now(), idle_ns=self.limits.idle_block_ns)
+        known = self._changes()  # as of these blocks: what comes meanwhile is not stored with them
         self._sending = sum(block.ticks for block in blocks)
         self._room.set()
         if blocks:
@@ -183,6 +221,8 @@ class Publisher:
                 self.journal.given_up = self._given_up + self.writer.given_up
             self._note(blocks)
         self._sending = 0
+        if self.memory is not None and known:
+            await self._remember(self.memory, known)
         if self._records:
             await self._write_quarantine()
 
@@ -191,6 +231,21 @@ class Publisher:
         if self._clock.by_events_alone:  # and so held to its readers' pace
             for block in blocks:
                 self.flow.wrote(block.shard, block.number, block.ticks)
+
+    def _changes(self) -> dict[Symbol, SymbolRecord]:
+        """What is to be remembered, about once a second, or when the feed ends."""
+        now_ns = self.monotonic_ns()
+        due = self._closing or now_ns - self._remembered_ns >= _REMEMBER_NS
+        if self.watch is None or not due:
+            return {}
+        self._remembered_ns = now_ns
+        return self.watch.changes()
+
+    async def _remember(self, memory: GapMemory, known: Mapping[Symbol, SymbolRecord]) -> None:
+        try:
+            await memory.put({s: msgspec.msgpack.encode(record) for s, record in known.items()})
+        except StreamUnavailable as exc:  # the next record of a symbol makes it good
+            log.debug("feed %s: newest trade ids not kept: %s", self.journal.feed, exc)
 
     async def _write_quarantine(self) -> None:
         records = list(self._records)
@@ -210,6 +265,15 @@ class Publisher:
     def _now(self) -> Moment:
         monotonic_ns = self.monotonic_ns()
         return Moment(self._clock.now_ns(monotonic_ns), monotonic_ns, self.now_ns())
+
+
+def _show(watch: GapWatch, ticks: Sequence[Tick], verdict: Verdict, now_ns: int) -> None:
+    """Let *watch* see what came."""
+    if verdict.refused:
+        refused = {id(tick) for tick, _ in verdict.refused}
+        watch.excuse(tick for tick, _ in verdict.refused)
+        ticks = [tick for tick in ticks if id(tick) not in refused]
+    watch.see(ticks, now_ns=now_ns)
 
 
 def _resumed_clock(

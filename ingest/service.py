@@ -13,9 +13,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
-from core.runtime.retry import full_jitter
+from core.runtime.retry import full_jitter, wait_out
 from ingest.feed import FeedJournal, TickSource
 from ingest.flow import FlowLedger
+from ingest.gap_keeper import GapKeeper, VenueGates
+from ingest.gap_watch import GapWatch
 from ingest.limits import IngestLimits
 from ingest.metrics import IngestMetrics
 from ingest.poll import Poll
@@ -34,6 +36,7 @@ from ingest.spec import (
 from ingest.standby import Standby
 from ingest.venues import make_venue
 from storage.errors import LeaseLost, StreamUnavailable
+from storage.gap_memory import GapMemory
 from storage.keys import StreamKeys
 from storage.lease import Lease
 from storage.quarantine import QuarantineWriter
@@ -55,6 +58,7 @@ class _Feed:
     spec: FeedSpec
     source: TickSource
     journal: FeedJournal
+    gaps: GapKeeper | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,6 +119,8 @@ class IngestService:
             await redis.aclose()
 
     async def _prepare(self) -> None:
+        gates = VenueGates(limits=self.limits)
+        self.metrics.watch_gates(gates)
         for spec, name in zip(self.specs, name_feeds(self.specs), strict=True):
             source = self._source(spec)
             if isinstance(source, Replay):
@@ -123,7 +129,16 @@ class IngestService:
             if isinstance(spec.options, VenueOptions | PollOptions):
                 journal.symbols = len(spec.options.symbols)
             self.metrics.watch(journal)
-            self._feeds.append(_Feed(name, spec, source, journal))
+            gaps = None
+            if isinstance(spec.options, VenueOptions):
+                gaps = GapKeeper(
+                    spec,
+                    spec.options,
+                    gates=gates,
+                    now_ns=self.now_ns,
+                    monotonic_ns=self.monotonic_ns,
+                )
+            self._feeds.append(_Feed(name, spec, source, journal, gaps))
 
     def _source(self, spec: FeedSpec) -> TickSource:
         clock, limits = self.monotonic_ns, self.limits
@@ -169,11 +184,19 @@ class IngestService:
         return source
 
     async def _publish(self, feed: _Feed, redis: Redis, writer: TickWriter) -> None:
-        publisher = self._publisher(feed, redis, writer)
+        try:
+            watch = await self._watch(feed, redis)
+        except StreamUnavailable:
+            return  # drained before Redis was back
+        publisher = self._publisher(feed, redis, writer, watch)
         if publisher.ended:
             feed.journal.enter("ended", "in an earlier run")
             return
         async with asyncio.TaskGroup() as group:
+            helpers = []
+            if feed.gaps is not None and watch is not None:
+                work = feed.gaps.run(watch, publisher, feed.journal)
+                helpers.append(group.create_task(work, name=f"gaps {feed.name}"))
             group.create_task(publisher.run(), name=f"publisher {feed.name}")
             source = group.create_task(
                 feed.source.run(publisher, feed.journal), name=f"source {feed.name}"
@@ -182,13 +205,29 @@ class IngestService:
             await asyncio.wait({source, stop}, return_when=asyncio.FIRST_COMPLETED)
             ended = source.done()
             source.cancel()
-            stop.cancel()
-            await asyncio.wait({source})
+            for task in (stop, *helpers):
+                task.cancel()
+            await asyncio.wait({source, *helpers})
             publisher.close(ended=ended and not source.cancelled() and not source.exception())
         if ended and feed.journal.state != "failed":
             feed.journal.enter("ended")
 
-    def _publisher(self, feed: _Feed, redis: Redis, writer: TickWriter) -> Publisher:
+    async def _watch(self, feed: _Feed, redis: Redis) -> GapWatch | None:
+        """Of a feed whose venue numbers its trades, with what is known of them."""
+        gaps = feed.gaps
+        if gaps is None:
+            return None
+        return await wait_out(
+            lambda: gaps.watch(redis, self._keys(), feed.name),
+            dependency=REDIS,
+            readiness=self.readiness,
+            away=StreamUnavailable,
+            stop=self._stop,
+        )
+
+    def _publisher(
+        self, feed: _Feed, redis: Redis, writer: TickWriter, watch: GapWatch | None
+    ) -> Publisher:
         keys = self._keys()
         return Publisher(
             writer=writer,
@@ -201,6 +240,8 @@ class IngestService:
             limits=self.limits,
             now_ns=self.now_ns,
             monotonic_ns=self.monotonic_ns,
+            watch=watch,
+            memory=None if watch is None else GapMemory(redis, keys, feed.name),
         )
 
     async def _open_writer(self, feed: _Feed, redis: Redis) -> TickWriter | None:

@@ -138,7 +138,9 @@ class Session:
             if journal.state != "live":
                 journal.enter("live", self._refused)
             await outlet.put(parsed.ticks)
-        journal.history += len(parsed.history)
+        if parsed.history:
+            journal.history += len(parsed.history)
+            outlet.announce(parsed.history)
         if parsed.errors:
             self._note_errors(parsed, journal)
         for note in parsed.notes:

@@ -75,6 +75,10 @@ class StreamKeys:
         """Which process publishes *feed*."""
         return f"{self.namespace}:lease:{feed}"
 
+    def gaps(self, feed: str) -> str:
+        """What is known of the trade ids of *feed*'s symbols, and of those that are missing."""
+        return f"{self.namespace}:gaps:{feed}"
+
     def bars(self, shard: int) -> str:
         """The stream of closed and revised bars."""
         return f"{self._of(shard)}:bars"

@@ -60,6 +60,8 @@ def ingest_limits(settings: Settings) -> IngestLimits:
         max_future_ns=settings.max_future_ms * _MS_NS,
         max_lateness_ns=settings.max_lateness_s * _S_NS,
         dedup_horizon_ns=settings.dedup_horizon_s * _S_NS,
+        gap_settle_ns=settings.gap_settle_ms * _MS_NS,
+        gap_fill_s=settings.gap_fill_s,
         block_ticks=settings.block_ticks,
         block_ns=settings.block_ms * _MS_NS,
         silence_s=settings.silence_s,

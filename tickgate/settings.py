@@ -180,6 +180,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"commands": (DEV, INGEST, AGGREGATE)},
         ),
     ] = 3_600
+    gap_settle_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=60_000,
+            description="a trade that others of its symbol overtook is waited for so long, then "
+            "there is a gap",
+            extra=_FEEDS,
+        ),
+    ] = 1_000
+    gap_fill_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="a gap that the venue's trade history did not fill within this time is "
+            "lost",
+            extra=_FEEDS,
+        ),
+    ] = 600.0
     block_ticks: Annotated[
         int, Meta(ge=1, le=1_000, description="ticks of a full block", extra=_FEEDS)
     ] = 1_000

@@ -1,5 +1,15 @@
 """Circuit breaker as a pure state machine: the caller brings the time and the result."""
 
+import enum
+
+
+class BreakerState(enum.StrEnum):
+    """What a breaker does with the next call."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
 
 class Breaker:
     """Stops calls to something that keeps failing; lets one probe through now and then.
@@ -14,6 +24,14 @@ class Breaker:
         self._max_failures, self._retry_after_s = max_failures, retry_after_s
         self._failures = 0
         self._opened_at_s: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> BreakerState:
+        """Half-open from the moment that a probe goes out until its end is known."""
+        if self._opened_at_s is None:
+            return BreakerState.CLOSED
+        return BreakerState.HALF_OPEN if self._probing else BreakerState.OPEN
 
     @property
     def is_open(self) -> bool:
@@ -27,11 +45,19 @@ class Breaker:
         if now_s - self._opened_at_s < self._retry_after_s:
             return False
         self._opened_at_s = now_s  # this caller is the probe; the next one waits again
+        self._probing = True
         return True
+
+    def wait_s(self, now_s: float) -> float:
+        """How long :meth:`allows` will say no; 0: it would say yes."""
+        if self._opened_at_s is None:
+            return 0.0
+        return max(0.0, self._opened_at_s + self._retry_after_s - now_s)
 
     def record(self, *, ok: bool, now_s: float) -> None:
         """Tell the breaker how an allowed call ended."""
         self._failures = 0 if ok else self._failures + 1
+        self._probing = False
         if ok:
             self._opened_at_s = None
         elif self._failures >= self._max_failures:

@@ -7,11 +7,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
+
+
+class Made(NamedTuple):
+    """A trade that took place, whether it was pushed or not."""
+
+    trade_id: int
+    price: float
+    size: float
+    at_ns: int
 
 
 class FakeVenue:
@@ -28,6 +37,7 @@ class FakeVenue:
         self.connections = 0
         self.mute = False
         self.unknown: set[str] = set()  # symbols that a subscription is refused for
+        self.made: dict[str, list[Made]] = {}  # by symbol
         self._trade_ids: dict[str, int] = {}
         self._live: set[ServerConnection] = set()
         self._stuck: set[ServerConnection] = set()  # in the middle of a frame
@@ -89,11 +99,26 @@ class FakeVenue:
                     connection.transport.write(bytes([byte]))
             await asyncio.sleep(pause_s)
 
-    def trade(self, symbol: str, *, price: float = 10.0, size: float = 1.0, at_ns: int) -> int:
-        """A live trade; returns its id, which counts from 1 per symbol."""
+    def trade(
+        self,
+        symbol: str,
+        *,
+        price: float = 10.0,
+        size: float = 1.0,
+        at_ns: int,
+        pushed: bool = True,
+    ) -> int:
+        """A trade; returns its id, which counts from 1 per symbol. Not *pushed*: nobody hears."""
         trade_id = self._trade_ids[symbol] = self._trade_ids.get(symbol, 0) + 1
-        self.push(trade_frame(self.feed, symbol, trade_id, price=price, size=size, at_ns=at_ns))
+        self.made.setdefault(symbol, []).append(Made(trade_id, price, size, at_ns))
+        if pushed:
+            self.again(symbol, trade_id)
         return trade_id
+
+    def again(self, symbol: str, trade_id: int) -> None:
+        """Push a trade that took place: late, or once more."""
+        made = self.made[symbol][trade_id - 1]
+        self.push(trade_frame(self.feed, symbol, **made._asdict()))
 
     async def _serve(self, connection: ServerConnection) -> None:
         self.connections += 1

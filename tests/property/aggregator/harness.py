@@ -7,6 +7,7 @@ from aggregator.checkpoint import StreamPosition, encode_state, restore_state
 from aggregator.shard import ShardCore
 from core.market.bar import Bar, BarRow
 from core.market.block import BlockMeta, decode_block, encode_block
+from core.market.notice import Gap
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 from core.market.timeframe import TIMEFRAMES, Timeframe
@@ -33,12 +34,20 @@ class Harness:
         meta = BlockMeta(number=self.number, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
         block = decode_block(encode_block(meta, ticks))
         self.core.fold(feed, block, seen_from_ns=self.seen.get(feed, -(2**63)))
+        self._supply()
+
+    def heed(self, *gaps: Gap) -> None:
+        for gap in gaps:
+            self.core.heed(gap)
+        self._supply()
+
+    def _supply(self) -> None:
         while wanted := self.core.wanted():
             newest: dict[Symbol, int] = {}
             for symbol, timeframe, start_ns in self.rows:
                 if timeframe is Timeframe.MIN_1 and symbol in wanted.symbols:
                     newest[symbol] = max(newest.get(symbol, start_ns), start_ns)
-            found = [self.rows[key] for key in wanted.windows if key in self.rows]
+            found = [self.rows[key] for key in wanted.rows if key in self.rows]
             self.core.supply(wanted, newest, found)
 
     def close(self, watermark_ns: int, *, feed: str = "f") -> None:

@@ -1,4 +1,4 @@
-from core.runtime.breaker import Breaker
+from core.runtime.breaker import Breaker, BreakerState
 
 
 def broken(*, at_s: float = 0.0) -> Breaker:
@@ -55,3 +55,19 @@ def test_a_probe_that_never_reports_does_not_block_the_next_for_ever() -> None:
     assert breaker.allows(10.0)
 
     assert breaker.allows(20.0)
+
+
+def test_it_says_what_it_does_and_for_how_long() -> None:
+    breaker = Breaker(max_failures=1, retry_after_s=10.0)
+    assert (breaker.state, breaker.wait_s(0.0)) == (BreakerState.CLOSED, 0.0)
+
+    breaker.record(ok=False, now_s=1.0)
+    assert (breaker.state, breaker.wait_s(2.0)) == (BreakerState.OPEN, 9.0)
+    assert breaker.wait_s(20.0) == 0.0
+
+    assert breaker.allows(11.0)
+    assert (breaker.state, breaker.wait_s(11.0)) == (BreakerState.HALF_OPEN, 10.0)
+    breaker.record(ok=False, now_s=12.0)
+    assert breaker.state is BreakerState.OPEN
+    breaker.record(ok=True, now_s=12.0)
+    assert breaker.state is BreakerState.CLOSED

@@ -82,3 +82,7 @@ def test_the_next_id_follows_the_clock_or_else_the_last_id() -> None:
     assert last.following(1000) == (1000, 5)
     assert last.following(3) == (1000, 5)
     assert ZERO_ID.following(0) == (0, 1)  # the least id that a stream takes
+
+
+def test_what_is_known_of_a_feeds_ids_has_a_key_of_its_own() -> None:
+    assert StreamKeys("n", 16).gaps("sim") == "n:gaps:sim"

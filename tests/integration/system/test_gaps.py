@@ -1,0 +1,81 @@
+"""A venue that leaves trades out, through the whole system: exact bars, or bars that say so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.market.symbol import make_symbol
+from core.market.tick import Tick
+from core.market.timeframe import MINUTE_NS, Timeframe
+from tests.clocks import wall_ns
+from tests.conftest import Eventually
+from tests.fakes.history import fake_history
+from tests.fakes.venue import FakeVenue, fake_venue
+from tests.integration.system.dev import dev
+from tests.integration.system.market import facts, history, right_bars
+from tests.integration.system.subscriber import subscribed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+_NAME = "BTC-USD"
+_SYMBOL = make_symbol("COINBASE", _NAME)
+_STEP_NS = 4 * 10**9
+_TRADES = 120  # eight minutes
+_DROPPED = range(30, 40)  # in the third and fourth minute
+_FORGOTTEN = range(75, 77)  # in the sixth
+_QUARTER_NS = 15 * MINUTE_NS
+
+
+def play(venue: FakeVenue, start_ns: int) -> list[Tick]:
+    """All that took place; of some of it nobody is told."""
+    trades = []
+    for n in range(1, _TRADES + 1):
+        price, size, at_ns = 100 + n % 7 / 8, 0.25 + n % 3, start_ns + n * _STEP_NS
+        pushed = n not in _DROPPED and n not in _FORGOTTEN
+        assert venue.trade(_NAME, price=price, size=size, at_ns=at_ns, pushed=pushed) == n
+        trades.append(Tick(_SYMBOL, n, price, size, at_ns, seq=n))
+    return trades
+
+
+def touched(bar: dict[str, Any], timeframe: str, start_ns: int, gap: tuple[int, int]) -> bool:
+    end_ns = start_ns + Timeframe(timeframe).ns
+    return start_ns <= gap[1] and gap[0] < end_ns
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_bars_are_exact_after_the_fill_and_marked_where_trades_are_lost(
+    encoding: str, tmp_path: Path, eventually: Eventually
+) -> None:
+    start_ns = (wall_ns() - 30 * MINUTE_NS) // _QUARTER_NS * _QUARTER_NS
+    async with fake_venue("coinbase") as venue, fake_history(venue) as rest:
+        rest.forgotten = {(_NAME, n) for n in _FORGOTTEN}
+        spec = f"coinbase:{_NAME}?url={venue.url}&rest_url={rest.url}&silence=5"
+        flags = ("--feed", spec, "--gap-settle-ms", "50", "--max-future-ms", "600000")
+        async with dev(*flags, data_dir=tmp_path) as running:
+            address = await running.address()
+            await eventually(lambda: venue.subscribed)
+            async with subscribed(
+                address, encoding=encoding, trades=[_SYMBOL], updatedBars=[_SYMBOL]
+            ) as client:
+                trades = play(venue, start_ns)
+                had = [trade for trade in trades if trade.trade_id not in _FORGOTTEN]
+                await eventually(lambda: len(client.of("t")) == len(had), timeout_s=20)
+                right = {
+                    key: bar for key, bar in right_bars(had).items()
+                    if key[2] + Timeframe(key[1]).ns < trades[-1].event_ns
+                }  # fmt: skip
+                lost = trades[_FORGOTTEN[0] - 2].event_ns, trades[_FORGOTTEN[-1]].event_ns
+
+                async def settled() -> bool:
+                    found = await history(address, [_SYMBOL])
+                    assert {key: facts(bar) for key, bar in found.items()} == right
+                    for (_, timeframe, at_ns), bar in found.items():
+                        assert bar.get("gap", False) == touched(bar, timeframe, at_ns, lost), bar
+                    return True
+
+                await eventually(settled, timeout_s=20)
+            assert await running.stop() == 0, running.output()
+
+        assert sorted(client.ids()[_SYMBOL]) == [trade.trade_id for trade in had]
+        assert any(bar.get("gap") for bar in client.of("u"))
