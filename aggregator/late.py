@@ -62,7 +62,10 @@ async def judge(
     ids: dict[Minute, set[int]] = {}
     logged: dict[Minute, int] = {}
     for (symbol, slot), some in slots.items():
-        seen = [part async for part in _logged(state, log, symbol, some)]
+        times = [tick.event_ns for tick in some]
+        start_ns = _MINUTE.floor_ns(min(times) - NEAR_NS)
+        end_ns = _MINUTE.floor_ns(max(times) + NEAR_NS) + MINUTE_NS
+        seen = [part async for part in folded_parts(state, log, symbol, start_ns, end_ns)]
         ids[symbol, slot] = {number for part in seen for number in part.trade_id.tolist()}
         for start_ns in {_MINUTE.floor_ns(tick.event_ns) for tick in some}:
             inside = (part.between(start_ns, start_ns + MINUTE_NS) for part in seen)
@@ -71,13 +74,16 @@ async def judge(
     return _verdict(ticks, ids, {minute for minute in logged if logged[minute] >= trades[minute]})
 
 
-async def _logged(
-    state: ShardState, log: Log | None, symbol: Symbol, some: Iterable[Tick]
+async def folded_parts(
+    state: ShardState, log: Log | None, symbol: Symbol, start_ns: int, end_ns: int
 ) -> AsyncIterator[Ticks]:
-    """What was folded near *some*, of a symbol and slot: from the log, and on its way there."""
-    times = [tick.event_ns for tick in some]
-    start_ns = _MINUTE.floor_ns(min(times) - NEAR_NS)
-    end_ns = _MINUTE.floor_ns(max(times) + NEAR_NS) + MINUTE_NS
+    """What was folded with a time in the range: from the log, then what is on its way there.
+
+    By slots of the log, each slot in order of arrival; then the rest in order of arrival.
+
+    Raises:
+        DatabaseUnavailable: it is away, or too slow.
+    """
     if log is None or state.folded is None:
         return
     flushes, waiting = state.folded.waiting()

@@ -13,6 +13,7 @@ from aggregator.keeper import Leases, ShardKeeper
 from aggregator.late import judge
 from aggregator.metrics import AggregatorMetrics
 from aggregator.ownership import OwnedShards
+from aggregator.rebuild import Rebuilder
 from aggregator.reporter import Reporter
 from aggregator.shard import Wanted
 from aggregator.shards import ShardState, all_ended, all_stored
@@ -74,6 +75,7 @@ class AggregatorService:
     keys: StreamKeys
     keep_ids_ns: int
     tick_log: TickLog | None = None  # None: what is folded is not kept
+    rebuilder: Rebuilder | None = None
     readiness: Readiness
     metrics: AggregatorMetrics
     now_ns: Clock
@@ -150,13 +152,17 @@ class AggregatorService:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(writer.run(), name=writer.name)
             group.create_task(self._keeper.run(), name=self._keeper.name)
-            reporting = group.create_task(self._reporter(redis).run(), name="aggregator-report")
+            beside = [group.create_task(self._reporter(redis).run(), name="aggregator-report")]
+            if self.rebuilder is not None:
+                rebuilding = self.rebuilder.run(self._owned.states, writer.committed)
+                beside.append(group.create_task(rebuilding, name=self.rebuilder.name))
             try:
                 await self._fold(reader, redis, publisher, writer)
             except (*DATABASE_AWAY, StreamUnavailable):
                 log.info("draining: a dependency is away")
             finally:
-                reporting.cancel()
+                for task in beside:
+                    task.cancel()
                 await writer.finish()
             await writing
             self._keeper.close()  # what is stored is stored: others may go on
@@ -193,6 +199,9 @@ class AggregatorService:
                     await self._flush(writer, everything=True)
             await self._flush_if_due(writer)
             await self._publish_running(publisher)
+            if self.rebuilder is not None:
+                with suppress(*DATABASE_AWAY):
+                    await self.rebuilder.serve(self._owned.states)
             self._count()
             if self.exit_after and await self._is_over():
                 break

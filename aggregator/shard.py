@@ -219,6 +219,39 @@ class ShardCore:
         for span in spans:
             self._mark(*span)
 
+    def replace(self, symbol: Symbol, newest_ns: int, windows: Iterable[Window]) -> None:
+        """Put *windows*, which were folded anew, in the place of those that are stored or here.
+
+        A closed one goes out with the next flush, its ``rev`` one more than it says here. The
+        parents of each minute must be in memory, or among them.
+
+        Args:
+            symbol: whose.
+            newest_ns: start of the newest minute that ever was, as far as is stored.
+            windows: parents too; one with ``rev`` 0 or more was published before.
+        """
+        state = self._state(symbol)
+        state.newest_ns = max(
+            newest_ns, _BEFORE_TIME if state.newest_ns is None else state.newest_ns
+        )
+        for window in windows:
+            key = (window.timeframe, window.start_ns)
+            old = state.windows.get(key)
+            if old is not None:
+                self._forget(state, old)
+            state.windows[key] = window
+            if window.closed:
+                self._closed.append((window.end_ns, window))
+            (self._dirty if window.closed else self._touched)[window] = None
+            if window.timeframe is _MINUTE:
+                state.newest_ns = max(state.newest_ns, window.start_ns)
+
+    def keep(self, windows: Iterable[Window]) -> None:
+        """Have in memory what is stored, as :meth:`replace` asks for."""
+        for window in windows:
+            self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
+            self._closed.append((window.end_ns, window))
+
     # -- closing, publishing
 
     def close_due(self, feed: str, watermark_ns: int) -> None:
@@ -372,6 +405,13 @@ class ShardCore:
                 window.fold_segment(segment)
                 self._touched[window] = None
             _note_newest(state, segment)
+
+    def _forget(self, state: SymbolState, window: Window) -> None:
+        self._dirty.pop(window, None)
+        self._touched.pop(window, None)
+        self._closed = [(end_ns, kept) for end_ns, kept in self._closed if kept is not window]
+        if state.minute is window:
+            state.minute = None
 
     def _state(self, symbol: Symbol) -> SymbolState:
         state = self.symbols.get(symbol)

@@ -18,6 +18,7 @@ from storage.bar_queries import (
 from storage.bar_upsert import upsert_bars
 from storage.database import Connection, Database
 from storage.errors import StaleOwner
+from storage.rebuilds import Rebuilds
 from storage.retention import Retention
 from storage.rows import (
     Checkpoint,
@@ -71,6 +72,10 @@ class BarStore:
     def tick_log(self, *, shards: int) -> TickLog:
         """The log of the same database; *shards*: see there."""
         return TickLog(self._db, shards=shards)
+
+    def rebuilds(self, *, shards: int) -> Rebuilds:
+        """Requests for rebuilds in the same database; *shards*: see there."""
+        return Rebuilds(self._db, shards=shards)
 
     async def flush(self, batch: FlushBatch) -> None:
         """Write *batch* in one transaction: all of it or nothing.

@@ -4,6 +4,7 @@ import functools
 import time
 
 from aggregator.metrics import AggregatorMetrics
+from aggregator.rebuild import Rebuilder
 from aggregator.service import AggregatorService
 from aggregator.shards import keep_ids_ns
 from core.market.timeframe import DAY_NS
@@ -51,6 +52,12 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         shards=settings.shards,
     )
     store = BarStore(database)
+    tick_log = store.tick_log(shards=settings.shards) if settings.tick_log_days else None
+    rebuilder = Rebuilder(
+        requests=store.rebuilds(shards=settings.shards),
+        log=store.tick_log(shards=settings.shards),
+        store=store,
+    )
     service = AggregatorService(
         redis_url=settings.redis_url,
         store=store,
@@ -59,7 +66,8 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         keep_ids_ns=keep_ids_ns(
             dedup_horizon_s=settings.dedup_horizon_s, max_future_s=settings.max_future_ms / 1000
         ),
-        tick_log=store.tick_log(shards=settings.shards) if settings.tick_log_days else None,
+        tick_log=tick_log,
+        rebuilder=rebuilder,
         readiness=readiness,
         metrics=AggregatorMetrics(registry),
         now_ns=time.time_ns,

@@ -32,6 +32,7 @@ class Command(msgspec.Struct, frozen=True):
     description: str = ""
     positional: str = ""  # empty: takes none; else at least one is needed
     switches: tuple[tuple[str, str], ...] = ()  # flags that are no settings, with their help
+    options: tuple[tuple[str, str, str], ...] = ()  # the same with a value: flag, metavar, help
     all_settings: bool = False
 
     def settings(self) -> list[Setting]:
@@ -40,11 +41,15 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Arguments(msgspec.Struct, frozen=True):
-    """What was on the command line: settings by name, positionals, switches that were given."""
+    """What was on the command line: settings by name, positionals, switches that were given.
+
+    ``options`` by flag, those that were given.
+    """
 
     flags: dict[str, str | list[str]]
     words: list[str]
     switches: frozenset[str]
+    options: dict[str, str] = {}
 
 
 def parse(command: Command, argv: Sequence[str]) -> Arguments:
@@ -62,7 +67,9 @@ def parse(command: Command, argv: Sequence[str]) -> Arguments:
     words = given.pop("words", [])
     names = {name for name, _ in command.switches}
     switches = frozenset(name for name in names if given.pop(_dest(name), False))
-    return Arguments(given, words, switches)
+    values = {name: given.pop(_dest(name), None) for name, _, _ in command.options}
+    options = {name: value for name, value in values.items() if value is not None}
+    return Arguments(given, words, switches, options)
 
 
 def parser_of(command: Command) -> argparse.ArgumentParser:
@@ -80,6 +87,8 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         parser.add_argument("words", nargs="+", metavar=command.positional)
     for name, text in command.switches:
         parser.add_argument(name, dest=_dest(name), action="store_true", help=text)
+    for name, metavar, text in command.options:
+        parser.add_argument(name, dest=_dest(name), metavar=metavar, help=text)
     settings = parser.add_argument_group("settings")
     for setting in command.settings():
         _add(settings, setting)
@@ -126,4 +135,5 @@ def _unknown(command: Command, word: str) -> str:
     if elsewhere:
         return f"{flag}: no setting of this command, but of {', '.join(elsewhere[0].commands)}"
     known = [s.flag for s in command.settings()] + [name for name, _ in command.switches]
+    known += [name for name, _, _ in command.options]
     return f"{flag}: no such option{did_you_mean(flag, known)}"

@@ -47,6 +47,19 @@ COMMANDS = (
         "A live table of the symbols; lines instead when the output is not a terminal.",
         positional="SYMBOL",
     ),
+    Command(
+        settings.REBUILD,
+        "fold bars again from the log of ticks",
+        "Has the aggregator fold the bars of a range again from the ticks that it logged, and "
+        "prints what changed. Exit code 1 if a bar of the range is not what the log says, or the "
+        "log does not reach so far.",
+        positional="SYMBOL",
+        switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),
+        options=(
+            ("--start", "TIME", "the first bar's start or later, as 2026-01-31T09:30:00Z"),
+            ("--end", "TIME", "where the range ends, itself not included"),
+        ),
+    ),
 )
 
 
@@ -59,6 +72,7 @@ _RUNNERS = {
     settings.CHECK: "tickgate.check:run",
     settings.CONFIG: "tickgate.show:run",
     settings.WATCH: "tickgate.watch:run",
+    settings.REBUILD: "tickgate.rebuild:run",
 }
 
 

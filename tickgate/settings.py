@@ -15,6 +15,7 @@ GIB = 1 << 30
 
 DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
 MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
+REBUILD = "rebuild"
 
 ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
@@ -23,7 +24,7 @@ _REDIS = {
     "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
 _DATABASE = {
-    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK),
+    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK, REBUILD),
     "secret": "url",
     "accepted": "a postgresql:// URL or a libpq connection string",
 }
@@ -83,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1,
             le=1024,
             description="parts that the symbols are spread over; the same in every role",
-            extra=_BUS,
+            extra={"commands": (*ROLES, CHECK, REBUILD)},
         ),
     ] = 16
 

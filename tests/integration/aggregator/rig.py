@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
 from aggregator.metrics import AggregatorMetrics
+from aggregator.rebuild import Rebuilder
 from aggregator.service import AggregatorService, AggregatorTimes
 from core.market.bar import Bar, decode_bars
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
@@ -115,6 +116,12 @@ class Rig:
             keys=self.keys,
             keep_ids_ns=HORIZON_NS,
             tick_log=store.tick_log(shards=SHARDS) if self.keeps_log else None,
+            rebuilder=Rebuilder(
+                requests=store.rebuilds(shards=SHARDS),
+                log=store.tick_log(shards=SHARDS),
+                store=store,
+                look_s=0.05,
+            ),
             readiness=Readiness(wall_ns, "redis", "database"),
             metrics=AggregatorMetrics(self.registry),
             now_ns=wall_ns,
@@ -137,6 +144,20 @@ class Rig:
     async def store(self) -> AsyncIterator[BarStore]:
         async with self.database() as database:
             yield BarStore(database)
+
+    async def fold_one_by_one(
+        self, parts: Sequence[Sequence[Tick]], eventually: Callable[..., Awaitable[object]]
+    ) -> None:
+        """Have an aggregator fold each of *parts* before the next is written, then drain it."""
+        async with self.store() as store, asyncio.TaskGroup() as group:
+            service = self.make_service(store)
+            group.create_task(service.run())
+            folded = 0
+            for part in parts:
+                await self.write(part)
+                folded += len(part)
+                await eventually(lambda: self.counted("ticks") == folded)  # noqa: B023 - at once
+            service.begin_drain()
 
     async def run_to_end(self) -> None:
         """Run an aggregator until the feed's end is stored."""

@@ -9,6 +9,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS
 from storage.quarantine import QuarantineWriter
+from tests.conftest import Eventually
 from tests.integration.aggregator.rig import Rig
 from tests.property.aggregator.harness import oracle, plain
 
@@ -43,17 +44,19 @@ def _key(tick: Tick) -> tuple[str, int]:
     return tick.symbol, tick.trade_id
 
 
-async def test_late_ones_revise_their_bars_and_repeats_change_nothing(rig: Rig) -> None:
+async def test_late_ones_revise_their_bars_and_repeats_change_nothing(
+    rig: Rig, eventually: Eventually
+) -> None:
     first, late = trades(0), trades(0, every=3)
-    for part in (without(first, late), trades(5), trades(7), trades(9), late, first):
-        await rig.write(part)
-    await rig.write([], end=True)
-    await rig.run_to_end()
+    parts = [without(first, late), trades(5), trades(7), trades(9), late, first]
+    await rig.fold_one_by_one(parts, eventually)
 
-    await told(rig, [*first, *trades(5), *trades(7), *trades(9)])
     assert rig.counted("looked_up") == len(first)  # hour 0 is forgotten, save for the late ones
     assert rig.counted("duplicates") == len(first)
     assert rig.counted("late_ticks") == len(late)
+    await rig.write([], end=True)
+    await rig.run_to_end()
+    await told(rig, [*first, *trades(5), *trades(7), *trades(9)])
 
 
 async def test_repeats_are_known_across_restarts_and_feeds(rig: Rig) -> None:
@@ -77,22 +80,22 @@ async def test_repeats_are_known_across_restarts_and_feeds(rig: Rig) -> None:
 
 
 async def test_without_a_log_of_their_time_they_are_quarantined_unless_nothing_was_there(
-    rig: Rig,
+    rig: Rig, eventually: Eventually
 ) -> None:
     before, unknown = trades(0), trades(2)
     rig.keeps_log = False
-    await rig.write(before)
-    await rig.run_and_kill(0.4)
+    await rig.fold_one_by_one([before], eventually)
     rig.keeps_log = True
-    for hour in (5, 7, 9):
-        await rig.write(trades(hour))
     fresh = [msgspec.structs.replace(tick, trade_id=tick.trade_id + 5_000) for tick in before]
-    await rig.write([*fresh, *unknown, *unknown], end=True)
+    parts = [trades(5), trades(7), trades(9), [*fresh, *unknown, *unknown]]
+    await rig.fold_one_by_one(parts, eventually)
+    counted = rig.counted("unverifiable")
+    await rig.write([], end=True)
     await rig.run_to_end()
 
     bars = {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in await rig.stored()}
     assert bars == oracle([*before, *trades(5), *trades(7), *trades(9), *unknown])
-    assert rig.counted("unverifiable") == len(fresh)
+    assert counted == len(fresh)
     kept_out = await QuarantineWriter(rig.redis, rig.keys).newest(1_000)
     assert {(record.tick.trade_id, record.reason) for record in kept_out} == {
         (tick.trade_id, "unverifiable") for tick in fresh

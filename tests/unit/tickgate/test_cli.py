@@ -17,6 +17,7 @@ from tickgate.settings import SETTINGS, Settings
 from tickgate.watch import Refused
 
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
+REBUILD = ["rebuild", "X:A", *URLS[2:]]
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,17 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["dev", "extra"], "'extra': takes no such word"),
         (["ingest", "--port", "1"], "--port: no setting of this command, but of dev, gateway"),
         (["watch"], "the following arguments are required: SYMBOL"),
+        ([*REBUILD, "--end", "2026-01-01"], "--start: expected a time, as 2026-01-31T09:30:00Z or"),
+        ([*REBUILD, "--start", "noon"], "--start: not an RFC 3339 time or a date, was 'noon'"),
+        (
+            [*REBUILD, "--start", "2026-01-02", "--end", "2026-01-02"],
+            "--end: expected a time after --start",
+        ),
+        (
+            [*REBUILD, "--start", "2026-01-02", "--end", "2026-02-03"],
+            "--end: expected at most 31 days after --start",
+        ),
+        ([*REBUILD, "--stat", "2026-01-02"], "--stat: no such option (did you mean --start?)"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
         (["watch", "A", "--api-key", "secret"], "--api-key: expected KEYID:SECRET, was '***'"),
         (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),

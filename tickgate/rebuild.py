@@ -1,0 +1,205 @@
+"""`tickgate rebuild SYMBOL… --start --end`: bars folded again from the log of ticks.
+
+The aggregator that owns a symbol's shard does the work, as it alone knows what is in memory; this
+command asks for it, an hour of bars at a time, by way of the database, and prints what changed.
+"""
+
+import asyncio
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from core.market.bar import Bar
+from core.market.errors import SymbolError, TickgateError
+from core.market.symbol import Symbol, SymbolDirectory
+from core.market.timeframe import SECOND_NS, Timeframe
+from core.runtime.config import Loaded
+from gateway.http.times import parse_time_ns
+from storage.bars import BarStore
+from storage.rebuilds import RebuildReport, Rebuilds, RebuiltBar
+from tickgate.arguments import Arguments, UsageError
+from tickgate.output import say
+from tickgate.schema_gate import GatedDatabase
+from tickgate.settings import Settings
+
+_PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fraction of a second
+_ASKED: Final = 8  # requests that wait for an answer at a time
+_PATIENCE_S: Final = 20.0  # of waiting for any answer: leases move within 5 s
+_LOOK_S: Final = 0.05
+_MOST_DAYS: Final = 31  # of a command
+_QUARTER_NS: Final = Timeframe.MIN_15.ns
+_WHAT: Final = ("open", "high", "low", "close", "volume", "trades", "vwap")
+
+
+class NobodyRebuilds(TickgateError):
+    """No aggregator answered."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        super().__init__(symbol)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.symbol}: no aggregator answered within {_PATIENCE_S:g} s; see that one runs on "
+            "this database, with the same setting `shards`, then ask again"
+        )
+
+
+class _Span(NamedTuple):
+    start_ns: int
+    end_ns: int
+
+    def pieces(self) -> Iterator["_Span"]:
+        """Whole hours, save for the first and the last."""
+        start_ns = self.start_ns
+        while start_ns < self.end_ns:
+            end_ns = min((start_ns // _PIECE_NS + 1) * _PIECE_NS, self.end_ns)
+            yield _Span(start_ns, end_ns)
+            start_ns = end_ns
+
+
+class _Found(NamedTuple):
+    """What became of one symbol."""
+
+    symbol: Symbol
+    reports: list[RebuildReport]
+
+    @property
+    def changed(self) -> list[RebuiltBar]:
+        return [bar for report in self.reports for bar in report.changed]
+
+    def total(self, name: str) -> int:
+        """The sum of a count of the reports."""
+        return sum(getattr(report, name) for report in self.reports)
+
+    def is_well(self, *, dry_run: bool) -> bool:
+        """Is every bar of the range now what the log says?"""
+        left = self.total("uncovered") + self.total("without_ticks")
+        is_covered = all(report.covered_from_ns is not None for report in self.reports)
+        return is_covered and not left and not (dry_run and self.changed)
+
+
+def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
+    """Rebuild, and print what changed; exit code 1 where a bar is not what the log says."""
+    span = _span(arguments.options)
+    dry_run = "--dry-run" in arguments.switches
+    found = asyncio.run(_rebuild(loaded.values, arguments.words, span, dry_run=dry_run))
+    for each in found:
+        _show(each, dry_run=dry_run)
+    return 0 if all(each.is_well(dry_run=dry_run) for each in found) else 1
+
+
+def _span(options: dict[str, str]) -> _Span:
+    """Quarters of an hour that hold the range: the longest bars, which are rebuilt too."""
+    times = []
+    for name in ("--start", "--end"):
+        if name not in options:
+            raise UsageError(f"{name}: expected a time, as 2026-01-31T09:30:00Z or 2026-01-31")
+        try:
+            times.append(parse_time_ns(options[name]))
+        except ValueError as exc:
+            raise UsageError(f"{name}: {exc}, was {options[name]!r}") from exc
+    start_ns, end_ns = times[0] // _QUARTER_NS * _QUARTER_NS, -(-times[1] // _QUARTER_NS)
+    span = _Span(start_ns, end_ns * _QUARTER_NS)
+    if times[0] >= times[1]:
+        raise UsageError("--end: expected a time after --start")
+    if span.end_ns - span.start_ns > _MOST_DAYS * 86_400 * SECOND_NS:
+        raise UsageError(
+            f"--end: expected at most {_MOST_DAYS} days after --start; go on from there"
+        )
+    return span
+
+
+async def _rebuild(
+    settings: Settings, words: Sequence[str], span: _Span, *, dry_run: bool
+) -> list[_Found]:
+    database = GatedDatabase(settings)
+    await database.open()
+    try:
+        store = BarStore(database)
+        symbols = _resolve(words, [row.symbol for row in await store.symbols()])
+        rebuilds = store.rebuilds(shards=settings.shards)
+        return [
+            _Found(symbol, await _ask(rebuilds, symbol, span, dry_run=dry_run))
+            for symbol in symbols
+        ]
+    finally:
+        await database.close()
+
+
+def _resolve(words: Sequence[str], known: Sequence[Symbol]) -> list[Symbol]:
+    directory, found = SymbolDirectory(known), dict[Symbol, None]()
+    for word in words:
+        try:
+            symbol = directory.resolve(word)
+        except SymbolError as exc:
+            raise UsageError(str(exc)) from exc
+        if symbol is None:
+            raise UsageError(f"{word}: was never traded here")
+        found[symbol] = None
+    return list(found)
+
+
+async def _ask(
+    rebuilds: Rebuilds, symbol: Symbol, span: _Span, *, dry_run: bool
+) -> list[RebuildReport]:
+    """The reports on all pieces of *span*, oldest first."""
+    reports: dict[int, RebuildReport] = {}
+    asked: list[int] = []
+    pieces, heard_s = span.pieces(), time.monotonic()
+    is_all_asked = False
+    try:
+        while not is_all_asked or len(reports) < len(asked):
+            while not is_all_asked and len(asked) - len(reports) < _ASKED:
+                piece = next(pieces, None)
+                if piece is None:
+                    is_all_asked = True
+                else:
+                    asked.append(await rebuilds.ask(symbol, *piece, dry_run=dry_run))
+            heard = await rebuilds.reports([n for n in asked if n not in reports])
+            reports |= heard
+            heard_s = time.monotonic() if heard else heard_s
+            if time.monotonic() - heard_s > _PATIENCE_S:
+                raise NobodyRebuilds(symbol)
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        await rebuilds.withdraw(asked)
+    return [reports[number] for number in asked]
+
+
+def _show(found: _Found, *, dry_run: bool) -> None:
+    for bar in found.changed:
+        for line in _lines(found.symbol, bar):
+            say(line)
+    if any(report.covered_from_ns is None for report in found.reports):
+        say(f"{found.symbol}: there is no log of its ticks; its bars are as they were")
+        return
+    counts = Counter(bar.timeframe.value for bar in found.changed)
+    said = [f"{found.total('same')} 1-minute bars are as the log says"]
+    said += [
+        f"{count} of {name} {'would change' if dry_run else 'changed'}"
+        for name, count in counts.items()
+    ]
+    left = {
+        "uncovered": "are from before the log begins and are as they were",
+        "without_ticks": "have no tick in the log and are as they were",
+        "open": "still open",
+    }
+    said += [f"{found.total(name)} {text}" for name, text in left.items() if found.total(name)]
+    say(f"{found.symbol}: {'; '.join(said)}")
+
+
+def _lines(symbol: Symbol, bar: RebuiltBar) -> Iterator[str]:
+    """One line for each value that differs."""
+    start = dt.datetime.fromtimestamp(bar.start_ns // SECOND_NS, dt.UTC)
+    head = f"{symbol:<20} {bar.timeframe.value:<6} {start:%Y-%m-%dT%H:%M}Z"
+    names = [name for name in _WHAT if _value(bar.before, name) != _value(bar.after, name)]
+    for name in names or ["order"]:  # of equal prices: another trade sets open or close
+        before, after = _value(bar.before, name), _value(bar.after, name)
+        yield f"{head} {name:<7} {before:>16} -> {after:<16} rev {bar.after.rev}"
+
+
+def _value(bar: Bar | None, name: str) -> str:
+    return "-" if bar is None or name == "order" else repr(getattr(bar, name))
