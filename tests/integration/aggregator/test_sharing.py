@@ -130,11 +130,14 @@ async def test_two_share_the_shards_and_each_ends_when_all_bars_are_stored(
 async def test_a_rolling_restart_loses_nothing_and_repeats_nothing(
     rig: Rig, eventually: Eventually
 ) -> None:
-    ticks = trades(0, 6_000)
+    written: list[Tick] = []
+    restarted = asyncio.Event()
 
     async def write() -> None:
-        for start in range(0, len(ticks), 100):
-            await rig.write(ticks[start : start + 100])
+        while not restarted.is_set():
+            some = trades(len(written), 100)
+            await rig.write(some)
+            written.extend(some)
             await asyncio.sleep(0.05)
         await rig.write([], end=True)
 
@@ -148,9 +151,9 @@ async def test_a_rolling_restart_loses_nothing_and_repeats_nothing(
             await asyncio.wait({old.task})
             await eventually(lambda new=new: shared(new))
             old = new
-        assert not writing.done()
+        restarted.set()
         await writing
-        await eventually(lambda: assert_exact(rig, ticks), timeout_s=20)
+        await eventually(lambda: assert_exact(rig, written), timeout_s=20)
         old.service.begin_drain()
 
 
