@@ -19,11 +19,10 @@ class SoloDatabase:
     decides when it tries again.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, session: str = "") -> None:
-        """*timeout_s* bounds each statement, connecting included; *session* names it."""
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        """*timeout_s* bounds a statement; connecting to a host takes 3 s at most."""
         self.server = server_of(url)
         self._url, self._timeout_s = url, timeout_s
-        self._options = CONNECT_OPTIONS | ({"application_name": session} if session else {})
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
     async def fetch(
@@ -54,10 +53,10 @@ class SoloDatabase:
             self._connection = None
 
     async def _fetch(self, sql: LiteralString, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(self._url, **CONNECT_OPTIONS)
         # As in Database: the first timeout cancels on the server, the second gives up on it.
         limit_s = self._timeout_s
         async with asyncio.timeout(limit_s + _ABANDON_S), asyncio.timeout(limit_s):
-            if self._connection is None or self._connection.closed:
-                self._connection = await psycopg.AsyncConnection.connect(self._url, **self._options)
             cursor = await self._connection.execute(sql, parameters)
             return await cursor.fetchall() if cursor.description else []
