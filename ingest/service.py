@@ -38,7 +38,7 @@ from ingest.venues import make_venue
 from storage.errors import LeaseLost, StreamUnavailable
 from storage.gap_memory import GapMemory
 from storage.keys import StreamKeys
-from storage.lease import Lease
+from storage.lease import RENEW_S, Lease
 from storage.quarantine import QuarantineWriter
 from storage.redis import Redis, connect
 from storage.roles import RoleBoard, RoleReport
@@ -169,10 +169,36 @@ class IngestService:
                 feed.journal.unpublished += writer.waiting
                 log.warning("%s; %d blocks are not published", lost.exceptions[0], writer.waiting)
             else:
+                if not (self._stop.is_set() or self.exit_at_end):
+                    await self._guard_end(feed, writer)
                 with suppress(StreamUnavailable):
                     await writer.release()
                 break
             feed.source = await self._renewed(feed)
+
+    async def _guard_end(self, feed: _Feed, writer: TickWriter) -> None:
+        """Store again what a failover loses behind a feed's end, for as long as that is kept."""
+        journal, until_ns = feed.journal, self.monotonic_ns() + int(self.ring_s * 1e9)
+        replayed, lost = journal.replayed - writer.replayed, journal.lost - writer.lost
+        confirmed = False
+        while not self._stop.is_set() and not (confirmed and self.monotonic_ns() >= until_ns):
+            await self._pause(RENEW_S)
+            try:
+                await writer.confirm()
+            except StreamUnavailable as exc:
+                confirmed = False
+                self._redis_down(str(exc))
+            except LeaseLost:
+                return
+            else:
+                confirmed = True
+                self._redis_up()
+            journal.replayed, journal.lost = replayed + writer.replayed, lost + writer.lost
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     async def _renewed(self, feed: _Feed) -> TickSource:
         """The feed's source, as at the start."""
@@ -254,16 +280,11 @@ class IngestService:
         def report(state: RetryCallState) -> None:
             self._redis_down(str(state.outcome.exception() if state.outcome else ""))
 
-        async def wait(seconds: float) -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._stop.wait()
-
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((StreamUnavailable, LeaseLost)),
             wait=full_jitter(first_s=0.1, cap_s=2.0),
             stop=lambda _: self._stop.is_set(),
-            sleep=wait,
+            sleep=self._pause,
             before_sleep=report,
             retry_error_callback=lambda _: None,
         ):

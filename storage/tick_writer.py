@@ -18,7 +18,7 @@ from storage.lease import RENEW_S, Lease
 from storage.ledger import Ledger
 from storage.outbound import Outbound
 from storage.redis import Command, Redis, Reply, ResponseError, exchange, refusal
-from storage.registry import FeedInfo, FeedRegistry
+from storage.registry import STOPPED_MS, FeedInfo, FeedRegistry
 from storage.replay_ring import ReplayRing, Stored
 from storage.scripts import Call
 
@@ -30,7 +30,6 @@ _MAX_STREAMS: Final = 32  # in one exchange
 _CALL_BYTES: Final = 128 * 1024  # of one stream in one exchange, 3 full blocks: 4 MB in flight
 _ROOM: Final = 0.95  # a stream over its budget is cut to this part of it
 _WAY: Final = 0.90  # a refusal for want of memory gives up the rest of what we hold
-_STOPPED_MS: Final = 60_000  # feeds that run register six times as often
 _TELL_S: Final = 10  # between two lines of the log about full memory
 _RETRY_CAP_S: Final = 0.5  # a server that is back is noticed within this time
 _RING_BYTES: Final = 32 << 20
@@ -90,7 +89,6 @@ class TickWriter:
         self._ledger = Ledger(keys.shards, budget_bytes=max_bytes)
         self._registry = FeedRegistry(redis, keys)
         self._budget_checked_ms = self._renewed_ms = self._told_s = 0
-        self._released: set[str] = set()  # feeds that ran once, cut to their last entries
         self._on_down: Report = _quiet
         self._on_up: Callable[[], None] = _quiet
 
@@ -203,6 +201,22 @@ class TickWriter:
                 await self._drain()
         self._on_up()
 
+    async def confirm(self) -> None:
+        """Look whether the server still has what it stored; what it lost is stored once more.
+
+        For a feed that has ended: else the next append does it.
+
+        Raises:
+            LeaseLost: another process has taken over.
+            StreamUnavailable: Redis is away or refuses; ask again.
+        """
+        await self._keep_lease()
+        ends = await self._ask([("HGET", fence, "last") for fence, _ in self._keys])
+        for stream, end in zip(self._streams, ends, strict=True):
+            if not len(stream) and EntryId.parse(end or b"0-0") != stream.stored_id:
+                await self._repair(stream)
+        await self._drain()
+
     async def release(self) -> None:
         """Let another process have the feed at once; append nothing after this.
 
@@ -293,7 +307,7 @@ class TickWriter:
         held = self._ledger.total_bytes
         cuts = self._ledger.shrink_to(int(held * _WAY))
         if not cuts:
-            return await self._release_silent(self._now_ns() // _MS_NS, _STOPPED_MS)
+            return await self._release_silent(STOPPED_MS)
         await self._trim(cuts)
         self.given_up += held - self._ledger.total_bytes
         now_s = self._now_ns() // 1_000_000_000
@@ -319,7 +333,7 @@ class TickWriter:
     async def _check_budget(self, now_ms: int) -> None:
         """Say that this feed is alive, and share the bytes with the others that are."""
         self._budget_checked_ms = now_ms
-        await self._release_silent(now_ms, self._retention_ms)
+        await self._release_silent(self._retention_ms)
         info = msgspec.structs.replace(self._info, registered_ms=now_ms)
         while True:
             try:
@@ -332,18 +346,10 @@ class TickWriter:
         alive = sum(now_ms - feed.registered_ms <= self._retention_ms for feed in feeds)
         self._ledger.budget_bytes = self._max_bytes // max(1, alive)
 
-    async def _release_silent(self, now_ms: int, silent_ms: int) -> bool:
+    async def _release_silent(self, silent_ms: int) -> bool:
         """Cut other feeds that nobody has written for so long; was there any?"""
-        found = False
-        for feed in await self._registry.feeds():
-            age_ms = now_ms - feed.registered_ms
-            if age_ms <= min(_STOPPED_MS, self._retention_ms):
-                self._released.discard(feed.feed)
-            elif age_ms > silent_ms and feed.feed not in self._released | {self._info.feed}:
-                await self._registry.release(feed)
-                self._released.add(feed.feed)
-                found = True
-        return found
+        now_ms = self._now_ns() // _MS_NS
+        return await self._registry.release_silent(now_ms, silent_ms, besides=self._info.feed)
 
     async def _trim(self, cuts: Mapping[int, EntryId]) -> None:
         """Cut exactly: a stretch given up in the ledger must be gone on the server too."""

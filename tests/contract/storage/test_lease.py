@@ -207,3 +207,35 @@ async def test_what_was_lost_and_is_not_kept_any_more_is_counted(
 
     assert await numbers(redis) == [6, 7, 8, 9]
     assert (writer.replayed, writer.lost) == (3, 5)
+
+
+async def test_what_a_server_lost_of_a_feed_that_ended_is_stored_again(
+    server: Server, redis: Redis, open_writer: Open, block: MakeBlock
+) -> None:
+    writer = await open_writer("a")
+    await writer.append([(0, block(1)), (0, block(2))])
+    await writer.confirm()
+    assert writer.replayed == 0
+    server.kill()
+    await server.start()
+
+    await writer.confirm()
+    await writer.confirm()
+
+    assert await numbers(redis, 0) == [1, 2]
+    assert (writer.replayed, writer.lost) == (2, 0)
+
+
+async def test_a_feed_that_was_taken_over_is_not_stored_again(
+    redis: Redis, open_writer: Open, block: MakeBlock, clock: HandClock
+) -> None:
+    writer = await open_writer("a")
+    await writer.append([(0, block(1))])
+    await run_out(redis)
+    newer = await open_writer("b", expired=True)
+    await newer.append([(0, block(2))])
+
+    with pytest.raises(LeaseLost):
+        await writer.confirm()
+
+    assert await numbers(redis, 0) == [1, 2]

@@ -7,8 +7,10 @@ import pytest
 from core.market.tick import NO_ID
 from ingest.errors import ReplayFileError
 from ingest.limits import IngestLimits
+from storage.redis import command
+from storage.registry import FeedRegistry
 from tests.conftest import Eventually
-from tests.integration.ingest.rig import FAST, Stored, make_service, running
+from tests.integration.ingest.rig import FAST, SHARDS, Stored, make_service, running
 
 HEADER = "symbol,trade_id,event_ns,side,price,size\n"
 START_NS = 1_570_752_000 * 10**9
@@ -289,3 +291,47 @@ async def test_a_gzip_file_that_breaks_off_while_it_is_read_ends_there_and_is_sh
 
         await eventually(ended)
     assert 0 < len(await stored.ticks()) < 40_000
+
+
+async def test_the_end_of_a_replay_is_stored_again_when_a_failover_lost_it(
+    tmp_path: Path, stored: Stored, eventually: Eventually
+) -> None:
+    path = write(tmp_path / "trades.csv", [row(n) for n in range(1, 301)])
+    async with asyncio.TaskGroup() as group:
+        reader = group.create_task(consume(stored), name="readers")
+        async with running([f"replay:{path}?speed=max&venue=lab"], stored.url, stored.namespace):
+
+            async def ended() -> bool:
+                blocks = (await stored.blocks()).values()
+                return all(some and some[-1].meta.end for some in blocks) if blocks else False
+
+            await eventually(ended)
+            before = await stored.blocks()
+            for shard in range(SHARDS):
+                await lose_last(stored, shard)
+            assert not await ended()
+
+            await eventually(ended)
+        reader.cancel()
+
+    assert [len(some) for some in (await stored.blocks()).values()] == [
+        len(some) for some in before.values()
+    ]
+    assert sorted(tick.trade_id for tick in await stored.ticks()) == list(range(1, 301))
+
+
+LOSE_LAST = """
+local entries = redis.call('XRANGE', KEYS[1], '-', '+')
+redis.call('DEL', KEYS[1])
+for at = 1, #entries - 1 do
+  redis.call('XADD', KEYS[1], entries[at][1], unpack(entries[at][2]))
+  redis.call('HSET', KEYS[2], 'last', entries[at][1])
+end
+"""
+
+
+async def lose_last(stored: Stored, shard: int) -> None:
+    """As on a new master that had not got the newest block of a stream."""
+    (info,) = await FeedRegistry(stored.redis, stored.keys).feeds()
+    keys = [of(info.feed, shard) for of in (stored.keys.ticks, stored.keys.fence)]
+    await command(stored.redis, "EVAL", LOSE_LAST, 2, *keys)
