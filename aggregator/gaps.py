@@ -35,6 +35,8 @@ class SymbolGaps(msgspec.Struct, array_like=True):
 
     def heed(self, gap: Gap) -> tuple[int, int] | None:
         """Take in what was said of *gap*; the event times whose windows that may change."""
+        if gap.state is GapState.FILLED and gap.first_id == NO_ID:
+            return self._all_within(gap)
         known = self._take(gap)
         if gap.state is GapState.FILLED:
             return None if known is None else (known.from_ns, known.to_ns)
@@ -51,6 +53,11 @@ class SymbolGaps(msgspec.Struct, array_like=True):
         if marked and start_ns <= self.kept_ns:
             return True
         return any(gap.from_ns < end_ns and gap.to_ns >= start_ns for gap in self.gaps)
+
+    def _all_within(self, gap: Gap) -> tuple[int, int]:
+        """Nothing is missing any more in these times, whichever gaps were there."""
+        self.gaps = [g for g in self.gaps if g.from_ns < gap.from_ns or g.to_ns > gap.to_ns]
+        return gap.from_ns, gap.to_ns
 
     def _take(self, wanted: Gap) -> _Gap | None:
         for at, gap in enumerate(self.gaps):

@@ -96,7 +96,7 @@ class MarketReader:
         first = True
         while True:
             try:
-                found = await self._feeds.feeds()
+                found = [feed for feed in await self._feeds.feeds() if not feed.bars_only]
                 starts = await self._newest_before(found) if first else {}
             except StreamUnavailable as exc:
                 self._away(exc)

@@ -39,6 +39,15 @@ class VenueGates:
         return self.gates[key]
 
 
+def history_url(feed: str, options: VenueOptions) -> str:
+    """Where the trade history of *feed* is; empty where nobody said so.
+
+    A feed with an address of its own is another market, so the venue's history is not its own.
+    """
+    own = "" if options.url else make_history(feed).url
+    return (options.rest_url or own).rstrip("/")
+
+
 class GapKeeper:
     """The gaps of one feed of a live venue."""
 
@@ -51,10 +60,9 @@ class GapKeeper:
         now_ns: Clock,
         monotonic_ns: MonotonicClock,
     ) -> None:
-        """A feed with an address of its own has no history unless the spec says where it is."""
+        """*options* are those of *spec*."""
         self._history = make_history(spec.feed)
-        own = "" if options.url else self._history.url
-        self._url = (options.rest_url or own).rstrip("/")
+        self._url = history_url(spec.feed, options)
         self._gate = gates.get(self._history, self._url)
         self._limits, self._now_ns, self._monotonic_ns = gates.limits, now_ns, monotonic_ns
         self._tickers: dict[Symbol, str] = {

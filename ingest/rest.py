@@ -7,11 +7,13 @@ from typing import Final
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 
+from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from ingest.errors import HistoryError
 from ingest.history import Page, TradeHistory, Want
 from ingest.limits import IngestLimits
 from ingest.venue_gate import VenueGate
+from ingest.venues.protocol import MAX_ID
 
 _BUSY: Final = (418, 429)
 _CHUNK_BYTES: Final = 65_536
@@ -49,9 +51,22 @@ class VenueRest:
         Raises:
             HistoryError: no answer, one that is none, or the deadline is over.
         """
+        return await self._ask(self.history.path(want), want, deadline_s)
+
+    async def newest(self, ticker: str, *, deadline_s: float) -> Tick | None:
+        """The newest trade of *ticker*; None: it has none.
+
+        Raises:
+            HistoryError: as :meth:`ask`.
+        """
+        path = self.history.newest_path(ticker)
+        page = await self._ask(path, Want(ticker, 0, MAX_ID, 0), deadline_s)
+        return page.ticks[-1] if page.ticks else None
+
+    async def _ask(self, path: str, want: Want, deadline_s: float) -> Page:
         await self._pass_gate(deadline_s)
         try:
-            page = self.history.read(want, await self._get(self.history.path(want)))
+            page = self.history.read(want, await self._get(path))
         except HistoryError as exc:
             if exc.busy:
                 self.gate.refuse(self._now_s(), exc.retry_after_s)

@@ -16,13 +16,15 @@ class FeedInfo(msgspec.Struct, frozen=True):
     """A feed that writes, or once wrote, tick streams: ``feed`` names them.
 
     A writer that appends registers again every few seconds, so ``registered_ms`` tells the feeds
-    that run from those that ran once.
+    that run from those that ran once. ``bars_only``: its ticks are from the past and are there for
+    the bars; no subscriber gets them.
     """
 
     feed: str
     venue: str
     shards: int
     registered_ms: int
+    bars_only: bool = False
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

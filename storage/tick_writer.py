@@ -100,6 +100,7 @@ class TickWriter:
         namespace: str,
         feed: str,
         venue: str = "",
+        bars_only: bool = False,
         shards: int,
         retention_s: float,
         max_bytes: int,
@@ -117,6 +118,7 @@ class TickWriter:
             namespace: first part of every key.
             feed: names the streams; unique in the deployment.
             venue: shown to readers of the registry.
+            bars_only: so is this.
             shards: streams of the feed, 1 to 1,024.
             retention_s: what is older goes.
             max_bytes: for all feeds together.
@@ -141,7 +143,7 @@ class TickWriter:
         self = cls(
             redis,
             keys=keys,
-            info=FeedInfo(feed, venue or feed, shards, now_ms),
+            info=FeedInfo(feed, venue or feed, shards, now_ms, bars_only),
             lease=lease,
             retention_s=retention_s,
             max_bytes=max_bytes,

@@ -24,6 +24,14 @@ class UsageError(TickgateError):
         return self.reason
 
 
+class Option(msgspec.Struct, frozen=True):
+    """A flag with a value that is no setting; it must be given."""
+
+    flag: str
+    metavar: str
+    help: str
+
+
 class Command(msgspec.Struct, frozen=True):
     """One sub-command as the help shows it; ``positional`` names what it takes beside flags."""
 
@@ -32,7 +40,7 @@ class Command(msgspec.Struct, frozen=True):
     description: str = ""
     positional: str = ""  # empty: takes none; else at least one is needed
     switches: tuple[tuple[str, str], ...] = ()  # flags that are no settings, with their help
-    options: tuple[tuple[str, str, str], ...] = ()  # the same with a value: flag, metavar, help
+    options: tuple[Option, ...] = ()
     all_settings: bool = False
 
     def settings(self) -> list[Setting]:
@@ -43,7 +51,7 @@ class Command(msgspec.Struct, frozen=True):
 class Arguments(msgspec.Struct, frozen=True):
     """What was on the command line: settings by name, positionals, switches that were given.
 
-    ``options`` by flag, those that were given.
+    ``options`` are the values of the command's options by flag.
     """
 
     flags: dict[str, str | list[str]]
@@ -67,8 +75,7 @@ def parse(command: Command, argv: Sequence[str]) -> Arguments:
     words = given.pop("words", [])
     names = {name for name, _ in command.switches}
     switches = frozenset(name for name in names if given.pop(_dest(name), False))
-    values = {name: given.pop(_dest(name), None) for name, _, _ in command.options}
-    options = {name: value for name, value in values.items() if value is not None}
+    options = {o.flag: given.pop(_dest(o.flag)) for o in command.options}
     return Arguments(given, words, switches, options)
 
 
@@ -87,8 +94,14 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         parser.add_argument("words", nargs="+", metavar=command.positional)
     for name, text in command.switches:
         parser.add_argument(name, dest=_dest(name), action="store_true", help=text)
-    for name, metavar, text in command.options:
-        parser.add_argument(name, dest=_dest(name), metavar=metavar, help=text)
+    for option in command.options:
+        parser.add_argument(
+            option.flag,
+            dest=_dest(option.flag),
+            metavar=option.metavar,
+            help=option.help,
+            required=True,
+        )
     settings = parser.add_argument_group("settings")
     for setting in command.settings():
         _add(settings, setting)
@@ -135,5 +148,5 @@ def _unknown(command: Command, word: str) -> str:
     if elsewhere:
         return f"{flag}: no setting of this command, but of {', '.join(elsewhere[0].commands)}"
     known = [s.flag for s in command.settings()] + [name for name, _ in command.switches]
-    known += [name for name, _, _ in command.options]
+    known += [option.flag for option in command.options]
     return f"{flag}: no such option{did_you_mean(flag, known)}"

@@ -13,7 +13,7 @@ from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
 from tickgate import rules, settings, workers
-from tickgate.arguments import Arguments, Command, UsageError, parse
+from tickgate.arguments import Arguments, Command, Option, UsageError, parse
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
 
@@ -56,8 +56,19 @@ COMMANDS = (
         positional="SYMBOL",
         switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),
         options=(
-            ("--start", "TIME", "the first bar's start or later, as 2026-01-31T09:30:00Z"),
-            ("--end", "TIME", "where the range ends, itself not included"),
+            Option("--start", "TIME", "the first bar's start or later, as 2026-01-31T09:30:00Z"),
+            Option("--end", "TIME", "where the range ends, itself not included"),
+        ),
+    ),
+    Command(
+        settings.BACKFILL,
+        "fetch the trades of a span from a venue's history into the bars",
+        "Asks the venue of each feed for its trades from start up to end and puts them through the "
+        "streams into the bars; trades that are in them already are not counted again. Live feeds "
+        "go on meanwhile. Exit code 1 if something of the span is still missing.",
+        options=(
+            Option("--start", "TIME", "the first time, as 2024-03-12T10:37:00Z or a date"),
+            Option("--end", "TIME", "the time to stop before"),
         ),
     ),
 )
@@ -73,6 +84,7 @@ _RUNNERS = {
     settings.CONFIG: "tickgate.show:run",
     settings.WATCH: "tickgate.watch:run",
     settings.REBUILD: "tickgate.rebuild:run",
+    settings.BACKFILL: "tickgate.backfill:run",
 }
 
 

@@ -15,11 +15,11 @@ GIB = 1 << 30
 
 DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
 MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
-REBUILD = "rebuild"
+REBUILD, BACKFILL = "rebuild", "backfill"
 
 ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
-    "commands": (*ROLES, CHECK),
+    "commands": (*ROLES, BACKFILL, CHECK),
     "secret": "url",
     "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
@@ -28,7 +28,7 @@ _DATABASE = {
     "secret": "url",
     "accepted": "a postgresql:// URL or a libpq connection string",
 }
-_BUS = {"commands": (*ROLES, CHECK)}
+_BUS = {"commands": (*ROLES, BACKFILL, CHECK)}
 _POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
 _FEEDS = {"commands": (DEV, INGEST)}
 _BARS = {"commands": (DEV, AGGREGATE)}
@@ -50,7 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="a feed to read, VENUE:SYMBOLS[?option=value&…]; repeat the flag for more; "
             "without any, dev runs the simulation (aggregate: only with exit_at_end)",
-            extra={"commands": (DEV, INGEST, AGGREGATE), "secret": "url", "accepted": "feed specs"},
+            extra={
+                "commands": (DEV, INGEST, AGGREGATE, BACKFILL),
+                "secret": "url",
+                "accepted": "feed specs",
+            },
         ),
     ] = ()
     exit_at_end: Annotated[
@@ -197,8 +201,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             gt=0,
             le=86_400,
             description="a gap that the venue's trade history did not fill within this time is "
-            "lost",
-            extra=_FEEDS,
+            "lost; backfill waits so long for a page",
+            extra={"commands": (DEV, INGEST, BACKFILL)},
         ),
     ] = 600.0
     block_ticks: Annotated[

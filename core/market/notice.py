@@ -34,7 +34,8 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, tag="gap", gc=False):
 
     ``first_id`` to ``last_id`` are the missing trade ids, both included (:data:`NO_ID`: it is not
     known which). ``from_ns`` and ``to_ns`` are the event times of the trades around them, between
-    which the missing ones were; what tells gaps of a symbol apart is ``(from_ns, first_id)``.
+    which the missing ones were; what tells gaps of a symbol apart is ``(from_ns, first_id)``. A gap
+    that is FILLED without ids stands for all that lie within its times.
     """
 
     symbol: Symbol

@@ -31,6 +31,7 @@ class BinanceHistory:
     name: str = "binance"
     url: str = "https://api.binance.com"
     requests_per_s: float = 3.0
+    is_by_time: bool = False
 
     def __init__(self) -> None:
         self._symbols = SymbolCache("BINANCE")
@@ -39,6 +40,9 @@ class BinanceHistory:
 
     def symbol(self, ticker: str) -> Symbol:
         return self._symbols.get(ticker)
+
+    def newest_path(self, ticker: str) -> str:
+        return f"/api/v3/trades?symbol={quote(ticker)}&limit=1"
 
     def path(self, want: Want) -> str:
         limit = min(_LIMIT, want.last - want.first + 1)

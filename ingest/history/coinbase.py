@@ -33,6 +33,7 @@ class CoinbaseHistory:
     name: str = "coinbase"
     url: str = "https://api.exchange.coinbase.com"
     requests_per_s: float = 5.0
+    is_by_time: bool = False
 
     def __init__(self) -> None:
         self._symbols = SymbolCache("COINBASE")
@@ -42,6 +43,9 @@ class CoinbaseHistory:
 
     def symbol(self, ticker: str) -> Symbol:
         return self._symbols.get(ticker)
+
+    def newest_path(self, ticker: str) -> str:
+        return f"/products/{quote(ticker)}/trades?limit=1"
 
     def path(self, want: Want) -> str:
         """Ids are counted up, so the page that begins with the first one is known beforehand."""

@@ -34,6 +34,7 @@ class KrakenHistory:
     name: str = "kraken"
     url: str = "https://api.kraken.com"
     requests_per_s: float = 0.8
+    is_by_time: bool = True
 
     def __init__(self) -> None:
         self._symbols = SymbolCache("KRAKEN", separator="/")
@@ -44,10 +45,12 @@ class KrakenHistory:
     def symbol(self, ticker: str) -> Symbol:
         return self._symbols.get(ticker)
 
+    def newest_path(self, ticker: str) -> str:
+        return f"/0/public/Trades?pair={quote(_pair(ticker))}&count=1"
+
     def path(self, want: Want) -> str:
-        pair = "".join(_NAMES.get(name, name) for name in want.ticker.split("/"))
         # Exclusive; and the trade of that time may have more digits here.
-        query = f"pair={quote(pair)}&since={max(0, want.since_ns - 1)}&count={_LIMIT}"
+        query = f"pair={quote(_pair(want.ticker))}&since={max(0, want.since_ns - 1)}&count={_LIMIT}"
         return f"/0/public/Trades?{query}"
 
     def read(self, want: Want, body: bytes) -> Page:
@@ -82,3 +85,7 @@ class KrakenHistory:
         event_ns = number_ns(seconds, 10**9) // _US * _US
         symbol = self._symbols.get(ticker)
         return Tick(symbol, trade_id, float(price), float(size), event_ns, _TAKER[side], trade_id)
+
+
+def _pair(ticker: str) -> str:
+    return "".join(_NAMES.get(name, name) for name in ticker.split("/"))

@@ -53,6 +53,15 @@ class TradeHistory(Protocol):
         """The symbol of *ticker*."""
         ...
 
+    @property
+    def is_by_time(self) -> bool:
+        """Are pages found by time alone? Else by id, and :meth:`newest_path` names the last one."""
+        ...
+
+    def newest_path(self, ticker: str) -> str:
+        """Path and query of a page that has the newest trade of *ticker*."""
+        ...
+
     def path(self, want: Want) -> str:
         """Path and query of the first page of *want*."""
         ...

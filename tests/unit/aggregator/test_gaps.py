@@ -4,7 +4,7 @@ from aggregator.shards import ShardState
 from core.market.block import BlockMeta, decode_block, encode_block
 from core.market.notice import Gap, GapState
 from core.market.symbol import Symbol
-from core.market.tick import Tick
+from core.market.tick import NO_ID, Tick
 from core.market.timeframe import Timeframe
 from tests.property.aggregator.harness import Harness
 
@@ -118,6 +118,18 @@ def test_of_two_gaps_that_overlap_each_has_to_be_filled() -> None:
     harness.heed(gap(FILLED, 3.5, 5.5, first_id=7))
     harness.flush()
     assert not any(mark for mark, _ in marks(harness).values())
+
+
+def test_a_span_in_which_nothing_is_missing_fills_the_gaps_that_lie_within_it() -> None:
+    harness = traded(until=12)
+    harness.heed(gap(LOST, 1.5, 2.5), gap(LOST, 4.5, 6.5, first_id=7), gap(LOST, 9.5, 10.5))
+    harness.flush()
+
+    harness.heed(gap(FILLED, 1.0, 5.5, first_id=NO_ID))
+    harness.flush()
+
+    marked = {start for start, (mark, _) in minutes(harness).items() if mark}
+    assert marked == {4, 5, 6, 9, 10}
 
 
 def test_a_gap_that_grew_is_told_once_more() -> None:

@@ -144,3 +144,18 @@ def test_krakens_whole_seconds_and_ids_that_are_none() -> None:
     answer["result"] = {"XXBTZUSD": [[*whole[:6], "6"]], "last": "1"}
     with pytest.raises(HistoryError, match="no trade id"):
         history.read(want("kraken", 6, 6), json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize(
+    ("feed", "path"),
+    [
+        ("coinbase", "/products/BTC-USD/trades?limit=1"),
+        ("binance", "/api/v3/trades?symbol=BTCUSDT&limit=1"),
+        ("kraken", "/0/public/Trades?pair=XBTUSD&count=1"),
+    ],
+)
+def test_each_venue_names_its_newest_trade(feed: str, path: str) -> None:
+    history = make_history(feed)
+
+    assert history.newest_path(TICKERS[feed]) == path
+    assert history.is_by_time is (feed == "kraken")

@@ -1,0 +1,203 @@
+"""`tickgate backfill`: the trades of any span, from a venue's history into the bars."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from core.market.errors import TickgateError
+from core.runtime.config import ConfigError, Loaded, Problem, mask
+from gateway.http.times import parse_time_ns
+from ingest.backfill import Backfill, BackfillStreams, Outcome, count_refused
+from ingest.errors import SpecError
+from ingest.flow import FlowLedger
+from ingest.gap_keeper import VenueGates, history_url
+from ingest.history import make_history
+from ingest.rest import VenueRest, open_session
+from ingest.spec import FeedSpec, VenueOptions
+from storage.errors import LeaseHeld
+from storage.keys import StreamKeys
+from storage.quarantine import QuarantineWriter
+from storage.redis import Redis, connect
+from storage.roles import RoleBoard
+from storage.tick_writer import TickWriter
+from tickgate.arguments import Arguments, UsageError
+from tickgate.ingest_role import ingest_limits
+from tickgate.output import say
+from tickgate.rules import problem
+from tickgate.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START, END = "--start", "--end"
+_PATIENCE_S = 30.0  # for an aggregator that takes something
+_PROGRESS_S = 1.0
+
+
+class BackfillRuns(TickgateError):
+    """Another process backfills from the same venue."""
+
+    def __init__(self, held: LeaseHeld) -> None:
+        self.feed, self.owner = held.feed, held.owner
+        super().__init__(held)
+
+    def __str__(self) -> str:
+        return f"another process ({self.owner}) is at {self.feed}: wait for its end"
+
+
+def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
+    """Backfill every feed in turn; exit code 1 where something of a span is missing afterwards."""
+    span = _span(arguments)
+    specs = [_spec(loaded, text) for text in loaded.values.feed]
+    if not specs:
+        raise ConfigError([problem(loaded, "feed", "a feed such as coinbase:BTC-USD")])
+    wholes = [asyncio.run(_backfill(loaded.values, spec, span)) for spec in specs]
+    return 0 if all(wholes) else 1
+
+
+def _span(arguments: Arguments) -> tuple[int, int]:
+    times = []
+    for flag in (START, END):
+        text = arguments.options[flag]
+        try:
+            times.append(parse_time_ns(text))
+        except ValueError as exc:
+            raise UsageError(
+                f"{flag}: expected a time such as 2024-03-12T10:37:00Z, or a date, was {text!r}: "
+                f"{exc}"
+            ) from exc
+    start_ns, end_ns = times
+    if start_ns >= end_ns:
+        raise UsageError(f"{END}: expected a time after {START}")
+    if start_ns > time.time_ns():
+        raise UsageError(f"{START}: expected a time in the past")
+    return start_ns, end_ns
+
+
+def _spec(loaded: Loaded[Settings], text: str) -> FeedSpec:
+    try:
+        spec = FeedSpec.parse(text)
+        if not isinstance(spec.options, VenueOptions) or not history_url(spec.feed, spec.options):
+            accepted = "coinbase, binance or kraken, with rest_url where there is a url"
+            raise SpecError(text, "the feed", spec.feed, accepted)
+    except SpecError as exc:
+        raise ConfigError([Problem(loaded.sources["feed"], "", mask(str(exc)))]) from exc
+    return spec
+
+
+async def _backfill(settings: Settings, spec: FeedSpec, span: tuple[int, int]) -> bool:
+    """One feed; is all of the span in the bars?"""
+    assert isinstance(spec.options, VenueOptions)  # _spec() refuses others
+    feed, began_ns = f"backfill-{spec.feed}", time.time_ns()
+    keys = StreamKeys(settings.namespace, settings.shards)
+    redis = connect(settings.redis_url)
+    try:
+        writer = await _open_writer(redis, feed, spec.venue, settings)
+        try:
+            outcomes = await _run(settings, spec, span, redis=redis, writer=writer)
+        finally:
+            await writer.release()
+        aside = await count_refused(QuarantineWriter(redis, keys), feed, began_ns)
+    finally:
+        await redis.aclose()
+    return _tell(spec, outcomes, aside)
+
+
+async def _open_writer(redis: Redis, feed: str, venue: str, settings: Settings) -> TickWriter:
+    try:
+        return await TickWriter.open(
+            redis,
+            namespace=settings.namespace,
+            feed=feed,
+            venue=venue,
+            bars_only=True,
+            shards=settings.shards,
+            retention_s=settings.stream_retention_s,
+            max_bytes=settings.stream_max_bytes,
+            now_ns=time.time_ns,
+            on_down=lambda reason: log.warning("waiting for %s", reason),
+        )
+    except LeaseHeld as held:
+        raise BackfillRuns(held) from held
+
+
+async def _run(
+    settings: Settings,
+    spec: FeedSpec,
+    span: tuple[int, int],
+    *,
+    redis: Redis,
+    writer: TickWriter,
+) -> list[Outcome]:
+    options = spec.options
+    assert isinstance(options, VenueOptions)
+    limits, history = ingest_limits(settings), make_history(spec.feed)
+    keys, url = StreamKeys(settings.namespace, settings.shards), history_url(spec.feed, options)
+    feed = f"backfill-{spec.feed}"
+    streams = BackfillStreams(
+        writer=writer,
+        board=RoleBoard(redis, keys, now_ns=time.time_ns),
+        flow=FlowLedger([keys.ticks(feed, shard) for shard in range(settings.shards)]),
+        shards=settings.shards,
+        limits=limits,
+        patience_s=_PATIENCE_S,
+        now_ns=time.time_ns,
+        monotonic_ns=time.monotonic_ns,
+    )
+    async with open_session(limits) as http:
+        rest = VenueRest(
+            history=history,
+            url=url,
+            gate=VenueGates(limits=limits).get(history, url),
+            http=http,
+            max_bytes=limits.max_frame_bytes,
+            now_ns=time.time_ns,
+            monotonic_ns=time.monotonic_ns,
+        )
+        backfill = Backfill(
+            rest=rest,
+            streams=streams,
+            start_ns=span[0],
+            end_ns=span[1],
+            limits=limits,
+            monotonic_ns=time.monotonic_ns,
+            tell=_progress(spec.feed),
+        )
+        return await backfill.run(options.symbols)
+
+
+def _progress(feed: str) -> Callable[[Outcome], None]:
+    """Logs how far it is, once a second."""
+    told_s = time.monotonic()
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal told_s
+        if outcome.last is not None and time.monotonic() - told_s >= _PROGRESS_S:
+            told_s = time.monotonic()
+            until = _stamp(outcome.last.event_ns)
+            log.info("%s %s: %d trades, until %s", feed, outcome.ticker, outcome.trades, until)
+
+    return tell
+
+
+def _tell(spec: FeedSpec, outcomes: list[Outcome], aside: int) -> bool:
+    for outcome in outcomes:
+        text = f"{spec.feed} {outcome.ticker}: {outcome.trades} trades"
+        if outcome.first is not None and outcome.last is not None:
+            text += f" from {_stamp(outcome.first.event_ns)} to {_stamp(outcome.last.event_ns)}"
+        if outcome.missing:
+            text += f"; {outcome.missing} trades between them are not in the venue's history"
+        if outcome.refused:
+            text += f"; {outcome.refused} were refused, see the quarantine"
+        say(text)
+    if aside:
+        say(
+            f"{spec.feed}: {aside} trades were not counted: bars of their minutes are stored, and "
+            "without a log of their ticks nobody can tell whether they have them already"
+        )
+    return not aside and not any(outcome.missing or outcome.refused for outcome in outcomes)
+
+
+def _stamp(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
