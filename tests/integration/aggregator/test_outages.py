@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import msgspec
+import psycopg
 import pytest
 
 from aggregator.service import AggregatorService
@@ -12,7 +13,10 @@ from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 from core.market.timeframe import MINUTE_NS
+from storage.bars import BarStore, FlushBatch
+from storage.database import Database
 from storage.embedded import PostgresServer, ValkeyServer
+from storage.errors import DatabaseUnavailable
 from storage.migrations import migrate
 from storage.redis import command
 from tests.conftest import Eventually
@@ -46,6 +50,19 @@ async def running(rig: Rig) -> AsyncIterator[AggregatorService]:
             group.create_task(service.run())
             yield service
             service.begin_drain()
+
+
+class CountingStore(BarStore):
+    """Counts the flushes that failed."""
+
+    failures = 0
+
+    async def flush(self, batch: FlushBatch) -> None:
+        try:
+            await super().flush(batch)
+        except DatabaseUnavailable:
+            self.failures += 1
+            raise
 
 
 @pytest.mark.timeout(60)
@@ -103,6 +120,35 @@ async def test_a_redis_that_is_away_at_the_start_and_in_the_middle(
 
     assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 600))
     assert sorted(published) == sorted((b.symbol, b.timeframe, b.start_ns) for b in bars)
+
+
+async def test_flushes_behind_a_lock_are_cancelled_and_made_again_until_it_goes(
+    redis_url: str, embedded_migrated_url: str, namespace: str, eventually: Eventually
+) -> None:
+    rig = Rig(redis_url=redis_url, database_url=embedded_migrated_url, namespace=namespace)
+    database = Database(embedded_migrated_url, statement_timeout_s=0.1, slow_query_s=0.05)
+    await database.open()
+    store = CountingStore(database)
+    service = rig.make_service(store)
+    async with asyncio.TaskGroup() as group, asyncio.timeout(40):
+        group.create_task(service.run())
+        await rig.write(trades(0, 200))
+        await eventually(lambda: rig.counted("ticks") == 200 and service.readiness.ready)
+        async with await psycopg.AsyncConnection.connect(embedded_migrated_url) as holder:
+            await holder.execute("LOCK TABLE bars_1min")
+            await rig.write(trades(200, 2_000))
+            await eventually(lambda: store.failures >= 3, timeout_s=20)
+            assert "flush: " in service.readiness.states()["database"].reason
+        await eventually(lambda: service.readiness.ready, timeout_s=20)
+        await eventually(lambda: rig.counted("ticks") == 2_200)
+        service.begin_drain()
+    await database.close()
+    await rig.write([], end=True)
+    await rig.run_to_end()
+    bars = await rig.stored()
+    await rig.close()
+
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 2_200))
 
 
 async def test_draining_before_the_database_ever_came_returns(
