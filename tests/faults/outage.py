@@ -307,8 +307,9 @@ async def run(options: argparse.Namespace) -> Figures:
             backlog = rig.oracle.ticks - int(folded)
         await _drain(rig, figures, backlog)
         figures.noticed = _noticed(rig.samples, figures.outage_s)
-        await rig.roles["ingest"].stop()
         watching.cancel()
+        await asyncio.wait([watching])
+        await rig.roles["ingest"].stop()
         await _compare(rig, figures)
         _sum_up(rig, figures)
         if options.json:
@@ -350,6 +351,7 @@ async def _drain(rig: Rig, figures: Figures, backlog: int) -> None:
     used_s = max(0.01, cpu_s(rig.roles["aggregator"]) - started_cpu_s)
     figures.drain_ticks_per_cpu_s = round(folded / used_s)
     figures.machine_load = round(os.getloadavg()[0], 1)
+    print(f"caught up after {took_s:.0f} s, {used_s:.0f} s of the aggregator's own", flush=True)
 
 
 async def _caught_up(rig: Rig) -> bool:
