@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import micro, page, startup, system
+from tests.bench import folding, micro, page, startup, system
 
 _PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
@@ -22,9 +22,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--micro", action="store_true", help="single parts only")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     asked = parser.parse_args(argv)
-    parts = micro.measure()
+    parts = page.Parts(micro.measure(), folding.speeds(), folding.flush_cost())
     if asked.micro:
-        for part in parts:
+        print(page.folding(parts.folding, parts.flush))
+        for part in parts.micro:
             print(f"{part.what}: {part.ticks_per_s:,.0f} ticks/s")
         return 0
     seconds = float(os.environ.get("BENCH_SECONDS") or 60)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aggregator.shard import ShardCore
 from core.market.block import MAX_TICKS, BlockMeta, decode_block, encode_block
 from core.market.symbol import make_symbol
 from core.market.tick import Side, Tick
@@ -42,9 +41,6 @@ def measure(rounds: int = 5) -> list[MicroResult]:
     return [
         MicroResult("encode a block", _best(lambda: _encode(plain), rounds)),
         MicroResult("decode a block", _best(lambda: _decode(blocks), rounds)),
-        MicroResult(
-            "decode and fold into 1, 5 and 15 minutes", _best(lambda: _fold(blocks), rounds)
-        ),
         MicroResult("venue frame (JSON) to block", _best(lambda: _ingest(frames), rounds)),
     ]
 
@@ -96,21 +92,6 @@ def _encode(blocks: list[list[Tick]]) -> int:
 
 def _decode(blocks: list[bytes]) -> int:
     return sum(len(decode_block(payload)) for payload in blocks)
-
-
-def _fold(blocks: list[bytes]) -> int:
-    core = ShardCore(keep_ids_ns=3_600 * 10**9)
-    ticks = 0
-    for number, payload in enumerate(blocks):
-        block = decode_block(payload)
-        core.fold("sim", block, seen_from_ns=_START_NS)
-        if (wanted := core.wanted()) is not None:
-            core.supply(wanted, {}, ())
-        core.close_due("sim", block.meta.watermark_ns)
-        core.take_rows(number)
-        core.evict(number)
-        ticks += len(block)
-    return ticks
 
 
 def _frames() -> list[str]:

@@ -4,8 +4,10 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.folding import RATE, SHARDS, FlushCost, FoldSpeed
 from tests.bench.micro import MicroResult
 from tests.bench.startup import StartResult
 from tests.bench.system import CLIENTS, RATE, SLOPE_S, SYMBOLS, SYMBOLS_EACH, SystemResult
@@ -13,6 +15,7 @@ from tests.bench.system import CLIENTS, RATE, SLOPE_S, SYMBOLS, SYMBOLS_EACH, Sy
 BEGIN = "<!-- written by make bench: begin -->"
 END = "<!-- written by make bench: end -->"
 _ROOT = Path(__file__).parents[2]
+_FOLD_SYMBOLS, _FOLD_GOAL, _SHARE_GOAL = 500, 5e6, 0.1
 _GOALS = {"p99_ms": 150.0, "rss_mb": 300.0, "slope": 1.0, "start_s": 5.0}
 
 
@@ -29,16 +32,24 @@ def put_between_marks(page: str, text: str, *, begin: str = BEGIN, end: str = EN
     return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
-def render(
-    system: SystemResult, start: StartResult, micro: Sequence[MicroResult], *, day: str
-) -> str:
+@dataclass(frozen=True)
+class Parts:
+    """What single parts do, each on one core."""
+
+    micro: Sequence[MicroResult]
+    folding: Sequence[FoldSpeed]
+    flush: FlushCost
+
+
+def render(system: SystemResult, start: StartResult, parts: Parts, *, day: str) -> str:
     """All sections, as Markdown; *day* in ISO form."""
     return "\n\n".join(
         [
             conditions(day, f"make bench BENCH_SECONDS={system.seconds:g}"),
             "### The whole system\n\n" + _load(system.seconds) + "\n\n" + _system(system, start),
             "### Processes during that run\n\n" + _processes(system),
-            "### Single parts, one core\n\n" + _micro(micro),
+            "### Streams to bars, one core\n\n" + folding(parts.folding, parts.flush),
+            "### Other single parts, one core\n\n" + _micro(parts.micro),
         ]
     )
 
@@ -112,6 +123,41 @@ def _processes(system: SystemResult) -> str:
     ]
     rows.append(("load generator", f"{system.fanout.cpu_s / system.seconds * 100:.0f} %", ""))
     return _table(("process", "of one core", "resident"), rows)
+
+
+def folding(speeds: Sequence[FoldSpeed], flush: FlushCost) -> str:
+    """What folding costs, as Markdown."""
+    rows = [
+        _row(
+            f"{speed.symbols:,}",
+            f"{speed.median / 1e6:.1f} ({speed.slowest / 1e6:.1f} to {speed.fastest / 1e6:.1f})",
+            f"≥ {_FOLD_GOAL / 1e6:g}" if speed.symbols == _FOLD_SYMBOLS else "",
+            speed.median >= _FOLD_GOAL,
+        )
+        for speed in speeds
+    ]
+    cost = _table(
+        ("processor time of a minute of 500 symbols", "measured", "goal", ""),
+        [
+            _row("decode, de-duplicate and fold", f"{flush.fold_s:.2f} s", "", True),
+            _row(
+                "flush, in the same thread",
+                f"{flush.flush_s:.2f} s: {flush.share * 100:.0f} % of that",
+                f"≤ {_SHARE_GOAL * 100:g} %",
+                flush.share <= _SHARE_GOAL,
+            ),
+            _row("compress the tick log, in another thread", f"{flush.log_s:.2f} s", "", True),
+        ],
+    )
+    return (
+        f"A backlog of full blocks from {SHARDS} streams, {RATE:,} ticks/s of the market, trades in "
+        "no order of symbols, each with an id: decoded, de-duplicated and folded into 1, 5 and 15 "
+        "minutes. Million ticks a second of processor time, median (slowest to fastest round).\n\n"
+        + _table(("symbols", "M ticks/s", "goal", ""), rows)
+        + "\n\nThe bars, checkpoints and ticks of such a market go into PostgreSQL (embedded, on the "
+        "same machine) at the pace of the aggregator: checkpoints each 5 s, bars when they close.\n\n"
+        + cost
+    )
 
 
 def _micro(micro: Sequence[MicroResult]) -> str:

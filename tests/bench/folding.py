@@ -1,0 +1,220 @@
+"""Streams to bars on one core: decoding, de-duplication and three timeframes, and the flushes.
+
+The load is a market of many symbols at 100,000 ticks/s on 16 shards, in full blocks, as a backlog
+is read: all blocks of a read that lie behind each other in a stream are folded together. Trades
+come in no order of symbols; each has its id, and two decimals in the price.
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from aggregator.flush import Flush
+from aggregator.joined import join, runs
+from aggregator.shards import ShardState
+from core.market.block import MAX_TICKS, BlockMeta, encode_block
+from core.market.symbol import Symbol, make_symbol
+from core.market.tick import Side, Tick
+from storage.bars import BarStore, FlushBatch
+from storage.database import Database
+from storage.keys import shard_of
+from storage.migrations import migrate
+from storage.shard_leases import ShardLeases
+from storage.stream_reader import Entry
+from tests.fix_servers import new_database, running_postgres
+
+SHARDS: Final = 16
+RATE: Final = 100_000
+_SYMBOLS: Final = (10, 100, 500, 2_000, 10_000)
+_FLUSHED_SYMBOLS: Final = 500
+_S_NS: Final = 10**9
+_START_NS: Final = 1_767_225_585 * _S_NS  # a quarter of a minute before an edge of all timeframes
+_PER_READ: Final = 8  # blocks of each stream
+_CHECKPOINT_S: Final = 5  # of the market: as the aggregator does at this rate
+
+
+@dataclass(frozen=True)
+class FoldSpeed:
+    """Ticks a second with so many symbols: median, slowest and fastest round."""
+
+    symbols: int
+    median: float
+    slowest: float
+    fastest: float
+
+
+@dataclass(frozen=True)
+class FlushCost:
+    """Processor time of folding and flushing a minute of the market, in seconds."""
+
+    fold_s: float
+    flush_s: float  # in the thread that folds: taking what waits, and the statements
+    log_s: float  # in another thread: compressing the tick log
+
+    @property
+    def share(self) -> float:
+        """What flushing adds to the time of the thread that folds."""
+        return self.flush_s / self.fold_s
+
+
+def speeds(rounds: int = 5, *, seconds: int = 20) -> list[FoldSpeed]:
+    """For 10 to 10,000 symbols, which take turns; *seconds* of the market each round."""
+    streams = {count: _streams(count, seconds) for count in _SYMBOLS}
+    found: dict[int, list[float]] = {count: [] for count in _SYMBOLS}
+    for _ in range(rounds):
+        for count, reads in streams.items():
+            found[count].append(_fold(reads))
+    return [
+        FoldSpeed(count, statistics.median(some), min(some), max(some))
+        for count, some in found.items()
+    ]
+
+
+def flush_cost(rounds: int = 3, *, seconds: int = 60) -> FlushCost:
+    """With 500 symbols, over *seconds* of the market; the median round."""
+    with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as server:
+        reads = _streams(_FLUSHED_SYMBOLS, seconds)
+        found = []
+        for _ in range(rounds):
+            with new_database(server) as url:
+                found.append(asyncio.run(_Flushed(url).run(reads)))
+    return sorted(found, key=lambda cost: cost.share)[rounds // 2]
+
+
+def _streams(symbols: int, seconds: int) -> list[list[Entry]]:
+    """What each read brings: entries of all shards."""
+    names = [make_symbol("SIM", f"S{n:05}-USD") for n in range(symbols)]
+    shards = np.array([shard_of(name, SHARDS) for name in names])
+    draws = np.random.default_rng(symbols)
+    drawn = draws.integers(0, symbols, RATE * seconds)
+    streams = [
+        list(_blocks(shard, names, drawn, np.flatnonzero(shards[drawn] == shard), draws))
+        for shard in range(SHARDS)
+    ]
+    longest = max(map(len, streams))
+    return [
+        [entry for stream in streams for entry in stream[at : at + _PER_READ]]
+        for at in range(0, longest, _PER_READ)
+    ]
+
+
+def _blocks(
+    shard: int,
+    names: list[Symbol],
+    drawn: np.ndarray[tuple[int], np.dtype[np.int64]],
+    places: np.ndarray[tuple[int], np.dtype[np.intp]],
+    draws: np.random.Generator,
+) -> Iterator[Entry]:
+    ids = [0] * len(names)
+    prices = (100 + draws.integers(-500, 500, len(places)) / 100).tolist()
+    sizes = (draws.integers(1, 10**8, len(places)) / 10**5).tolist()
+    for number, at in enumerate(range(0, len(places), MAX_TICKS), 1):
+        ticks = []
+        for place, price, size in zip(
+            places[at : at + MAX_TICKS].tolist(),
+            prices[at : at + MAX_TICKS],
+            sizes[at : at + MAX_TICKS],
+            strict=True,
+        ):
+            of = int(drawn[place])
+            ids[of] += 1
+            event_ns = _START_NS + place * _S_NS // RATE
+            ticks.append(Tick(names[of], ids[of], price, size, event_ns, Side.BUY, ids[of]))
+        now_ns = ticks[-1].event_ns
+        meta = BlockMeta(
+            number=number, watermark_ns=now_ns - 2 * _S_NS, feed_time_ns=now_ns, sealed_ns=now_ns
+        )
+        yield Entry(f"ticks:{shard}", f"{number}-0", encode_block(meta, ticks))
+
+
+def _fold(reads: list[list[Entry]]) -> float:
+    """Ticks a second of processor time, once every symbol is known."""
+    states = _states()
+    _fold_read(states, reads[0])
+    ticks = 0
+    began_s = time.process_time()
+    for number, entries in enumerate(reads[1:], 1):
+        ticks += _fold_read(states, entries)
+        for state in states:
+            state.core.take_rows(number)
+            state.core.evict(number)
+    return ticks / (time.process_time() - began_s)
+
+
+def _fold_read(states: list[ShardState], entries: list[Entry]) -> int:
+    ticks = 0
+    for run in runs(entries):
+        state = states[int(run[0].key.partition(":")[2])]
+        joined = join([entry.payload for entry in run])
+        assert joined is not None
+        block = joined.block
+        state.fold("sim", run[-1].entry_id, block, joined=len(run))
+        if (wanted := state.core.wanted()) is not None:
+            state.core.supply(wanted, {}, ())
+        state.core.close_due("sim", block.meta.watermark_ns)
+        ticks += len(block)
+    return ticks
+
+
+def _states() -> list[ShardState]:
+    return [ShardState.fresh(shard, token=1, keep_ids_ns=3_600 * _S_NS) for shard in range(SHARDS)]
+
+
+@dataclass
+class _Flushed:
+    """Folds and flushes as the aggregator does when it keeps pace with the market."""
+
+    url: str
+    fold_s: float = 0.0
+    flush_s: float = 0.0
+    log_s: float = 0.0
+    states: list[ShardState] = field(default_factory=_states)
+
+    async def run(self, reads: list[list[Entry]]) -> FlushCost:
+        await migrate(self.url)
+        db = Database(self.url)
+        await db.open()
+        leases = ShardLeases(db, owner="bench", shards=SHARDS)
+        await leases.create()
+        await leases.acquire(range(SHARDS), at_most=SHARDS)
+        for state in self.states:
+            state.begin_log(wanted=True)
+        store = BarStore(db)
+        checkpoint_ns = _START_NS
+        for entries in reads:
+            began_s = time.thread_time()
+            _fold_read(self.states, entries)
+            self.fold_s += time.thread_time() - began_s
+            newest_ns = max(state.positions["sim"].feed_time_ns for state in self.states)
+            is_due = newest_ns - checkpoint_ns >= _CHECKPOINT_S * _S_NS
+            if is_due:
+                checkpoint_ns = newest_ns
+            await self._flush(store, everything=is_due)
+        await db.close()
+        return FlushCost(self.fold_s, self.flush_s, self.log_s)
+
+    async def _flush(self, store: BarStore, *, everything: bool) -> None:
+        """What closed is stored before the next read, as if that came 0.2 s later."""
+        began_s = time.thread_time()
+        parts = tuple(
+            state.take_flush(state.flush)
+            for state in self.states
+            if state.core.dirty or (everything and state.changed)
+        )
+        if parts:
+            batch = await asyncio.to_thread(self._encoded, Flush(parts, 0))
+            await store.flush(batch)
+        self.flush_s += time.thread_time() - began_s
+
+    def _encoded(self, flush: Flush) -> FlushBatch:
+        began_s = time.thread_time()
+        batch = flush.encoded()
+        self.log_s += time.thread_time() - began_s
+        return batch
