@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     parts = page.Parts(micro.measure(), folding.speeds(), folding.flush_cost())
     if asked.micro:
-        print(page.folding(parts.folding, parts.flush))
+        print(page.streams_to_bars(parts.folding, parts.flush))
         for part in parts.micro:
             print(f"{part.what}: {part.ticks_per_s:,.0f} ticks/s")
         return 0

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.folding import RATE, SHARDS, FlushCost, FoldSpeed
+from tests.bench import folding
+from tests.bench.folding import FlushCost, FoldSpeed
 from tests.bench.micro import MicroResult
 from tests.bench.startup import StartResult
 from tests.bench.system import CLIENTS, RATE, SLOPE_S, SYMBOLS, SYMBOLS_EACH, SystemResult
@@ -48,7 +49,7 @@ def render(system: SystemResult, start: StartResult, parts: Parts, *, day: str) 
             conditions(day, f"make bench BENCH_SECONDS={system.seconds:g}"),
             "### The whole system\n\n" + _load(system.seconds) + "\n\n" + _system(system, start),
             "### Processes during that run\n\n" + _processes(system),
-            "### Streams to bars, one core\n\n" + folding(parts.folding, parts.flush),
+            "### Streams to bars, one core\n\n" + streams_to_bars(parts.folding, parts.flush),
             "### Other single parts, one core\n\n" + _micro(parts.micro),
         ]
     )
@@ -125,7 +126,7 @@ def _processes(system: SystemResult) -> str:
     return _table(("process", "of one core", "resident"), rows)
 
 
-def folding(speeds: Sequence[FoldSpeed], flush: FlushCost) -> str:
+def streams_to_bars(speeds: Sequence[FoldSpeed], flush: FlushCost) -> str:
     """What folding costs, as Markdown."""
     rows = [
         _row(
@@ -150,13 +151,14 @@ def folding(speeds: Sequence[FoldSpeed], flush: FlushCost) -> str:
         ],
     )
     return (
-        f"A backlog of full blocks from {SHARDS} streams, {RATE:,} ticks/s of the market, trades in "
-        "no order of symbols, each with an id: decoded, de-duplicated and folded into 1, 5 and 15 "
-        "minutes. Million ticks a second of processor time, median (slowest to fastest round).\n\n"
+        f"A backlog of full blocks from {folding.SHARDS} streams, {folding.RATE:,} ticks/s of the "
+        "market, trades in no order of symbols, each with an id: decoded, de-duplicated and folded "
+        "into 1, 5 and 15 minutes. Million ticks a second of processor time, median (slowest to "
+        "fastest round).\n\n"
         + _table(("symbols", "M ticks/s", "goal", ""), rows)
-        + "\n\nThe bars, checkpoints and ticks of such a market go into PostgreSQL (embedded, on the "
-        "same machine) at the pace of the aggregator: checkpoints each 5 s, bars when they close.\n\n"
-        + cost
+        + "\n\nThe bars, checkpoints and ticks of such a market go into PostgreSQL (embedded, on "
+        "the same machine) at the pace of the aggregator: checkpoints each 5 s, bars when they "
+        "close.\n\n" + cost
     )
 
 
