@@ -175,6 +175,7 @@ class ShardKeeper:
             raise
         for shard in parted:
             self._forget(shard)
+        self._tell()
 
     async def _acquire(self, plan: Plan, gone: Collection[str]) -> None:
         """Take what is free, up to the share; free what a stuck flush keeps locked, for later."""
@@ -187,12 +188,15 @@ class ShardKeeper:
         if granted:
             self.held |= granted
             self.news.set()
-            log.info("owner of %d shards of %d", len(self.held), self.shards)
+            self._tell()
         refused = plan.wanted - granted.keys() if len(granted) < plan.room else frozenset()
         if refused & self._refused and plan.overdue:
             ended = await self.leases.end_sessions(plan.overdue)
             log.warning("%d flushes of %s ended", ended, ", ".join(sorted(plan.overdue)))
         self._refused = refused
+
+    def _tell(self) -> None:
+        log.info("owner of %d shards of %d", len(self.held), self.shards)
 
     def _may_take_expired(self) -> bool:
         since_ns = self._in_touch_ns

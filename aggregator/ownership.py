@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from aggregator.flush import Store
+from aggregator.flush import Flush, FlushWriter, Store
 from aggregator.keeper import ShardKeeper
-from aggregator.shards import ShardState
+from aggregator.shards import ShardState, all_ended, all_stored
 from core.market.bar import decode_bars
+from core.runtime.ports import MonotonicClock
 from storage.bar_writer import BarWriter
 from storage.errors import StaleOwner
 from storage.keys import StreamKeys
@@ -16,6 +17,8 @@ from storage.rows import Checkpoint
 from storage.stream_reader import StreamReader
 
 log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.5  # at the end of a replay, between looks at what other aggregators stored
 
 
 class Waits(Protocol):
@@ -41,9 +44,11 @@ class OwnedShards:
     log_ticks: bool
     database: Waits
     redis: Waits
+    monotonic_ns: MonotonicClock
     states: dict[int, ShardState] = field(default_factory=dict, init=False)  # by shard
     streams: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)  # feed, shard
     _feeds: list[str] = field(default_factory=list, init=False)
+    _looked_ns: int = field(default=-(2**62), init=False)
 
     def follow_feed(self, feed: str) -> None:
         """Read the streams of *feed*, too."""
@@ -51,25 +56,49 @@ class OwnedShards:
         for state in self.states.values():
             self._follow(feed, state)
 
-    def surplus(self) -> list[ShardState]:
-        """The shards that others are to have: to be flushed, and dropped."""
-        return [self.states[shard] for shard in self.keeper.surplus if shard in self.states]
+    async def settle(self, writer: FlushWriter) -> None:
+        """Drop the shards that were lost, give up what others are to have, load what is new."""
+        self.keeper.news.clear()
+        for state in list(self.states.values()):
+            if self.keeper.held.get(state.shard) != state.token:
+                log.warning("shard %d: dropped, another aggregator has it", state.shard)
+                self._drop(state)
+        await self._part(writer)
+        await self._load_granted()
 
-    def drop(self, state: ShardState) -> None:
-        """Forget *state*, and read its streams no more."""
+    async def are_over(self, feeds: frozenset[str]) -> bool:
+        """Have all of *feeds* ended, here and, by what is stored, on all other shards?"""
+        if not all_ended(self.states.values(), feeds):
+            return False
+        others = set(range(self.keys.shards)).difference(self.states)
+        if not others <= self.keeper.elsewhere:
+            return False  # somebody must take them first
+        now_ns = self.monotonic_ns()
+        if not others or now_ns - self._looked_ns < _LOOK_S * 1e9:
+            return not others
+        self._looked_ns = now_ns
+        stored = await self.database(lambda: self.store.load_checkpoints(sorted(others)))
+        return all_stored(stored, others, feeds)
+
+    async def _part(self, writer: FlushWriter) -> None:
+        """Hand over the last flush of what others are to have; the leases go once it is stored."""
+        surplus = [self.states[shard] for shard in self.keeper.surplus if shard in self.states]
+        parts = tuple(s.take_flush(writer.committed.get(s.shard, 0)) for s in surplus)
+        for state in surplus:
+            self._drop(state)
+            self.keeper.begin_parting(state.shard)
+        if parts:
+            tokens = {state.shard: state.token for state in surplus}
+            await writer.hand_over(Flush(parts, self.monotonic_ns(), parting=tokens))
+
+    def _drop(self, state: ShardState) -> None:
+        """Forget *state*, all that was folded and not stored; read its streams no more."""
         del self.states[state.shard]
         for key in [key for key, (_, shard) in self.streams.items() if shard == state.shard]:
             del self.streams[key]
             self.reader.unfollow(key)
 
-    def drop_lost(self) -> None:
-        """Drop what others own by now, with all that was folded and not stored."""
-        for state in list(self.states.values()):
-            if self.keeper.held.get(state.shard) != state.token:
-                log.warning("shard %d: dropped, another aggregator has it", state.shard)
-                self.drop(state)
-
-    async def load_granted(self) -> None:
+    async def _load_granted(self) -> None:
         """Load the shards that this aggregator got since the last call."""
         granted = {
             shard: token

@@ -16,7 +16,7 @@ from aggregator.ownership import OwnedShards
 from aggregator.rebuild import Rebuilder
 from aggregator.reporter import Reporter
 from aggregator.shard import Wanted
-from aggregator.shards import ShardState, all_ended, all_stored
+from aggregator.shards import ShardState
 from core.market.block import Block, decode_block
 from core.market.errors import BlockError
 from core.market.timeframe import Timeframe
@@ -41,7 +41,6 @@ _BLOCK_MS: Final = 100  # so that flushes and running bars are not late on a qui
 _MOST_BLOCKS: Final = 128  # of a stream in a read, of small ones: those that waited are joined
 _FEEDS_S: Final = 1.0  # how soon a new feed is found
 _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
-_LOOK_S: Final = 0.5  # at the end of a replay, between looks at what other aggregators stored
 _ROWS_PER_FLUSH: Final = 5_000  # bounds the size of a transaction and of a publication
 _TICKS_PER_FLUSH: Final = 400_000  # bounds the memory of what waits for the log: 16 MB a flush
 
@@ -92,7 +91,6 @@ class AggregatorService:
     _flushed_ns: int = field(default=0, init=False)
     _checkpoint_ns: int = field(default=0, init=False)
     _running_ns: int = field(default=0, init=False)
-    _looked_ns: int = field(default=-(2**62), init=False)
 
     def __post_init__(self) -> None:
         """Nothing is owned yet."""
@@ -132,6 +130,7 @@ class AggregatorService:
                 log_ticks=self.tick_log is not None,
                 database=self._database,
                 redis=self._redis,
+                monotonic_ns=self.monotonic_ns,
             )
             try:
                 await self._database(lambda: self.store.load_checkpoints([]))
@@ -187,7 +186,8 @@ class AggregatorService:
         quarantine = QuarantineWriter(redis, self.keys)
         feeds_ns = -(2**62)
         while not self._stop.is_set():
-            await self._settle(writer)
+            await self._owned.settle(writer)
+            self.metrics.owned_shards.set(len(self._owned.states))
             if self.monotonic_ns() - feeds_ns >= _FEEDS_S * 1e9:
                 await self._follow(registry)
                 feeds_ns = self.monotonic_ns()
@@ -203,42 +203,9 @@ class AggregatorService:
                 with suppress(*DATABASE_AWAY):
                     await self.rebuilder.serve(self._owned.states)
             self._count()
-            if self.exit_after and await self._is_over():
+            if self.exit_after and await self._owned.are_over(self.exit_after):
                 break
         await self._flush(writer, everything=True)
-
-    async def _settle(self, writer: FlushWriter) -> None:
-        """Drop the shards that were lost, give up what others are to have, load what is new."""
-        self._keeper.news.clear()
-        self._owned.drop_lost()
-        await self._part(writer)
-        await self._owned.load_granted()
-        self.metrics.owned_shards.set(len(self._owned.states))
-
-    async def _part(self, writer: FlushWriter) -> None:
-        """Hand over the last flush of what others are to have; the leases go once it is stored."""
-        surplus = self._owned.surplus()
-        parts = tuple(s.take_flush(writer.committed.get(s.shard, 0)) for s in surplus)
-        for state in surplus:
-            self._owned.drop(state)
-            self._keeper.begin_parting(state.shard)
-        if parts:
-            tokens = {state.shard: state.token for state in surplus}
-            await writer.hand_over(Flush(parts, self.monotonic_ns(), parting=tokens))
-
-    async def _is_over(self) -> bool:
-        """Have all of ``exit_after`` ended, here and, by what is stored, on all other shards?"""
-        if not all_ended(self.shards, self.exit_after):
-            return False
-        others = set(range(self.keys.shards)).difference(self._owned.states)
-        if not others <= self._keeper.elsewhere:
-            return False  # somebody must take them first
-        now_ns = self.monotonic_ns()
-        if not others or now_ns - self._looked_ns < _LOOK_S * 1e9:
-            return not others
-        self._looked_ns = now_ns
-        stored = await self._database(lambda: self.store.load_checkpoints(sorted(others)))
-        return all_stored(stored, others, self.exit_after)
 
     async def _follow(self, registry: FeedRegistry) -> None:
         for feed in await self._redis(registry.feeds):

@@ -64,6 +64,15 @@ async def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(
     await db.ping()
 
 
+async def test_a_transaction_is_ended_by_the_server_when_its_process_is_paused(
+    db: Database,
+) -> None:
+    limits = "SELECT current_setting('idle_in_transaction_session_timeout')"
+    async with db.transaction("limits") as connection:
+        assert await (await connection.execute(limits)).fetchone() == ("10s",)
+    assert await db.fetch("limits", limits) == [("0",)]
+
+
 async def _sleep_in_a_transaction(db: Database) -> None:
     async with db.transaction("sleepy") as connection:
         await connection.execute("SELECT pg_sleep(30)")

@@ -21,13 +21,24 @@ Make = Callable[[str], ShardLeases]
 
 
 @pytest.fixture
-async def make(migrated_url: str, database: Database) -> AsyncIterator[Make]:
+async def database(embedded_migrated_url: str) -> AsyncIterator[Database]:
+    """On one kind of database: the tables are plain on both."""
+    db = Database(embedded_migrated_url, max_size=4)
+    await db.open()
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+async def make(embedded_migrated_url: str) -> AsyncIterator[Make]:
     """Leases of an aggregator by name, of the same database as ``database``."""
     made: list[ShardLeases] = []
 
     def one(owner: str) -> ShardLeases:
         made.append(
-            ShardLeases(SoloDatabase(migrated_url, timeout_s=5), owner=owner, shards=SHARDS)
+            ShardLeases(
+                SoloDatabase(embedded_migrated_url, timeout_s=5), owner=owner, shards=SHARDS
+            )
         )
         return made[-1]
 
@@ -166,13 +177,15 @@ async def test_a_renewal_does_not_wait_for_a_flush_and_another_owner_does(
 
 
 async def test_the_flush_of_an_owner_that_was_paused_is_ended(
-    make: Make, migrated_url: str, database: Database, eventually: Eventually
+    make: Make, embedded_migrated_url: str, database: Database, eventually: Eventually
 ) -> None:
     a, b = make("a"), make("b")
     await a.create()
     held = await taken(a)
     await expire(database, "a")
-    paused = await psycopg.AsyncConnection.connect(migrated_url, application_name=session_name("a"))
+    paused = await psycopg.AsyncConnection.connect(
+        embedded_migrated_url, application_name=session_name("a")
+    )
     await paused.execute("SELECT FROM shard_leases WHERE shard = 0 FOR KEY SHARE")
     assert await taken(b, range(1)) == {}
     assert await b.end_sessions(["nobody"]) == 0
@@ -234,9 +247,9 @@ async def test_without_the_tables_or_the_server_the_caller_is_told(
 
 
 async def test_a_server_that_goes_silent_is_noticed_and_found_again(
-    migrated_url: str, proxied: Callable[[str], Awaitable], eventually: Eventually
+    embedded_migrated_url: str, proxied: Callable[[str], Awaitable], eventually: Eventually
 ) -> None:
-    proxy = await proxied(migrated_url)
+    proxy = await proxied(embedded_migrated_url)
     leases = ShardLeases(SoloDatabase(proxy.url, timeout_s=0.3), owner="a", shards=SHARDS)
     await leases.create()
     proxy.black_hole()
