@@ -63,10 +63,17 @@ async def test_a_single_server_s_refusals_keep_their_kind(make: str, tmp_path: P
 
 
 @pytest.mark.parametrize("make", MAKES)
-async def test_a_replica_s_refusals_keep_their_kind(make: str, tmp_path: Path) -> None:
+async def test_a_replica_s_refusals_keep_their_kind(
+    make: str, tmp_path: Path, eventually: Eventually
+) -> None:
     server = Server(make, tmp_path / "server")
     async with running([server]), linked(server) as link, linked(server) as waiting:
         blocked = waiting.send([("XREAD", "BLOCK", 0, "STREAMS", "s", "0-0")])
+
+        async def blocks() -> bool:
+            return b"blocked_clients:1" in await server.ask("INFO", "clients")
+
+        await eventually(blocks)  # on a replica it would be let wait
         await link.send([("REPLICAOF", "127.0.0.1", find_free_port())])
         (reply,) = await blocked
 
