@@ -123,14 +123,14 @@ class Deployment:
         for payload in self._stream[position.number if position else 0 :]:
             block = decode_block(payload)
             self.state.fold("f", "0-1", block)
-            self._supply()
+            self.supply()
             doubtful, self.state.core.doubtful = self.state.core.doubtful, []
             self.looked_up += len(doubtful)
             verdict = done(judge(self.state, doubtful, log=self.stored, store=self.stored))
             self.unverifiable += verdict.unverifiable
             for new in verdict.new_ticks():
                 self.state.fold_verified("f", new)
-            self._supply()
+            self.supply()
             self.state.core.close_due("f", block.meta.watermark_ns)
 
     def close(self) -> None:
@@ -170,7 +170,7 @@ class Deployment:
         self._committed = state.flush
         return state
 
-    def _supply(self) -> None:
+    def supply(self) -> None:
         while wanted := self.state.core.wanted():
             latest = done(self.stored.latest(sorted(wanted.symbols), Timeframe.MIN_1))
             newest = {symbol: bar.start_ns for symbol, bar in latest.items()}

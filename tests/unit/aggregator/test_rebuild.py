@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from aggregator.rebuild import Rebuilder
 from aggregator.window import Window
+from core.market.notice import Gap, GapState
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -11,7 +12,7 @@ from storage.rebuilds import RebuildReport, RebuildRequest
 from tests.property.aggregator.deployment import Deployment, done
 from tests.property.aggregator.harness import oracle, plain
 
-START_NS = 1_625_280_000 * 10**9
+START_NS = 1_625_279_400 * 10**9
 A = Symbol("X:A")
 QUARTER = (START_NS, START_NS + 15 * MINUTE_NS)
 
@@ -45,6 +46,15 @@ def bars_at_the_end(made: Deployment) -> Mapping[object, object]:
     return {key: plain(bar) for key, bar in made.stored.bars().items()}
 
 
+def marked(made: Deployment) -> list[int]:
+    """Seconds from START_NS of the minutes with a gap."""
+    return sorted(
+        (bar.start_ns - START_NS) // 10**9
+        for bar in made.stored.bars().values()
+        if bar.gap and bar.timeframe is Timeframe.MIN_1
+    )
+
+
 def test_what_is_in_memory_is_made_good_with_its_open_parents() -> None:
     made = deployment()
     for timeframe in Timeframe:
@@ -73,6 +83,25 @@ def test_the_newest_minute_may_be_the_one_that_is_made_good() -> None:
 
     assert len(found.report.changed) == 1
     assert bars_at_the_end(made) == oracle([*TICKS, tick(8, 191)])
+
+
+def test_the_mark_of_a_gap_stays_and_comes_back() -> None:
+    made = deployment()
+    for at_s in (10, 70):
+        times = (START_NS + at_s * 10**9, START_NS + (at_s + 5) * 10**9)
+        made.state.core.heed(Gap(A, GapState.LOST, *times, at_s, at_s + 1))
+    made.supply()
+    windows(made)[Timeframe.MIN_1, START_NS].high = 99.0
+    made.rebuild(A, *QUARTER)
+    bars_at_the_end(made)
+    assert marked(made) == [0, 60]
+    del made.stored.rows[A, Timeframe.MIN_1, START_NS + MINUTE_NS]
+    made.kill()
+
+    made.rebuild(A, *QUARTER)
+    bars_at_the_end(made)
+
+    assert marked(made) == [0, 60]
 
 
 def test_a_bar_that_the_log_has_no_tick_of_stays() -> None:
