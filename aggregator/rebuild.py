@@ -101,14 +101,22 @@ class Rebuilder:
         """
         while True:
             try:
-                await self._answer(states, committed)
-                if self._request is None and states:
-                    waiting = [each.number for each in self._unanswered]
-                    self._request = await self.requests.next(sorted(states), without=waiting)
+                await self.look(states, committed)
             except DATABASE_AWAY as exc:
                 _LOG.debug("no rebuilds now: %s", exc)
             is_idle = self._request is None and not self._unanswered
             await asyncio.sleep(self.look_s if is_idle else _BUSY_LOOK_S)
+
+    async def look(self, states: Mapping[int, ShardState], committed: Mapping[int, int]) -> None:
+        """Answer what is served and stored, then fetch the next request; see :meth:`run`.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow; to be called again.
+        """
+        await self._answer(states, committed)
+        if self._request is None and states:
+            waiting = [each.number for each in self._unanswered]
+            self._request = await self.requests.next(sorted(states), without=waiting)
 
     async def serve(self, states: Mapping[int, ShardState]) -> None:
         """Serve the request that waits, if there is one, for one of *states*.
@@ -249,7 +257,7 @@ class _Comparison:
         """*window* takes the place of *current*, with all that does not come from its ticks."""
         window.closed = True
         if current is not None:
-            window.closed, window.rev = current.closed, current.rev
+            window.closed, window.rev, window.gap = current.closed, current.rev, current.gap
             window.feed, window.feeds, window.flush = current.feed, current.feeds, current.flush
         self.changed[window.timeframe, window.start_ns] = window
         if window.closed:

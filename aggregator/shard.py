@@ -239,6 +239,8 @@ class ShardCore:
             old = state.windows.get(key)
             if old is not None:
                 self._forget(state, old)
+            elif window.rev < 0 and state.gaps is not None:
+                window.gap = state.gaps.mark(window.start_ns, window.end_ns, marked=False)
             state.windows[key] = window
             if window.closed:
                 self._closed.append((window.end_ns, window))

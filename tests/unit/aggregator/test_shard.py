@@ -131,6 +131,23 @@ def test_a_tick_older_than_what_the_bounded_ids_still_know_is_set_aside() -> Non
     assert closed(harness)[0] == ("1Min", 0, 1.0, 2, 0)
 
 
+def test_a_closed_parent_of_an_open_minute_outlives_a_restart() -> None:
+    harness = Harness()
+    harness.fold([tick(0)])
+    harness.close(START_NS + 16 * MINUTE_NS)
+    harness.fold([tick(70, 2.0)], feed="slow")  # a minute that only this feed's time closes
+    harness.flush()
+    harness.restart()
+
+    harness.close(START_NS + 16 * MINUTE_NS, feed="slow")
+
+    assert closed(harness) == [
+        ("1Min", 60, 2.0, 1, 0),
+        ("5Min", 0, 2.0, 2, 1),
+        ("15Min", -300, 2.0, 2, 1),
+    ]
+
+
 def test_an_empty_block_changes_nothing() -> None:
     harness = Harness()
     harness.fold([])
