@@ -249,7 +249,7 @@ class _Comparison:
         """*window* takes the place of *current*, with all that does not come from its ticks."""
         window.closed = True
         if current is not None:
-            window.closed, window.rev = current.closed, current.rev
+            window.closed, window.rev, window.gap = current.closed, current.rev, current.gap
             window.feed, window.feeds, window.flush = current.feed, current.feeds, current.flush
         self.changed[window.timeframe, window.start_ns] = window
         if window.closed:
