@@ -71,7 +71,7 @@ class VenueRest:
             if exc.busy:
                 self.gate.refuse(self._now_s(), exc.retry_after_s)
             elif exc.retryable:
-                self.gate.fail(self._now_s())
+                self.gate.fail(self._now_s(), exc.reason)
             else:
                 self.gate.answer(self._now_s())  # "no such product" is an answer
             raise
@@ -81,8 +81,9 @@ class VenueRest:
     async def _pass_gate(self, deadline_s: float) -> None:
         while wait_s := self.gate.enter(self._now_s()):
             if self._now_s() + wait_s > deadline_s:
-                state = f"its circuit breaker is {self.gate.state}"
-                raise HistoryError(self.history.name, f"may not be asked in time; {state}")
+                fault = f"; {self.gate.fault}" if self.gate.fault else ""
+                reason = f"may not be asked in time, its circuit breaker is {self.gate.state}"
+                raise HistoryError(self.history.name, reason + fault)
             await asyncio.sleep(wait_s)
 
     async def _get(self, path: str) -> bytes:

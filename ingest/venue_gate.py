@@ -25,6 +25,8 @@ class VenueGate:
         self.venue = venue
         self.answered = 0
         self.failed = 0
+        self.fault = ""
+        """Why the latest request failed, as far as none was answered since."""
         self.refused = 0  # the venue said that it is asked too often
         self._breaker = Breaker(max_failures=_MAX_FAILURES, retry_after_s=retry_after_s)
         burst = max(1, int(requests_per_s))
@@ -52,11 +54,13 @@ class VenueGate:
     def answer(self, now_s: float) -> None:
         """A request was answered."""
         self.answered += 1
+        self.fault = ""
         self._breaker.record(ok=True, now_s=now_s)
 
-    def fail(self, now_s: float) -> None:
-        """A request was not answered, or with a fault of the venue's."""
+    def fail(self, now_s: float, fault: str) -> None:
+        """A request was not answered, or with a fault of the venue's; *fault*: in words."""
         self.failed += 1
+        self.fault = fault
         self._breaker.record(ok=False, now_s=now_s)
 
     def refuse(self, now_s: float, retry_after_s: float | None) -> None:

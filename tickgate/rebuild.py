@@ -95,8 +95,6 @@ def _span(options: dict[str, str]) -> _Span:
     """Quarters of an hour that hold the range: the longest bars, which are rebuilt too."""
     times = []
     for name in ("--start", "--end"):
-        if name not in options:
-            raise UsageError(f"{name}: expected a time, as 2026-01-31T09:30:00Z or 2026-01-31")
         try:
             times.append(parse_time_ns(options[name]))
         except ValueError as exc:

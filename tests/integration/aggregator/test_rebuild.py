@@ -14,7 +14,9 @@ from tests.integration.aggregator.rig import SHARDS, Rig
 from tests.integration.aggregator.test_late import START_NS, told, trades
 from tests.property.aggregator.harness import oracle, plain
 
-WRONG = "UPDATE bars_1min SET high = high + 9, trades = trades + 1 WHERE symbol = 'X:S1'"
+WRONG = (
+    "UPDATE bars_1min SET high = high + 9, trades = trades + 1, gap = true WHERE symbol = 'X:S1'"
+)
 GONE = "DELETE FROM bars_5min WHERE symbol = 'X:S2'"
 
 
@@ -78,8 +80,8 @@ async def test_bars_that_are_wrong_or_gone_are_made_good_and_published_once(
     assert any("X:S2" in line and "5Min" in line and "rev 0" in line for line in said)
     assert [line.split(": ")[1] for line in nothing] == ["4 1-minute bars are as the log says"] * 2
     updated = [bar for bar in await rig.published() if bar.rev]
-    assert [(bar.symbol, bar.timeframe.value, bar.rev) for bar in updated] == [
-        ("X:S1", "1Min", 1)
+    assert [(bar.symbol, bar.timeframe.value, bar.rev, bar.gap) for bar in updated] == [
+        ("X:S1", "1Min", 1, True)  # the log does not know of what is missing in it, too
     ] * 4
     stored = {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in await rig.stored()}
     expected = oracle(trades(0))

@@ -161,7 +161,7 @@ class Rig:
         else:
             await writer.publish_running(shard, [bar])
 
-    async def open(self, feed: str) -> TickWriter:
+    async def open(self, feed: str, *, bars_only: bool = False) -> TickWriter:
         """Register *feed*, unless it is."""
         if feed in self._writers:
             return self._writers[feed]
@@ -171,6 +171,7 @@ class Rig:
             shards=SHARDS,
             feed=feed,
             venue=feed.upper(),
+            bars_only=bars_only,
             retention_s=1800,
             max_bytes=1 << 28,
             now_ns=wall_ns,

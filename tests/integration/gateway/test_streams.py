@@ -48,6 +48,18 @@ async def test_a_feed_that_comes_later_is_read_from_its_start(rig: Rig) -> None:
     assert [message["i"] for message in received] == [1, 2, 3, 4, 5]
 
 
+async def test_ticks_that_are_there_for_the_bars_alone_reach_no_subscriber(rig: Rig) -> None:
+    await rig.open("backfill-x", bars_only=True)
+    async with rig.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        for feed in ("backfill-x", "new", "backfill-x", "new"):
+            await rig.trade("NEW:AAA", feed=feed)
+
+        received = await client.data(2)
+
+    assert [message["i"] for message in received] == [2, 4]
+
+
 async def test_a_report_tells_clients_subscribers_and_positions(
     rig: Rig, eventually: Eventually
 ) -> None:

@@ -37,14 +37,16 @@ def test_a_venue_that_wants_to_be_left_alone_is() -> None:
 def test_failures_open_the_breaker_and_a_good_probe_closes_it() -> None:
     gate = VenueGate("x", requests_per_s=100.0, retry_after_s=10.0)
     for _ in range(5):
-        gate.fail(1.0)
+        gate.fail(1.0, "down")
 
     assert gate.state is BreakerState.OPEN
     assert gate.enter(2.0) == 9.0
     assert gate.enter(11.0) == 0
     assert gate.state is BreakerState.HALF_OPEN
     assert gate.enter(11.0) == 10.0
+    assert gate.fault == "down"
     gate.answer(12.0)
+    assert gate.fault == ""
     assert gate.state is BreakerState.CLOSED
     assert gate.enter(12.0) == 0
     assert (gate.answered, gate.failed) == (1, 5)
@@ -53,10 +55,10 @@ def test_failures_open_the_breaker_and_a_good_probe_closes_it() -> None:
 def test_a_failed_probe_opens_it_again() -> None:
     gate = VenueGate("x", requests_per_s=100.0)
     for _ in range(5):
-        gate.fail(0.0)
+        gate.fail(0.0, "down")
     assert gate.enter(10.0) == 0
 
-    gate.fail(11.0)
+    gate.fail(11.0, "down")
 
     assert gate.state is BreakerState.OPEN
     assert gate.enter(12.0) == 9.0

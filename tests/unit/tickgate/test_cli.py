@@ -18,6 +18,8 @@ from tickgate.watch import Refused
 
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
 REBUILD = ["rebuild", "X:A", *URLS[2:]]
+BACKFILL = ["backfill", *URLS[:2]]
+SPAN = ["--start", "2024-01-01", "--end", "2024-01-02"]
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +48,23 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         (["dev", "extra"], "'extra': takes no such word"),
         (["ingest", "--port", "1"], "--port: no setting of this command, but of dev, gateway"),
+        (["backfill", "--start", "2024-01-01"], "the following arguments are required: --end"),
+        ([*BACKFILL, "--start", "now", "--end", "2024-01-01"], "--start: expected a time such as"),
+        ([*BACKFILL, "--start", "2024-01-01", "--end", "2023-01-01"], "--end: expected a time aft"),
+        (
+            [*BACKFILL, "--start", "2200-01-01", "--end", "2200-01-02"],
+            "expected a time in the past",
+        ),
+        ([*BACKFILL, *SPAN, "--feed", "sim:"], "accepted: coinbase, binance or kraken"),
+        ([*BACKFILL, *SPAN, "--feed", "kraken:A/B?url=ws://x"], "with rest_url where there is a"),
+        ([*BACKFILL, *SPAN], "expected a feed such as coinbase:BTC-USD"),
+        ([*BACKFILL, "--strat", "2024-01-01", *SPAN], "(did you mean --start?)"),
         (["watch"], "the following arguments are required: SYMBOL"),
-        ([*REBUILD, "--end", "2026-01-01"], "--start: expected a time, as 2026-01-31T09:30:00Z or"),
-        ([*REBUILD, "--start", "noon"], "--start: not an RFC 3339 time or a date, was 'noon'"),
+        ([*REBUILD, "--end", "2026-01-01"], "the following arguments are required: --start"),
+        (
+            [*REBUILD, *SPAN[2:], "--start", "noon"],
+            "--start: not an RFC 3339 time or a date, was 'noon'",
+        ),
         (
             [*REBUILD, "--start", "2026-01-02", "--end", "2026-01-02"],
             "--end: expected a time after --start",
@@ -57,7 +73,10 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             [*REBUILD, "--start", "2026-01-02", "--end", "2026-02-03"],
             "--end: expected at most 31 days after --start",
         ),
-        ([*REBUILD, "--stat", "2026-01-02"], "--stat: no such option (did you mean --start?)"),
+        (
+            [*REBUILD, *SPAN, "--stat", "2026-01-02"],
+            "--stat: no such option (did you mean --start?)",
+        ),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
         (["watch", "A", "--api-key", "secret"], "--api-key: expected KEYID:SECRET, was '***'"),
         (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),
