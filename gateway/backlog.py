@@ -26,8 +26,8 @@ Content = Block | Sequence[Bar]
 Part = tuple[EntryId, EntryId]
 """Entries after the first one, up to the second."""
 
-Latest = tuple[EntryId, list[Any]]
-"""The newest message with its entry, and the notices behind it."""
+Latest = list[tuple[EntryId, Any]]
+"""The newest message with its entry, and the notices behind it, with theirs."""
 
 _CHUNK: Final = 16  # messages that are encoded together
 _MAX_SPANS: Final = 16  # kept encoded per track and spelling
@@ -193,7 +193,7 @@ class Stretch:
         return track.fragment(spelling, codec, part)
 
     def newest(self, channel: Channel, symbol: Symbol) -> Latest | None:
-        """The newest message on *channel* of *symbol*, with its entry; None for nothing.
+        """The newest message on *channel* of *symbol*; None for nothing.
 
         Notices that came behind the newest tick come with it. A block names no symbol that it has
         no tick of.
@@ -201,12 +201,12 @@ class Stretch:
         places = self._places.get(channel, _NOTHING).get(symbol)
         if places is None:
             return None
-        found: list[Any] = []
-        for _, what in reversed(places):
-            found.insert(0, _messages(what)[-1])
+        found: Latest = []
+        for entry_id, what in reversed(places):
+            found.insert(0, (entry_id, _messages(what)[-1]))
             if not _is_notice(found[0]):
                 break
-        return places[-1][0], found
+        return found
 
     def _note(self, channel: Channel, symbol: Symbol, entry_id: EntryId, what: Any) -> None:
         by_symbol = self._places.setdefault(channel, {})
@@ -251,15 +251,16 @@ class Newest:
             held = self._found.setdefault((key, channel), {})
             for symbol in stretch.symbols(channel):
                 found = stretch.newest(channel, symbol)
-                if found is not None and (symbol not in held or held[symbol][0] < found[0]):
-                    held[symbol] = joined(held.get(symbol), found) or found
+                before = held.get(symbol)
+                if found is not None and (before is None or before[-1][0] < found[-1][0]):
+                    held[symbol] = joined(before, found) or found
 
     def symbols(self, key: str, channel: Channel) -> Iterable[Symbol]:
         """Those with messages on *channel* in stream *key*."""
         return self._found.get((key, channel), ())
 
     def of(self, key: str, channel: Channel, symbol: Symbol) -> Latest | None:
-        """The newest message, with its entry; None for nothing."""
+        """The newest message; None for nothing."""
         return self._found.get((key, channel), _NOTHING).get(symbol)
 
 
@@ -267,7 +268,7 @@ def joined(before: Latest | None, found: Latest | None) -> Latest | None:
     """What was *found*, with what was *before*, if it is notices alone."""
     if before is None or found is None:
         return found or before
-    return (found[0], [*before[1], *found[1]]) if _is_notice(found[1][0]) else found
+    return [*before, *found] if _is_notice(found[0]) else found
 
 
 def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
@@ -281,8 +282,8 @@ def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
         return None
 
 
-def _is_notice(message: Any) -> bool:
-    return isinstance(message, Notice)
+def _is_notice(found: tuple[EntryId, Any]) -> bool:
+    return isinstance(found[1], Notice)
 
 
 def _messages(what: Any) -> Sequence[Any]:

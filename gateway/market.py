@@ -140,12 +140,13 @@ class MarketState:
             self._read()
         return new
 
-    def apply_notices(self, notices: Iterable[Notice]) -> None:
-        """Take in what is said of trades that were taken in before.
+    def apply_notices(self, notices: Sequence[Notice]) -> list[Symbol]:
+        """Take in what is said of trades that were taken in before; new symbols.
 
         A corrected last trade is replaced. One that was cancelled leaves none until another comes:
         see :attr:`revoked`.
         """
+        new = self.add_symbols(notice.symbol for notice in notices)
         for notice in notices:
             self._read()
             row = self._last.get(notice.symbol, _NEVER)
@@ -154,8 +155,9 @@ class MarketState:
             if isinstance(notice, Cancel):
                 self.revoked[notice.symbol] = notice.trade_id
             else:
-                new = (notice.new_id, notice.new_price, notice.new_size)
-                self._last[notice.symbol] = (*row[:3], *new, row[6])
+                as_row = (notice.new_id, notice.new_price, notice.new_size)
+                self._last[notice.symbol] = (*row[:3], *as_row, row[6])
+        return new
 
     def recall(self, tick: Tick) -> None:
         """*tick* is the newest trade now that its symbol's last one was cancelled."""

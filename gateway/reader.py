@@ -251,11 +251,10 @@ class MarketReader:
         for (entry, _), (meta, count) in zip(read, blocks, strict=True):
             self._note_number(entry.key, meta.number)
             heard.append((self.positions.feed_of(entry.key), meta, count))
-        new = self._market.apply_blocks(heard, ticks)
+        notices = blocks[-1][0].notices  # no other block of a stretch has some
+        new = self._market.apply_blocks(heard, ticks) + self._market.apply_notices(notices)
         if new:
             self._fanout.hub.carry(new)
-        notices = blocks[-1][0].notices  # no other block of a stretch has some
-        self._market.apply_notices(notices)
         if is_new:
             if len(ticks):
                 self._fanout.hub.publish_ticks(ticks)

@@ -359,11 +359,12 @@ class Recovery:
                 after = begins_after(resumer, wanted, key, resumer.origin)
                 heard = self._heard(key, wanted.channel)
                 for name in spelled(resumer.plan, wanted, heard):
-                    found = self._newest_of(key, wanted.channel, name[0])
-                    if found is not None and found[0] > after:
-                        held = newest.get(name)
-                        newest[name] = found if held is None else max(held, found, key=_entry_of)
-            for (_, spelling), (_, messages) in newest.items():
+                    found = self._newest_of(key, wanted.channel, name[0]) or []
+                    missed = [each for each in found if each[0] > after]
+                    if missed:
+                        newest[name] = max(newest.get(name, missed), missed, key=_entry_of)
+            for (_, spelling), found in newest.items():
+                messages = [message for _, message in found]
                 yield message_fragment(wanted.channel, messages, spelling, resumer.codec)
 
     def _heard(self, key: str, channel: Channel) -> Collection[Symbol]:
@@ -391,4 +392,4 @@ def _fragments(
 
 
 def _entry_of(found: Latest) -> EntryId:
-    return found[0]
+    return found[-1][0]

@@ -43,13 +43,13 @@ class Topic(ABC):
         if start >= self.count:
             return None
         if mode is Mode.LATEST or self.channel in CONFLATED:
-            return self.newest(spelling, codec)
+            return self.newest(spelling, codec, start)
         return self.fragment(spelling, codec, start)
 
     def whole(self, spelling: str, codec: Codec) -> Fragment:
         """What mode ``all`` gets of the whole window; there must be a message."""
         if self.channel in CONFLATED:
-            return self.newest(spelling, codec)
+            return self.newest(spelling, codec, 0)
         return self.fragment(spelling, codec, 0)
 
     @abstractmethod
@@ -57,8 +57,8 @@ class Topic(ABC):
         """All messages from *start* on; there must be some."""
 
     @abstractmethod
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
-        """The newest message only; there must be one."""
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        """The newest message only, of those from *start* on; there must be one."""
 
     @abstractmethod
     def prepare(self, spelling: str, codec: Codec) -> None:
@@ -99,8 +99,8 @@ class TradeTopic(Topic):
         key = (self.channel, spelling)
         return Fragment(body, self.count - start, codec, items=items, key=key)
 
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
-        return message_fragment(self.channel, self._newest(), spelling, codec)
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        return message_fragment(self.channel, self._newest(start), spelling, codec)
 
     def prepare(self, spelling: str, codec: Codec) -> None:
         self._encoded(spelling, codec)
@@ -108,10 +108,12 @@ class TradeTopic(Topic):
     def clear(self) -> None:
         self._runs, self._bodies, self.count = [], {}, 0
 
-    def _newest(self) -> list[Any]:
+    def _newest(self, start: int) -> list[Any]:
         """The newest tick, if there is one, in its place among the notices."""
         found: list[Any] = []
-        for _, run in reversed(self._runs):
+        for begin, run in reversed(self._runs):
+            if begin < start:
+                break
             if isinstance(run, NoticeRun):
                 found = [*run.notices, *found]
             elif not any(isinstance(message, tuple) for message in found):
@@ -145,7 +147,7 @@ class BarTopic(Topic):
     def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
         return message_fragment(self.channel, self._bars[start:], spelling, codec)
 
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
         return self.fragment(spelling, codec, self.count - 1)
 
     def prepare(self, spelling: str, codec: Codec) -> None:

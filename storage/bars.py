@@ -10,6 +10,7 @@ from storage.bar_queries import (
     DAY,
     LATEST,
     LOAD_ROWS,
+    NEWEST_WINDOW,
     ONE,
     ONE_DESCENDING,
     PAGES,
@@ -197,6 +198,17 @@ class BarStore:
             return {}
         records = await self._db.fetch("latest", LATEST[timeframe], [list(symbols)])
         return {bar.symbol: bar for bar in bars_of(records)}
+
+    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        """Where the newest stored 1-minute window of each symbol starts, for those with one.
+
+        Windows whose trades were all cancelled, which are no bars any more, are among them.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        records = await self._db.fetch("newest_windows", NEWEST_WINDOW, [list(symbols)])
+        return {Symbol(symbol): start_ns for symbol, start_ns in records}
 
     async def day_bars(
         self, symbols: Sequence[Symbol] | None, day_start_ns: int
