@@ -26,6 +26,7 @@ from ingest.replay import Replay
 from ingest.session import Session
 from ingest.sim import Sim
 from ingest.spec import (
+    VENUES,
     AlpacaOptions,
     FeedSpec,
     PollOptions,
@@ -131,7 +132,7 @@ class IngestService:
                 journal.symbols = len(spec.options.symbols)
             self.metrics.watch(journal)
             gaps = None
-            if isinstance(spec.options, VenueOptions):
+            if isinstance(spec.options, VenueOptions) and spec.feed in VENUES:
                 gaps = GapKeeper(
                     spec,
                     spec.options,

@@ -11,8 +11,8 @@ feed          source                         options
 ``coinbase``  products: ``BTC-USD,ETH-USD``  ``url`` ``rest_url`` ``silence``
 ``binance``   symbols: ``BTCUSDT``           ``url`` ``rest_url`` ``silence``
 ``kraken``    pairs: ``BTC/USD``             ``url`` ``rest_url`` ``silence``
-``alpaca``    symbols, or ``*``              ``url`` ``rest_url`` ``silence`` ``key`` ``secret``
-                                             ``venue`` ``encoding``
+``alpaca``    symbols, or ``*``              ``url`` ``silence`` ``key`` ``secret`` ``venue``
+                                             ``encoding``
 ``sim``       none                           ``symbols`` ``rate`` ``seed`` ``history``
 ``replay``    a file's path                  ``speed`` ``venue`` ``start``
 ``poll``      an http(s) URL                 ``symbols`` ``venue`` ``every`` ``items`` ``symbol``
@@ -201,14 +201,14 @@ def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
     _refuse_repeats(read.spec, symbols)
     if not symbols:
         raise SpecError(read.spec, "the list of symbols", source, f"at least one, as {example}")
-    return VenueOptions(symbols=tuple(symbols), **_addresses(read))
+    rest_url = read.take("rest_url", _url("http", "https"), None, "an http(s):// address")
+    return VenueOptions(symbols=tuple(symbols), rest_url=rest_url, **_common(read))
 
 
-def _addresses(read: _Options) -> dict[str, Any]:
+def _common(read: _Options) -> dict[str, Any]:
     """What every live venue accepts."""
     return {
         "url": read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address"),
-        "rest_url": read.take("rest_url", _url("http", "https"), None, "an http(s):// address"),
         "silence_s": read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds"),
     }
 
@@ -223,7 +223,7 @@ def _alpaca(read: _Options, source: str) -> AlpacaOptions:
         raise SpecError(read.spec, "the list of symbols", source, "at least one, as AAPL, or *")
     options = AlpacaOptions(
         symbols=tuple(symbols),
-        **_addresses(read),
+        **_common(read),
         venue=read.take("venue", _venue_name, "ALPACA", "a letter, then letters, digits and _"),
         key=read.take("key", str, "", "the key's id"),
         secret=read.take("secret", str, "", "the key's secret"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
+from storage.amendments import retell, write_amendments
 from storage.bar_queries import (
     DAY,
     LATEST,
@@ -95,6 +96,8 @@ class BarStore:
                 await check_leases(connection, {c.shard: c.token for c in batch.checkpoints})
                 await _write_checkpoints(connection, batch.checkpoints)
             await write_log(connection, batch.log, batch.covered)
+            await write_amendments(connection, batch.amendments)
+            await retell(connection, batch.retold)
             if rows:
                 await upsert_bars(connection, rows)
             symbols = _symbol_values(batch)

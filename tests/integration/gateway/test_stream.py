@@ -67,7 +67,7 @@ async def test_every_reply_is_the_entire_set_with_all_channels(rig: Rig) -> None
         less = await client.ask(action="unsubscribe", trades=["BTC/USD", "unknown"], quotes=["*"])
 
     def trades(*names: str) -> dict[str, list[str]]:
-        return dict.fromkeys(("trades", "corrections", "cancelErrors"), [*names])
+        return {key: [*names] for key in ("trades", "corrections", "cancelErrors")}
 
     assert first == {"T": "subscription", "quotes": ["*"]} | trades("BTC/USD") | empty
     assert again == first | trades("BTC/USD", "ETH-USD") | {"bars": ["ETH-USD"]}
