@@ -243,7 +243,7 @@ async def played(script: list[tuple[str, object, object]]) -> World:
     return world
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=14))
 def test_bars_are_those_of_the_trades_that_are_left(
     script: list[tuple[str, object, object]],
