@@ -269,6 +269,7 @@ class _Comparison:
         if current is not None:
             window.closed, window.rev = current.closed, current.rev
             window.feed, window.feeds, window.flush = current.feed, current.feeds, current.flush
+            window.gap = current.gap
             if not window.trades:  # the last price stays, to be shown
                 window.open = window.close = current.close
         self.changed[window.timeframe, window.start_ns] = window

@@ -201,29 +201,32 @@ def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
     _refuse_repeats(read.spec, symbols)
     if not symbols:
         raise SpecError(read.spec, "the list of symbols", source, f"at least one, as {example}")
-    rest_url = read.take("rest_url", _url("http", "https"), None, "an http(s):// address")
-    return VenueOptions(symbols=tuple(symbols), rest_url=rest_url, **_common(read))
+    return VenueOptions(
+        symbols=tuple(symbols),
+        url=_stream_url(read),
+        rest_url=read.take("rest_url", _url("http", "https"), None, "an http(s):// address"),
+        silence_s=_silence_s(read),
+    )
 
 
-def _common(read: _Options) -> dict[str, Any]:
-    """What every live venue accepts."""
-    return {
-        "url": read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address"),
-        "silence_s": read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds"),
-    }
+def _stream_url(read: _Options) -> Any:
+    return read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address")
+
+
+def _silence_s(read: _Options) -> Any:
+    return read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds")
 
 
 def _alpaca(read: _Options, source: str) -> AlpacaOptions:
     symbols = [part.strip().upper() for part in source.split(",") if part.strip()]
-    for symbol in symbols:
+    for symbol in symbols or [source]:
         if symbol != "*" and not re.fullmatch(_ALPACA, symbol):
             raise SpecError(read.spec, "a symbol", symbol, "names such as AAPL or BTC/USD, or *")
     _refuse_repeats(read.spec, symbols)
-    if not symbols:
-        raise SpecError(read.spec, "the list of symbols", source, "at least one, as AAPL, or *")
     options = AlpacaOptions(
         symbols=tuple(symbols),
-        **_common(read),
+        url=_stream_url(read),
+        silence_s=_silence_s(read),
         venue=read.take("venue", _venue_name, "ALPACA", "a letter, then letters, digits and _"),
         key=read.take("key", str, "", "the key's id"),
         secret=read.take("secret", str, "", "the key's secret"),
@@ -259,7 +262,10 @@ def _replay(read: _Options, source: str) -> ReplayOptions:
 
 
 def _poll(read: _Options, source: str) -> PollOptions:
-    source = _checked(read.spec, "the URL", source, _url("http", "https"), "http(s)://HOST/…")
+    try:
+        source = _url("http", "https")(source)
+    except ValueError as exc:
+        raise SpecError(read.spec, "the URL", source, "http(s)://HOST/…") from exc
     options = PollOptions(
         url=source,
         symbols=read.take("symbols", _names, (), "names separated by commas"),
@@ -309,13 +315,6 @@ def _refuse_repeats(spec: str, names: Sequence[str]) -> None:
     for at, name in enumerate(names):
         if name in names[:at]:
             raise SpecError(spec, "a symbol", f"{name} twice", "each symbol once")
-
-
-def _checked(spec: str, part: str, given: str, read: Callable[[str], str], accepted: str) -> str:
-    try:
-        return read(given)
-    except ValueError as exc:
-        raise SpecError(spec, part, given, accepted) from exc
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

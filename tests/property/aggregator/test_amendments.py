@@ -131,7 +131,7 @@ class World:
         state.fold("f", f"{block.meta.number}-0", block)
         while wanted := state.core.wanted():
             newest = await self.database.newest_windows(sorted(wanted.symbols))
-            rows = await self.database.load_rows(sorted(wanted.windows))
+            rows = await self.database.load_rows(wanted.rows)
             state.core.supply(wanted, newest, rows)
         assert not state.core.doubtful
         if block.meta.notices or state.core.amending:
