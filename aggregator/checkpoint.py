@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from aggregator.gaps import SymbolGaps
+from aggregator.pending import Pending
 from aggregator.shard import ShardCore, SymbolState
 from aggregator.window import Window
 from core.market.errors import TickgateError
@@ -58,6 +59,7 @@ class _SymbolSnapshot(msgspec.Struct, frozen=True, array_like=True):
     newest_ns: int | None
     ids: KnownIds
     gaps: SymbolGaps | None = None
+    pending: list[Pending] = msgspec.field(default_factory=list)
 
 
 class _ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -75,7 +77,9 @@ _VERSION_DECODER = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, msgspec.Raw, 
 def encode_state(core: ShardCore, positions: Mapping[str, StreamPosition]) -> bytes:
     """The whole state of a shard; call it with nothing deferred and no rows left to take."""
     symbols = [
-        _SymbolSnapshot(state.symbol, state.newest_ns, state.ids.snapshot(), state.gaps)
+        _SymbolSnapshot(
+            state.symbol, state.newest_ns, state.ids.snapshot(), state.gaps, state.pending
+        )
         for state in core.symbols.values()
     ]
     windows = [_freeze(window) for window in core.windows_to_keep()]
@@ -93,7 +97,13 @@ def restore_state(
     snapshot = _decode(shard, state)
     core.restore(
         [
-            SymbolState(s.symbol, TradeIds.restore(s.ids, keep_ids_ns), s.newest_ns, s.gaps)
+            SymbolState(
+                s.symbol,
+                TradeIds.restore(s.ids, keep_ids_ns),
+                s.newest_ns,
+                s.gaps,
+                pending=s.pending,
+            )
             for s in snapshot.symbols
         ],
         [_thaw(window) for window in snapshot.windows],

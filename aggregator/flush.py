@@ -44,8 +44,8 @@ class Store(Protocol):
         """The newest checkpoints of those of *shards* that have one."""
         ...
 
-    async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
-        """The newest stored bar of each symbol that has one."""
+    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        """Where the newest stored 1-minute window of each symbol starts, for those with one."""
         ...
 
 
@@ -84,6 +84,8 @@ class Flush:
             rows=[row for part in self.parts for row in part.rows],
             checkpoints=[part.checkpoint for part in self.parts],
             last_trades=[trade for part in self.parts for trade in part.last_trades],
+            amendments=[each for part in self.parts for each in part.amendments],
+            retold=[each for part in self.parts for each in part.retold],
             covered={shard: ns for part in self.parts for shard, ns in part.covered.items()},
         )
 

@@ -6,6 +6,7 @@ Folding only notes a block and what was dropped of it; the rest is for who write
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,14 +30,22 @@ class Folded(NamedTuple):
         """
         if not self.dropped:
             return self.ticks
-        left = Counter(self.dropped)
-        rows = self.ticks.rows()
-        keep = np.ones(len(rows), np.bool_)
-        for at in range(len(rows) - 1, -1, -1):
-            if left[rows[at]]:
-                left[rows[at]] -= 1
-                keep[at] = False
-        return self.ticks.where(keep)
+        return self.ticks.where(np.array(_are_kept(self.ticks.rows(), self.dropped)))
+
+
+def kept_of(rows: Sequence[Row], dropped: Sequence[Row]) -> Sequence[Row]:
+    """*rows* without those that were *dropped* of them; see :meth:`Folded.kept`."""
+    return list(compress(rows, _are_kept(rows, dropped))) if dropped else rows
+
+
+def _are_kept(rows: Sequence[Row], dropped: Iterable[Row]) -> list[bool]:
+    left = Counter(dropped)
+    kept = [True] * len(rows)
+    for at in range(len(rows) - 1, -1, -1):
+        if left[rows[at]]:
+            left[rows[at]] -= 1
+            kept[at] = False
+    return kept
 
 
 @dataclass(slots=True)

@@ -23,6 +23,11 @@ class AggregatorMetrics:
         self.looked_up = counter(
             "looked_up_total", "Late ticks whose ids were looked up in the tick log."
         )
+        self.amendments = counter(
+            "amendments_total",
+            "Corrections and cancels of venues, by what became of them.",
+            "outcome",
+        )
         self.bars = counter("bars_total", "Bars closed, by timeframe.", "timeframe")
         self.revisions = counter("revisions_total", "Bars revised, by timeframe.", "timeframe")
         self.lost_blocks = counter(

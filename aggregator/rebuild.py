@@ -7,7 +7,7 @@ and stored is one state: nothing is folded meanwhile, and the next flush stores 
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from aggregator.flush import DATABASE_AWAY, Store
 from aggregator.late import Log, folded_parts
 from aggregator.shards import ShardState
 from aggregator.window import Window
+from core.market.amended import Amendment, amended
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -36,6 +37,10 @@ class CoveredLog(Log, Protocol):
 
     async def covered_from(self, symbol: Symbol) -> int | None:
         """From which event time on it has every tick of *symbol* that was ever folded."""
+        ...
+
+    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+        """The corrections and cancels that were applied to ticks of *symbol*."""
         ...
 
 
@@ -167,15 +172,16 @@ async def rebuild(
     ticks: list[Ticks] = []
     if covered_ns is not None:
         ticks = [part async for part in folded_parts(state, log, symbol, from_ns, request.end_ns)]
+    said = {*await log.amendments(symbol), *state.applied.of(symbol)}
     current = await _current(state, store, symbol, range(first_ns, end_ns, _WIDEST.ns))
-    found = _Comparison(symbol, current, covered_ns)
+    found = _Comparison(symbol, current, covered_ns, said)
     for start_ns in range(first_ns, end_ns, MINUTE_NS):
         found.compare_minute(start_ns, ticks if start_ns >= from_ns else None)
     for timeframe in _PARENTS:
         for start_ns in range(from_ns, end_ns, timeframe.ns):
             found.compare_parent(timeframe, start_ns)
-    latest = await store.latest([symbol], _MINUTE)
-    newest_ns = latest[symbol].start_ns if symbol in latest else -(2**63)
+    newest = await store.newest_windows([symbol])
+    newest_ns = newest.get(symbol, -(2**63))
     return Rebuilt(
         found.report(), symbol, newest_ns, list(found.changed.values()), found.kept(state)
     )
@@ -202,7 +208,15 @@ async def _current(
 class _Comparison:
     """Windows folded anew beside those that are; minutes come before parents."""
 
-    def __init__(self, symbol: Symbol, current: Windows, covered_ns: int | None) -> None:
+    def __init__(
+        self,
+        symbol: Symbol,
+        current: Windows,
+        covered_ns: int | None,
+        said: Collection[Amendment] = (),
+    ) -> None:
+        """*said* was said of the ticks since."""
+        self._said = said
         self.changed: dict[Key, Window] = {}
         self._symbol, self._current, self._covered_ns = symbol, current, covered_ns
         self._counts = {"same": 0, "uncovered": 0, "without_ticks": 0, "open": 0}
@@ -214,11 +228,14 @@ class _Comparison:
         if ticks is None:
             self._counts["uncovered"] += current is not None
             return
-        window = _folded(self._symbol, start_ns, ticks)
+        inside = [part.between(start_ns, start_ns + MINUTE_NS) for part in ticks]
+        window = _folded(self._symbol, start_ns, inside, self._said)
         if current is not None and not current.closed:
             self._counts["open"] += 1
-        elif not window.trades:
+        elif not any(map(len, inside)):
             self._counts["without_ticks"] += current is not None
+        elif current is None and not window.trades:
+            return  # they were all cancelled in time
         elif current is not None and _are_same(current, window):
             self._counts["same"] += 1
         else:
@@ -233,7 +250,8 @@ class _Comparison:
             part = self.changed.get(key) or self._current.get(key)
             if part is not None and part.closed:
                 window.merge(part)
-        if window.trades and not (current is not None and _are_same(current, window)):
+        has_trades = window.trades or (current is not None and current.trades)
+        if has_trades and not (current is not None and _are_same(current, window)):
             self._change(current, window)
 
     def kept(self, state: ShardState) -> list[Window]:
@@ -259,6 +277,9 @@ class _Comparison:
         if current is not None:
             window.closed, window.rev, window.gap = current.closed, current.rev, current.gap
             window.feed, window.feeds, window.flush = current.feed, current.feeds, current.flush
+            window.gap = current.gap
+            if not window.trades:  # the last price stays, to be shown
+                window.open = window.close = current.close
         self.changed[window.timeframe, window.start_ns] = window
         if window.closed:
             window.rev += 1
@@ -268,10 +289,16 @@ class _Comparison:
             self._told.append(RebuiltBar(window.timeframe, window.start_ns, before, after))
 
 
-def _folded(symbol: Symbol, start_ns: int, ticks: Iterable[Ticks]) -> Window:
+def _folded(
+    symbol: Symbol, start_ns: int, ticks: Iterable[Ticks], said: Collection[Amendment]
+) -> Window:
     window = Window(symbol, _MINUTE, start_ns)
-    for part in ticks:
-        inside = part.between(start_ns, window.end_ns)
+    if said:
+        every = [tick for part in ticks for tick in part.ticks()]
+        for left in amended(every, said):
+            window.fold(left.event_ns, left.seq, left.price, left.size)
+        return window
+    for inside in ticks:
         columns = (inside.event_ns, inside.seq, inside.price, inside.size)
         for tick in zip(*[column.tolist() for column in columns], strict=True):
             window.fold(*tick)
@@ -279,6 +306,8 @@ def _folded(symbol: Symbol, start_ns: int, ticks: Iterable[Ticks]) -> Window:
 
 
 def _are_same(one: Window, other: Window) -> bool:
+    if not (one.trades or other.trades):
+        return True
     return _plain(one) == _plain(other) and all(
         math.fsum([*of_one, *(-part for part in of_other)]) == 0.0
         for of_one, of_other in (

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
+from aggregator.amender import Amender
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
 from aggregator.joined import join, runs
 from aggregator.keeper import Leases, ShardKeeper
@@ -19,7 +20,6 @@ from aggregator.shard import Wanted
 from aggregator.shards import ShardState
 from core.market.block import Block, decode_block
 from core.market.errors import BlockError
-from core.market.timeframe import Timeframe
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.retry import wait_out
@@ -75,6 +75,8 @@ class AggregatorService:
     keep_ids_ns: int
     tick_log: TickLog | None = None  # None: what is folded is not kept
     rebuilder: Rebuilder | None = None
+    amend_reach_ns: int = 24 * 3_600 * 10**9
+    """How old a trade may be that is corrected or cancelled."""
     readiness: Readiness
     metrics: AggregatorMetrics
     now_ns: Clock
@@ -87,6 +89,7 @@ class AggregatorService:
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _owned: OwnedShards = field(init=False)
     _keeper: ShardKeeper = field(init=False)
+    _amender: Amender = field(init=False)
     _known: set[str] = field(default_factory=set, init=False)
     _flushed_ns: int = field(default=0, init=False)
     _checkpoint_ns: int = field(default=0, init=False)
@@ -120,6 +123,7 @@ class AggregatorService:
             reader = StreamReader(self.redis_url, block_ms=_BLOCK_MS, most=_MOST_BLOCKS)
             stack.push_async_callback(reader.close)
             publisher = BarWriter(redis, self.keys)
+            self._amender = self._make_amender(QuarantineWriter(redis, self.keys))
             self._owned = OwnedShards(
                 keeper=self._keeper,
                 keys=self.keys,
@@ -165,6 +169,18 @@ class AggregatorService:
                 await writer.finish()
             await writing
             self._keeper.close()  # what is stored is stored: others may go on
+
+    def _make_amender(self, quarantine: QuarantineWriter) -> Amender:
+        return Amender(
+            log=self.tick_log,
+            store=self.store,
+            metrics=self.metrics,
+            database=self._database,
+            quarantine=lambda records: self._redis(lambda: quarantine.put(records)),
+            now_ns=self.now_ns,
+            keep_ns=self.keep_ids_ns,
+            reach_ns=self.amend_reach_ns,
+        )
 
     def _reporter(self, redis: Redis) -> Reporter:
         return Reporter(
@@ -272,6 +288,8 @@ class AggregatorService:
             await self._supply(state, wanted)
         if state.core.doubtful:
             await self._look_up(state, feed, quarantine)
+        if block.meta.notices or state.core.amending:
+            await self._amender.heed(state, feed, block)
         state.core.close_due(feed, block.meta.watermark_ns)
         self.metrics.ticks.inc(len(block))
         self.metrics.lag_seconds.set((self.now_ns() - block.meta.sealed_ns) / 1e9)
@@ -283,8 +301,7 @@ class AggregatorService:
         newest = {}
         if wanted.symbols:
             symbols = sorted(wanted.symbols)
-            bars = await self._database(lambda: self.store.latest(symbols, Timeframe.MIN_1))
-            newest = {symbol: bar.start_ns for symbol, bar in bars.items()}
+            newest = await self._database(lambda: self.store.newest_windows(symbols))
         keys = wanted.rows
         rows = await self._database(lambda: self.store.load_rows(keys)) if keys else []
         state.core.supply(wanted, newest, rows)

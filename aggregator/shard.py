@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from aggregator.folded import kept_of
 from aggregator.gaps import Span, SymbolGaps, lost_blocks, venue_of, windows_of
+from aggregator.pending import Pending
 from aggregator.segments import Segment, Segments, are_worth_while
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
@@ -58,6 +60,7 @@ class SymbolState:
     minute: Window | None = None  # the window of the latest tick
     last: LastTrade | None = None  # newest by order key
     last_dirty: bool = False
+    pending: list[Pending] = field(default_factory=list)
 
     def new_window(self, timeframe: Timeframe, start_ns: int) -> Window:
         """A window that nobody has stored."""
@@ -99,6 +102,7 @@ class ShardCore:
         self.duplicates = 0
         self.late = 0
         self.doubtful: list[Tick] = []  # too old to be told from repeats; taken by the caller
+        self.amending: dict[Symbol, None] = {}  # with amendments that wait for their trades
         self.dropped: list[Row] = []  # of the latest block: what was not folded
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
@@ -128,9 +132,7 @@ class ShardCore:
         if are_worth_while(block):
             self._fold_segments(feed, states, Segments(block))
         else:
-            rows = block.rows()
-            self._fold_rows(feed, states, rows)
-            _note_last(states, rows)
+            self._fold_noted(feed, states, block.rows())
 
     def fold_verified(self, feed: str, ticks: Ticks) -> None:
         """Take in ticks that were doubtful and are new, as the log says."""
@@ -254,6 +256,25 @@ class ShardCore:
             self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
             self._closed.append((window.end_ns, window))
 
+    def state_of(self, symbol: Symbol) -> SymbolState:
+        """What is known of *symbol*, nothing if need be."""
+        return self._state(symbol)
+
+    def note_pending(self, symbol: Symbol) -> None:
+        """The amendments that wait for trades of *symbol* have changed."""
+        if self.symbols[symbol].pending:
+            self.amending[symbol] = None
+        else:
+            self.amending.pop(symbol, None)
+
+    def revise(self, window: Window) -> None:
+        """*window*, in memory or as it is stored, was changed: it is published again."""
+        windows = self.symbols[window.symbol].windows
+        if (window.timeframe, window.start_ns) not in windows:
+            windows[window.timeframe, window.start_ns] = window
+            self._closed.append((window.end_ns, window))
+        (self._dirty if window.closed else self._touched)[window] = None
+
     # -- closing, publishing
 
     def close_due(self, feed: str, watermark_ns: int) -> None:
@@ -269,9 +290,10 @@ class ShardCore:
                 continue
             window.closed = True
             self._closed.append((window.end_ns, window))
-            self._dirty[window] = None
+            if window.trades or window.rev >= 0:  # else all its ticks were cancelled in time
+                self._dirty[window] = None
             self._touched.pop(window, None)
-            if timeframe is _MINUTE:
+            if timeframe is _MINUTE and window.trades:
                 for parent in state.parents(start_ns):
                     parent.merge(window)
                     if parent.closed:
@@ -356,6 +378,7 @@ class ShardCore:
         """Go on from a checkpoint; each of *windows* names the feeds whose watermark closes it."""
         for state in states:
             self.symbols[state.symbol] = state
+            self.note_pending(state.symbol)
         for window in windows:
             self.symbols[window.symbol].windows[window.timeframe, window.start_ns] = window
             if window.closed:
@@ -366,6 +389,12 @@ class ShardCore:
                 self._push(feed, window)
 
     # -- inside
+
+    def _fold_noted(self, feed: str, states: Sequence[SymbolState], rows: Sequence[Row]) -> None:
+        """Fold, and keep the newest trades; what is dropped may have been cancelled long ago."""
+        before = len(self.dropped)
+        self._fold_rows(feed, states, rows)
+        _note_last(states, kept_of(rows, self.dropped[before:]))
 
     def _fold_rows(self, feed: str, states: Sequence[SymbolState], rows: Iterable[Row]) -> None:
         touched = self._touched
@@ -400,13 +429,13 @@ class ShardCore:
                 or segment.close_ns >= window.end_ns
                 or not _are_new(state, segment)
             ):
-                self._fold_rows(feed, states, some.rows(number))
+                self._fold_noted(feed, states, some.rows(number))
             else:
                 if window.feed != feed:
                     self._watch(feed, state, window)
                 window.fold_segment(segment)
                 self._touched[window] = None
-            _note_newest(state, segment)
+                _note_newest(state, segment)
 
     def _forget(self, state: SymbolState, window: Window) -> None:
         self._dirty.pop(window, None)

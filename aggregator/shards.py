@@ -6,13 +6,16 @@ from typing import Final
 
 from aggregator.checkpoint import StreamPosition, decode_positions, encode_state, restore_state
 from aggregator.folded import Folded, FoldedTicks
+from aggregator.pending import Applied
 from aggregator.shard import ShardCore
+from core.market.amended import Amendment
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta, Ticks
 from core.market.notice import Gap
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, SECOND_NS
 from storage.bars import Checkpoint
+from storage.rows import Retold
 
 _BEFORE_TIME: Final = -(2**63)
 
@@ -26,6 +29,8 @@ class ShardFlush:
     bars: Sequence[Bar] = ()
     last_trades: Sequence[Tick] = ()
     folded: Sequence[Folded] = ()  # for the tick log
+    amendments: Sequence[Amendment] = ()
+    retold: Sequence[Retold] = ()
     covered: Mapping[int, int | None] = field(default_factory=dict)  # see FlushBatch
 
 
@@ -40,6 +45,7 @@ class ShardState:
     positions: dict[str, StreamPosition] = field(default_factory=dict)  # by feed
     changed: bool = False  # positions moved since the last checkpoint
     folded: FoldedTicks | None = None  # None: ticks are not logged
+    applied: Applied = field(default_factory=Applied)
     covered: dict[int, int | None] = field(default_factory=dict)  # see FlushBatch; told once
     _counted: tuple[int, int] = (0, 0)
 
@@ -144,8 +150,16 @@ class ShardState:
             outbox=encode_bars(bars) if bars else b"",
         )
         covered, self.covered = self.covered, {}
+        amendments, retold = self.applied.hand_over(self.flush, committed)
         part = ShardFlush(
-            checkpoint, rows, bars, self.core.take_last_trades(), self._take_log(committed), covered
+            checkpoint,
+            rows,
+            bars,
+            self.core.take_last_trades(),
+            self._take_log(committed),
+            amendments,
+            retold,
+            covered,
         )
         self.core.evict(committed)
         return part

@@ -120,6 +120,30 @@ class Window:
         self.volume_parts = expand([*self.volume_parts, *part.volume_parts])
         self.notional_parts = expand([*self.notional_parts, *part.notional_parts])
 
+    def replace(self, other: "Window") -> None:
+        """Hold the ticks of *other*, the same window, instead of these.
+
+        Without any tick left the last price stays, to be shown.
+        """
+        other.condense()
+        if other.trades:
+            self.open, self.close = other.open, other.close
+        else:
+            self.open = self.close
+        self.high, self.low = other.high, other.low
+        self.open_ns, self.open_seq = other.open_ns, other.open_seq
+        self.close_ns, self.close_seq = other.close_ns, other.close_seq
+        self.trades = other.trades
+        for mine in (self._prices, self._sizes, self._volumes, self._notionals):
+            mine.clear()
+        self.volume_parts, self.notional_parts = other.volume_parts, other.notional_parts
+
+    def holds_same(self, other: "Window") -> bool:
+        """Do both have the same trades, as far as a bar shows?"""
+        if self.trades != other.trades:
+            return False
+        return not self.trades or _values(self) == _values(other)
+
     def copy(self) -> "Window":
         """An open window of its own with the same ticks, for a running bar."""
         if self.trades:
@@ -129,20 +153,21 @@ class Window:
         return empty
 
     def bar(self, *, final: bool) -> Bar:
-        """The bar as it stands; at least one tick must have been folded."""
+        """The bar as it stands; flat at its last price when all ticks were cancelled."""
         self.condense()
         volume = math.fsum(self.volume_parts)
+        high, low = (self.high, self.low) if self.trades else (self.close, self.close)
         return Bar(
             symbol=self.symbol,
             timeframe=self.timeframe,
             start_ns=self.start_ns,
             open=self.open,
-            high=self.high,
-            low=self.low,
+            high=high,
+            low=low,
             close=self.close,
             volume=volume,
             trades=self.trades,
-            vwap=math.fsum(self.notional_parts) / volume,
+            vwap=math.fsum(self.notional_parts) / volume if self.trades else 0.0,
             rev=max(self.rev, 0),
             final=final,
             gap=self.gap,
@@ -167,6 +192,8 @@ class Window:
         window.open_ns, window.open_seq = row.open_key
         window.close_ns, window.close_seq = row.close_key
         window.trades = bar.trades
+        if not bar.trades:
+            window.high, window.low = -math.inf, math.inf
         window.volume_parts, window.notional_parts = (
             list(row.volume_parts),
             list(row.notional_parts),
@@ -187,3 +214,8 @@ class Window:
             self.notional_parts = expand([*self.notional_parts, *self._notionals])
             self._volumes.clear()
             self._notionals.clear()
+
+
+def _values(window: Window) -> tuple[float, ...]:
+    bar = window.bar(final=True)
+    return (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)

@@ -12,6 +12,7 @@ import numpy as np
 from core.market.bar import Bar, decode_bars
 from core.market.block import Block, Row, decode_block
 from core.market.errors import BlockError
+from core.market.notice import Notice
 from core.market.symbol import Symbol
 from gateway.channels import Channel, Codec, channel_of
 from gateway.frames import SEPARATORS, Fragment
@@ -24,6 +25,9 @@ Content = Block | Sequence[Bar]
 
 Part = tuple[EntryId, EntryId]
 """Entries after the first one, up to the second."""
+
+Latest = list[tuple[EntryId, Any]]
+"""The newest message with its entry, and the notices behind it, with theirs."""
 
 _CHUNK: Final = 16  # messages that are encoded together
 _MAX_SPANS: Final = 16  # kept encoded per track and spelling
@@ -147,7 +151,13 @@ class Stretch:
             self.size += _BLOCK_BYTES + _TICK_BYTES * len(block)
             for index, symbol in enumerate(block.symbols):
                 self._note(Channel.TRADES, symbol, entry_id, (block, index))
-            return
+        else:
+            self._add_rows(entry_id, block)
+        self.size += _ROW_BYTES * len(block.meta.notices)
+        for notice in block.meta.notices:
+            self._note(Channel.TRADES, notice.symbol, entry_id, [notice])
+
+    def _add_rows(self, entry_id: EntryId, block: Block) -> None:
         self.size += _ENTRY_BYTES + _ROW_BYTES * len(block)
         rows = block.rows()
         for index, symbol in enumerate(block.symbols):
@@ -182,16 +192,21 @@ class Stretch:
         track.done = len(places)
         return track.fragment(spelling, codec, part)
 
-    def newest(self, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
-        """The newest message on *channel* of *symbol*, with its entry; None for nothing.
+    def newest(self, channel: Channel, symbol: Symbol) -> Latest | None:
+        """The newest message on *channel* of *symbol*; None for nothing.
 
-        A block names no symbol that it has no tick of.
+        Notices that came behind the newest tick come with it. A block names no symbol that it has
+        no tick of.
         """
         places = self._places.get(channel, _NOTHING).get(symbol)
         if places is None:
             return None
-        entry_id, what = places[-1]
-        return entry_id, _messages(what)[-1]
+        found: Latest = []
+        for entry_id, what in reversed(places):
+            found.insert(0, (entry_id, _messages(what)[-1]))
+            if not _is_notice(found[0]):
+                break
+        return found
 
     def _note(self, channel: Channel, symbol: Symbol, entry_id: EntryId, what: Any) -> None:
         by_symbol = self._places.setdefault(channel, {})
@@ -228,7 +243,7 @@ class Newest:
     """The newest message of each stream, channel and symbol, of all stretches that were noted."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, Channel], dict[Symbol, tuple[EntryId, Any]]] = {}
+        self._found: dict[tuple[str, Channel], dict[Symbol, Latest]] = {}
 
     def note(self, key: str, stretch: Stretch) -> None:
         """Take in a stretch of stream *key*."""
@@ -236,16 +251,24 @@ class Newest:
             held = self._found.setdefault((key, channel), {})
             for symbol in stretch.symbols(channel):
                 found = stretch.newest(channel, symbol)
-                if found is not None and (symbol not in held or held[symbol][0] < found[0]):
-                    held[symbol] = found
+                before = held.get(symbol)
+                if found is not None and (before is None or before[-1][0] < found[-1][0]):
+                    held[symbol] = joined(before, found) or found
 
     def symbols(self, key: str, channel: Channel) -> Iterable[Symbol]:
         """Those with messages on *channel* in stream *key*."""
         return self._found.get((key, channel), ())
 
-    def of(self, key: str, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
-        """The newest message, with its entry; None for nothing."""
+    def of(self, key: str, channel: Channel, symbol: Symbol) -> Latest | None:
+        """The newest message; None for nothing."""
         return self._found.get((key, channel), _NOTHING).get(symbol)
+
+
+def joined(before: Latest | None, found: Latest | None) -> Latest | None:
+    """What was *found*, with what was *before*, if it is notices alone."""
+    if before is None or found is None:
+        return found or before
+    return [*before, *found] if _is_notice(found[0]) else found
 
 
 def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
@@ -257,6 +280,10 @@ def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:
         return decode_bars(payload) if is_bars else decode_block(payload)
     except (BlockError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _is_notice(found: tuple[EntryId, Any]) -> bool:
+    return isinstance(found[1], Notice)
 
 
 def _messages(what: Any) -> Sequence[Any]:

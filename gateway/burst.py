@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from gateway.channels import Mode
+from gateway.channels import Codec, Mode
 from gateway.frames import Fragment
 from gateway.routes import Group, Served, Variant
 from gateway.sheet import Sheet, Shelf, lay
+from gateway.topics import Topic
 from gateway.wire import PLAIN, Client, Receivers, Wire, hand_over
 
 _GROUPS: Final = 1024  # whose batches are laid out together; about 3 ms where all have one
@@ -124,3 +125,33 @@ def look_up(groups: Iterable[Group], touched: list[Group]) -> None:
                 group.parts.append(part)
         if group.parts:
             touched.append(group)
+
+
+def spread(
+    topic: Topic,
+    spelling: str,
+    codec: Codec,
+    *,
+    groups: Iterable[Group],
+    touched: list[Group],
+) -> None:
+    """Give each of *groups* what it has not had of *topic*; equal parts are made once."""
+    whole: Fragment | None = None
+    made: dict[tuple[int, Mode], Fragment | None] = {}
+    for group in groups:
+        start, mode = 0, group.style.mode
+        if group.marks:
+            start = group.marks.get(topic, 0)
+        if start or mode is not Mode.ALL:
+            if (start, mode) not in made:
+                made[start, mode] = topic.part(spelling, codec, start, mode)
+            fragment = made[start, mode]
+            if fragment is None:
+                continue
+        else:  # nearly all
+            if whole is None:
+                whole = topic.whole(spelling, codec)
+            fragment = whole
+        if not group.parts:
+            touched.append(group)
+        group.parts.append(fragment)

@@ -6,6 +6,7 @@ from typing import Final
 from core.market.bar import Bar
 from core.market.block import Ticks
 from core.market.errors import SymbolError
+from core.market.notice import Notice
 from core.market.symbol import Symbol
 from gateway.burst import Crowds
 from gateway.channels import Channel, Codec
@@ -84,6 +85,11 @@ class Hub:
         """Take in ticks, one at least."""
         for lane in self._lanes.values():
             lane.publish_ticks(ticks)
+
+    def publish_notices(self, notices: Sequence[Notice]) -> None:
+        """Take in *notices* about ticks that were published before."""
+        for lane in self._lanes.values():
+            lane.publish_notices(notices)
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""

@@ -10,10 +10,12 @@ from typing import Final, TypeVar, cast
 
 from core.market.bar import Bar
 from core.market.block import Ticks
-from gateway.burst import Burst, Crowds, look_up
+from core.market.notice import Notice
+from gateway.burst import Burst, Crowds, look_up, spread
 from gateway.channels import RANK, Channel, Codec, Mode, channel_of
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
+from gateway.notices import NoticeRun
 from gateway.routes import Batches, Group, Routes, Send, Style, Variant, canonical
 from gateway.runs import UNWANTED, Coded, runs
 from gateway.sheet import Shelf
@@ -80,6 +82,16 @@ class Lane:
             codes = [UNWANTED if topic is None else self._slot(topic) for topic in topics]
             self._blocks.append((ticks, codes))
             self._waiting += len(ticks)
+
+    def publish_notices(self, notices: Iterable[Notice]) -> None:
+        """Take in *notices*, behind all ticks that were published before."""
+        for notice in notices:
+            topic = self.routes.wanted(Channel.TRADES, notice.symbol)
+            if topic is not None:
+                self._sort()
+                if not topic.is_dirty:
+                    self._begin(topic)
+                cast("TradeTopic", topic).add(NoticeRun((notice,)))
 
     def publish_bar(self, bar: Bar) -> None:
         """Take in a running, closed or revised bar."""
@@ -194,9 +206,10 @@ class Lane:
 
     def _slot(self, topic: Topic) -> int:
         if topic.slot == NO_SLOT:
+            if not topic.is_dirty:  # no notice came before
+                self._begin(topic)
             topic.slot = len(self._slots)
             self._slots.append(cast("TradeTopic", topic))
-            self._begin(topic)
         return topic.slot
 
     def _sort(self) -> None:
@@ -228,7 +241,7 @@ class Lane:
         for topic in sorted(self._dirty, key=_rank):
             for spelling, codec, groups in self.routes.receivers(topic):
                 own = groups if some is None else [group for group in some if group in groups]
-                _spread(topic, spelling, codec, groups=own, touched=touched)
+                spread(topic, spelling, codec, groups=own, touched=touched)
         return touched
 
     def _group_for(self, variants: tuple[Variant, ...], style: Style, sent_ns: int) -> Group:
@@ -360,33 +373,3 @@ def _topics_of(group: Group) -> list[Topic]:
     """Those with messages in this window."""
     topics = (variant.topic for variant in group.variants)
     return [topic for topic in topics if topic is not None and topic.is_dirty]
-
-
-def _spread(
-    topic: Topic,
-    spelling: str,
-    codec: Codec,
-    *,
-    groups: Iterable[Group],
-    touched: list[Group],
-) -> None:
-    """Give each of *groups* what it has not had of *topic*; equal parts are made once."""
-    whole: Fragment | None = None
-    made: dict[tuple[int, Mode], Fragment | None] = {}
-    for group in groups:
-        start, mode = 0, group.style.mode
-        if group.marks:
-            start = group.marks.get(topic, 0)
-        if start or mode is not Mode.ALL:
-            if (start, mode) not in made:
-                made[start, mode] = topic.part(spelling, codec, start, mode)
-            fragment = made[start, mode]
-            if fragment is None:
-                continue
-        else:  # nearly all
-            if whole is None:
-                whole = topic.whole(spelling, codec)
-            fragment = whole
-        if not group.parts:
-            touched.append(group)
-        group.parts.append(fragment)

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.market.bar import Bar
 from core.market.block import BlockMeta, Row, Ticks
+from core.market.notice import Cancel, Gap, Notice
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
@@ -53,6 +54,8 @@ class MarketState:
     def __init__(self, *, max_symbols: int = DEFAULT_MAX_SYMBOLS) -> None:
         self.refused_symbols = 0
         self.complete = False
+        self.revoked: dict[Symbol, int] = {}
+        """Symbols whose last trade was cancelled, and its id: which one is the last now?"""
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
         self._last: dict[Symbol, Row] = {}
@@ -60,6 +63,7 @@ class MarketState:
         self._unread_ticks = 0
         self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
+        self._revisions: dict[Symbol, int] = {}
         self._feeds: dict[str, FeedNews] = {}
 
     def resolve(self, text: str) -> Symbol | None:
@@ -78,7 +82,7 @@ class MarketState:
         """The newest trade by (event time, seq, arrival); None before the first."""
         self._read()
         row = self._last.get(symbol, _NEVER)
-        if row is _NEVER:
+        if row is _NEVER or self._is_revoked(symbol, row):
             return None
         _, event_ns, seq, trade_id, price, size, side = row
         return Tick(symbol, trade_id, price, size, event_ns, Side(side), seq)
@@ -88,8 +92,16 @@ class MarketState:
         return self._running.get((symbol, timeframe))
 
     def closed_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
-        """The newest closed bar seen on the streams since the start, in its newest revision."""
-        return self._closed.get((symbol, timeframe))
+        """The newest closed bar seen on the streams since the start, in its newest revision.
+
+        None as well when there is no trade in it any more.
+        """
+        bar = self._closed.get((symbol, timeframe))
+        return bar if bar is not None and bar.trades else None
+
+    def revisions(self, symbol: Symbol) -> int:
+        """Grows with each closed bar of *symbol* that was changed: what was stored is old then."""
+        return self._revisions.get(symbol, 0)
 
     def feed_times_ns(self) -> dict[str, int]:
         """The newest event time per feed, a copy."""
@@ -128,6 +140,38 @@ class MarketState:
             self._read()
         return new
 
+    def apply_notices(self, notices: Sequence[Notice]) -> list[Symbol]:
+        """Take in what is said of trades that were taken in before; new symbols.
+
+        A corrected last trade is replaced. One that was cancelled leaves none until another comes:
+        see :attr:`revoked`.
+        """
+        new = self.add_symbols(notice.symbol for notice in notices)
+        for notice in notices:
+            self._read()
+            row = self._last.get(notice.symbol, _NEVER)
+            if isinstance(notice, Gap) or row is _NEVER or row[3] != notice.trade_id:
+                continue
+            if isinstance(notice, Cancel):
+                self.revoked[notice.symbol] = notice.trade_id
+            else:
+                as_row = (notice.new_id, notice.new_price, notice.new_size)
+                self._last[notice.symbol] = (*row[:3], *as_row, row[6])
+        return new
+
+    def recall(self, tick: Tick) -> None:
+        """*tick* is the newest trade now that its symbol's last one was cancelled."""
+        row = self._last.get(tick.symbol, _NEVER)
+        if self._is_revoked(tick.symbol, row) and tick.trade_id != row[3]:
+            del self.revoked[tick.symbol]
+            self._last[tick.symbol] = _NEVER
+            self.apply_trade(tick)
+
+    def _is_revoked(self, symbol: Symbol, row: Row) -> bool:
+        if symbol in self.revoked and self.revoked[symbol] != row[3]:
+            del self.revoked[symbol]  # a newer trade came
+        return symbol in self.revoked
+
     def apply_bar(self, bar: Bar) -> list[Symbol]:
         """Take in a running or closed bar; its symbol when that is new."""
         new = self.add_symbols((bar.symbol,))
@@ -138,7 +182,11 @@ class MarketState:
         if not bar.final:
             if closed is None or bar.start_ns > closed.start_ns:
                 self._running[key] = bar
+                if not bar.trades:  # all of them were cancelled
+                    del self._running[key]
             return new
+        if bar.rev:
+            self._revisions[bar.symbol] = self._revisions.get(bar.symbol, 0) + 1
         if closed is None or (bar.start_ns, bar.rev) >= (closed.start_ns, closed.rev):
             self._closed[key] = bar
         running = self._running.get(key)

@@ -26,9 +26,11 @@ _ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
 _CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
 _MODES: Final = tuple(mode.value for mode in Mode)
 _ELSEWHERE: Final = (  # channels of the published protocol that this endpoint has not
-    *("orderbooks", "dailyBars", "statuses", "lulds", "imbalances"),
-    *("corrections", "cancelErrors", "news", "pricing"),
+    *("orderbooks", "dailyBars", "statuses", "lulds", "imbalances", "news", "pricing"),
 )
+WITH_TRADES: Final = ("corrections", "cancelErrors")
+"""Channels that come with the trades of a symbol, and not without them."""
+
 _SHORTHAND: Final = (Channel.TRADES, Channel.BARS)
 _MAX_SHOWN: Final = 60  # characters of what was given that an error repeats
 MAX_INTERVAL_MS: Final = 5_000
@@ -166,6 +168,8 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool | None:
 
 def _names(fields: Mapping[str, Any]) -> list[Name]:
     names: list[Name] = []
+    for key in WITH_TRADES:
+        _check_with_trades(key, fields)
     for key, value in fields.items():
         channel = _CHANNELS.get(key)
         if channel is not None:
@@ -177,7 +181,16 @@ def _names(fields: Mapping[str, Any]) -> list[Name]:
     return names
 
 
-_OPTIONS: Final = frozenset(("action", "snapshot", "mode", "interval_ms", "cursor", "resume"))
+_OPTIONS: Final = frozenset(
+    ("action", "snapshot", "mode", "interval_ms", "cursor", "resume", *WITH_TRADES)
+)
+
+
+def _check_with_trades(key: str, fields: Mapping[str, Any]) -> None:
+    """Names on a channel that comes with trades must be named there as well."""
+    alone = set(_symbols(key, fields.get(key))) - set(_symbols("trades", fields.get("trades")))
+    if alone:
+        raise _refused(key, min(alone), "names that are under trades as well: it comes with them")
 
 
 def _symbols(key: str, value: Any) -> list[str]:

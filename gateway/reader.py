@@ -8,7 +8,15 @@ from typing import Final, Protocol
 import msgspec
 
 from core.market.bar import Bar, decode_bars
-from core.market.block import Block, BlockMeta, Ticks, decode_block, decode_blocks, decode_meta
+from core.market.block import (
+    Block,
+    BlockMeta,
+    Ticks,
+    decode_block,
+    decode_blocks,
+    decode_meta,
+    has_notices,
+)
 from core.market.errors import BlockError
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
@@ -243,15 +251,18 @@ class MarketReader:
         for (entry, _), (meta, count) in zip(read, blocks, strict=True):
             self._note_number(entry.key, meta.number)
             heard.append((self.positions.feed_of(entry.key), meta, count))
-        new = self._market.apply_blocks(heard, ticks)
+        notices = blocks[-1][0].notices  # no other block of a stretch has some
+        new = self._market.apply_blocks(heard, ticks) + self._market.apply_notices(notices)
         if new:
             self._fanout.hub.carry(new)
         if is_new:
             if len(ticks):
                 self._fanout.hub.publish_ticks(ticks)
+            if notices:
+                self._fanout.hub.publish_notices(notices)
             for (entry, entry_id), (meta, _) in zip(read, blocks, strict=True):
                 self.positions.reach(entry.key, entry_id, meta.number)
-        return next((meta.sealed_ns for meta, count in blocks if count), None)
+        return next((meta.sealed_ns for meta, count in blocks if count or meta.notices), None)
 
     def _note_number(self, key: str, number: int) -> None:
         missing = self.positions.advance(key, number)
@@ -308,13 +319,13 @@ def _pause_s(entries: int) -> float:
 
 
 def _stretches(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """In pieces that do not keep the loop for long."""
-    found: list[list[Entry]] = [[]]
-    size = 0
+    """In pieces that do not keep the loop for long; notices come last in a piece."""
+    found: list[list[Entry]] = []
+    size = _YIELD_BYTES + 1
     for entry in entries:
         if size > _YIELD_BYTES:
             found.append([])
             size = 0
         found[-1].append(entry)
-        size += len(entry.payload)
+        size += len(entry.payload) if not has_notices(entry.payload) else _YIELD_BYTES + 1
     return found

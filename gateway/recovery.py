@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from core.market.block import Block
 from core.market.symbol import Symbol
-from gateway.backlog import Content, Newest, Stretch, Tail, decode_entry
+from gateway.backlog import Content, Latest, Newest, Stretch, Tail, decode_entry, joined
 from gateway.channels import Channel
 from gateway.frames import Fragment
 from gateway.market import MarketState
@@ -354,17 +354,18 @@ class Recovery:
     def _missed_newest(self, resumer: Resumer) -> Iterator[Fragment]:
         """The newest message of each name and symbol, if it was missed."""
         for wanted in resumer.plan.wanted:
-            newest: dict[tuple[Symbol, str], tuple[EntryId, Any]] = {}
+            newest: dict[tuple[Symbol, str], Latest] = {}
             for key in wanted.streams:
                 after = begins_after(resumer, wanted, key, resumer.origin)
                 heard = self._heard(key, wanted.channel)
                 for name in spelled(resumer.plan, wanted, heard):
-                    found = self._newest_of(key, wanted.channel, name[0])
-                    if found is not None and found[0] > after:
-                        held = newest.get(name)
-                        newest[name] = found if held is None else max(held, found, key=_entry_of)
-            for (_, spelling), (_, message) in newest.items():
-                yield message_fragment(wanted.channel, (message,), spelling, resumer.codec)
+                    found = self._newest_of(key, wanted.channel, name[0]) or []
+                    missed = [each for each in found if each[0] > after]
+                    if missed:
+                        newest[name] = max(newest.get(name, missed), missed, key=_entry_of)
+            for (_, spelling), found in newest.items():
+                messages = [message for _, message in found]
+                yield message_fragment(wanted.channel, messages, spelling, resumer.codec)
 
     def _heard(self, key: str, channel: Channel) -> Collection[Symbol]:
         """Symbols with messages on *channel* in stream *key*, in rounds or tail."""
@@ -372,12 +373,11 @@ class Recovery:
         found = dict.fromkeys(self._newest.symbols(key, channel) if self._newest else ())
         return found | dict.fromkeys(published.symbols(channel) if published else ())
 
-    def _newest_of(self, key: str, channel: Channel, symbol: Symbol) -> tuple[EntryId, Any] | None:
+    def _newest_of(self, key: str, channel: Channel, symbol: Symbol) -> Latest | None:
         published = self._tail.stretches.get(key)
         found = published.newest(channel, symbol) if published else None
-        if found is None and self._newest is not None:
-            found = self._newest.of(key, channel, symbol)
-        return found
+        before = self._newest.of(key, channel, symbol) if self._newest is not None else None
+        return joined(before, found)
 
 
 def _fragments(
@@ -391,5 +391,5 @@ def _fragments(
                 yield fragment
 
 
-def _entry_of(found: tuple[EntryId, Any]) -> EntryId:
-    return found[0]
+def _entry_of(found: Latest) -> EntryId:
+    return found[-1][0]

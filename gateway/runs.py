@@ -60,6 +60,10 @@ class Run:
             return self._window.body(self._start, self._stop, spelling)
         return encode.trades(self.rows(), spelling, codec)
 
+    def items(self, spelling: str, codec: Codec) -> list[bytes]:
+        """The ticks one by one."""
+        return [encode.trades((row,), spelling, codec) for row in self.rows()]
+
 
 def runs(blocks: Sequence[Coded]) -> dict[int, Run]:
     """The ticks of *blocks* by the codes of their symbols; each symbol's in order of the blocks."""

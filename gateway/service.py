@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
 from core.market.errors import TickgateError
-from core.market.symbol import Symbol
-from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from gateway.channels import Codec
@@ -30,6 +28,7 @@ from gateway.origins import Origins
 from gateway.parsers import Parsers
 from gateway.positions import Positions
 from gateway.reader import Feeds, MarketReader, Streams
+from gateway.recall import LoadSymbols, Recall
 from gateway.reporter import Board, Identity, Reporter
 from gateway.resume import ResumeLimits, Resumes
 from gateway.ring import best_wire
@@ -45,20 +44,6 @@ _PING_S: Final = 1.0  # between two looks at whether the database is there
 _MS_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
-
-
-class StoredSymbol(Protocol):
-    """What the database knows of a symbol: :class:`storage.rows.SymbolRow`."""
-
-    @property
-    def symbol(self) -> Symbol:
-        """In full."""
-        ...
-
-    @property
-    def last_trade(self) -> Tick | None:
-        """The newest, where one is known."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +106,7 @@ class GatewayService:
     feeds: Feeds
     ranges: StreamRanges
     board: Board
-    load_symbols: Callable[[], Awaitable[Sequence[StoredSymbol]]]
+    load_symbols: LoadSymbols
     readiness: Readiness
     metrics: GatewayMetrics
     now_ns: Clock
@@ -147,6 +132,7 @@ class GatewayService:
             heartbeats=self._heartbeats,
         )
         self._registry = _Registry(self.feeds)
+        self._recall = Recall(self.market, self.load_symbols)
         self._reader = self._make_reader(positions)
         self._resumes = Resumes(
             fanout=self._fanout,
@@ -257,10 +243,10 @@ class GatewayService:
 
     async def _load(self) -> None:
         """Take in what the database knows, while the gateway serves; then watch that it stays."""
-        work: Callable[[], Awaitable[None]] | None = self._load_once
-        while work is not None:
+        work: Callable[[], Awaitable[None]] = self._load_once
+        while True:
             if await self._reached(work):
-                work = self.ping_database
+                work = self._look_again
             await asyncio.sleep(_PING_S)
 
     async def _reached(self, work: Callable[[], Awaitable[None]]) -> bool:
@@ -284,6 +270,11 @@ class GatewayService:
                 self.market.apply_trade(row.last_trade)
         self.market.complete = True
         self._fanout.hub.carry(new)
+
+    async def _look_again(self) -> None:
+        if self.ping_database is not None:
+            await self.ping_database()
+        await self._recall.look()
 
     async def _sweep(self) -> None:
         """The one periodic task: silence, time-outs, pings, slow clients, the numbers to show."""

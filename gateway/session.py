@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from websockets.frames import CloseCode
 
 from gateway import messages
-from gateway.channels import CHANNELS
+from gateway.channels import CHANNELS, Channel
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
 
 if TYPE_CHECKING:
@@ -121,4 +121,5 @@ def subscription(names: Collection[Name]) -> dict[str, Any]:
     by_channel: dict[str, list[str]] = {channel.value: [] for channel in CHANNELS}
     for channel, spelling in sorted(names):
         by_channel[channel].append(spelling)
-    return {"T": "subscription", **by_channel}
+    with_trades = dict.fromkeys(messages.WITH_TRADES, by_channel[Channel.TRADES.value])
+    return {"T": "subscription", **by_channel, **with_trades}

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from core.market.bar import Bar
@@ -9,6 +10,7 @@ from core.market.symbol import Symbol
 from gateway import encode
 from gateway.channels import CONFLATED, TYPES, Channel, Codec, Mode
 from gateway.frames import SEPARATORS, Fragment
+from gateway.notices import NoticeRun, notice_item
 from gateway.runs import Run
 
 if TYPE_CHECKING:
@@ -41,13 +43,13 @@ class Topic(ABC):
         if start >= self.count:
             return None
         if mode is Mode.LATEST or self.channel in CONFLATED:
-            return self.newest(spelling, codec)
+            return self.newest(spelling, codec, start)
         return self.fragment(spelling, codec, start)
 
     def whole(self, spelling: str, codec: Codec) -> Fragment:
         """What mode ``all`` gets of the whole window; there must be a message."""
         if self.channel in CONFLATED:
-            return self.newest(spelling, codec)
+            return self.newest(spelling, codec, 0)
         return self.fragment(spelling, codec, 0)
 
     @abstractmethod
@@ -55,8 +57,8 @@ class Topic(ABC):
         """All messages from *start* on; there must be some."""
 
     @abstractmethod
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
-        """The newest message only; there must be one."""
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        """The newest message only, of those from *start* on; there must be one."""
 
     @abstractmethod
     def prepare(self, spelling: str, codec: Codec) -> None:
@@ -68,17 +70,17 @@ class Topic(ABC):
 
 
 class TradeTopic(Topic):
-    """Ticks, in runs; each run is encoded once per spelling and codec."""
+    """Ticks and notices, in runs; each run is encoded once per spelling and codec."""
 
     __slots__ = ("_bodies", "_runs")
 
     def __init__(self, channel: Channel, symbol: Symbol) -> None:
         super().__init__(channel, symbol)
-        self._runs: list[tuple[int, Run]] = []  # with the number that each begins at
+        self._runs: list[tuple[int, Run | NoticeRun]] = []  # with the number that each begins at
         self._bodies: dict[tuple[str, Codec], list[bytes]] = {}
 
-    def add(self, run: Run) -> None:
-        """More ticks."""
+    def add(self, run: Run | NoticeRun) -> None:
+        """More ticks, or what is said about them."""
         self._runs.append((self.count, run))
         self.count += len(run)
 
@@ -91,21 +93,32 @@ class TradeTopic(Topic):
             runs = runs[:]
 
         def items() -> list[bytes]:
-            rows = [row for _, run in runs for row in run.rows()]
-            return [encode.trades((row,), spelling, codec) for row in rows]
+            return [item for _, run in runs for item in run.items(spelling, codec)]
 
         body = bodies[0] if len(bodies) == 1 else SEPARATORS[codec].join(bodies)
         key = (self.channel, spelling)
         return Fragment(body, self.count - start, codec, items=items, key=key)
 
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
-        return message_fragment(self.channel, self._runs[-1][1].rows()[-1:], spelling, codec)
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
+        return message_fragment(self.channel, self._newest(start), spelling, codec)
 
     def prepare(self, spelling: str, codec: Codec) -> None:
         self._encoded(spelling, codec)
 
     def clear(self) -> None:
         self._runs, self._bodies, self.count = [], {}, 0
+
+    def _newest(self, start: int) -> list[Any]:
+        """The newest tick, if there is one, in its place among the notices."""
+        found: list[Any] = []
+        for begin, run in reversed(self._runs):
+            if begin < start:
+                break
+            if isinstance(run, NoticeRun):
+                found = [*run.notices, *found]
+            elif not any(isinstance(message, tuple) for message in found):
+                found = [run.rows()[-1], *found]
+        return found
 
     def _encoded(self, spelling: str, codec: Codec) -> list[bytes]:
         """The body of each run."""
@@ -134,7 +147,7 @@ class BarTopic(Topic):
     def fragment(self, spelling: str, codec: Codec, start: int) -> Fragment:
         return message_fragment(self.channel, self._bars[start:], spelling, codec)
 
-    def newest(self, spelling: str, codec: Codec) -> Fragment:
+    def newest(self, spelling: str, codec: Codec, start: int) -> Fragment:
         return self.fragment(spelling, codec, self.count - 1)
 
     def prepare(self, spelling: str, codec: Codec) -> None:
@@ -170,7 +183,18 @@ def body_fragment(
 
 
 def encoded(channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
-    """Rows of ticks, or bars, of one symbol as the inside of an array."""
+    """Rows of ticks and notices, or bars, of one symbol as the inside of an array."""
     if channel is Channel.TRADES:
-        return encode.trades(messages, spelling, codec)
+        return _trades(messages, spelling, codec)
     return encode.bars(messages, TYPES[channel], spelling, codec)
+
+
+def _trades(messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:
+    """Rows are encoded together as far as no notice stands between."""
+    bodies: list[bytes] = []
+    for is_row, some in groupby(messages, lambda message: isinstance(message, tuple)):
+        if is_row:
+            bodies.append(encode.trades(some, spelling, codec))
+        else:
+            bodies += [notice_item(notice, spelling, codec) for notice in some]
+    return SEPARATORS[codec].join(bodies)

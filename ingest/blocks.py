@@ -65,7 +65,7 @@ class ShardBlocks:
         *epoch*, the writer's fencing token, goes into every block.
         """
         self.waiting = 0
-        """Ticks added and not taken yet."""
+        """Ticks and notices added and not taken yet."""
         self.position = min((meta.position for meta in resume.values()), default=0)
         """How far the source is in here; at first, how far it is in every shard's stream."""
         if len(resume) < shards:
@@ -105,6 +105,7 @@ class ShardBlocks:
 
     def tell(self, notices: Sequence[Notice], *, now: Moment) -> None:
         """Put *notices* behind all ticks taken in so far, each on the shard of its symbol."""
+        self.waiting += len(notices)
         by_shard: dict[int, list[Notice]] = {}
         for notice in notices:
             shard = shard_of(notice.symbol, len(self._shards))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from core.market.notice import Notice
 from core.market.tick import NO_ID, Tick
 from core.runtime.ports import Clock
 from ingest.admission import Reason
@@ -65,6 +66,7 @@ class FeedJournal:
     ticks: int = 0
     duplicates: int = 0
     history: int = 0
+    notices: int = 0  # put on the stream: corrections, cancels, gaps
     reconnects: int = 0
     parse_errors: int = 0
     blocks: int = 0
@@ -163,6 +165,13 @@ class TickOutlet(Protocol):
 
         Waits while the bounded hand-over to the writer is full. A source with positions puts at
         most :data:`ingest.blocks.MAX_BATCH` at a time.
+        """
+        ...
+
+    async def pass_on(self, notices: Sequence[Notice]) -> None:
+        """Put what a venue says of its trades behind all ticks that were put before.
+
+        Waits as :meth:`put` does.
         """
         ...
 

@@ -12,7 +12,7 @@ from ingest.history import TradeHistory, make_history
 from ingest.limits import IngestLimits
 from ingest.publisher import Publisher
 from ingest.rest import VenueRest, open_session
-from ingest.spec import FeedSpec, VenueOptions
+from ingest.spec import VENUES, FeedSpec, VenueOptions
 from ingest.venue_gate import VenueGate
 from storage.gap_memory import GapMemory
 from storage.keys import StreamKeys
@@ -44,6 +44,8 @@ def history_url(feed: str, options: VenueOptions) -> str:
 
     A feed with an address of its own is another market, so the venue's history is not its own.
     """
+    if feed not in VENUES:
+        return ""  # its ids have holes
     own = "" if options.url else make_history(feed).url
     return (options.rest_url or own).rstrip("/")
 

@@ -82,6 +82,7 @@ class IngestMetrics(Collector):
             "ticks": "Ticks admitted and put into blocks",
             "duplicates": "Ticks dropped because their trade id was seen before",
             "history": "Trades that a venue sent as history at subscription, kept out",
+            "notices": "Corrections, cancels and gaps put on the stream",
             "reconnects": "Venue connections made again",
             "parse_errors": "Frames, trades or answers that a venue's protocol does not allow",
             "blocks": "Blocks stored, empty ones included",

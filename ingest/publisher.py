@@ -123,12 +123,20 @@ class Publisher:
     def tell(self, notices: Sequence[Notice]) -> None:
         """Put *notices* behind everything that was put before."""
         self._blocks.tell(notices, now=self._now())
+        self.journal.notices += len(notices)
         self._work.set()
 
-    async def _put_batch(self, ticks: Sequence[Tick], position: int) -> Verdict:
+    async def pass_on(self, notices: Sequence[Notice]) -> None:
+        await self._has_room()
+        self.tell(notices)
+
+    async def _has_room(self) -> None:
         if self._blocks.waiting >= self.limits.hand_over_ticks:
             self._room.clear()
             await self._room.wait()
+
+    async def _put_batch(self, ticks: Sequence[Tick], position: int) -> Verdict:
+        await self._has_room()
         monotonic_ns, wall_ns = self.monotonic_ns(), self.now_ns()
         verdict = self._admission.judge(ticks, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
         if self.watch is not None:

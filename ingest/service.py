@@ -26,6 +26,8 @@ from ingest.replay import Replay
 from ingest.session import Session
 from ingest.sim import Sim
 from ingest.spec import (
+    VENUES,
+    AlpacaOptions,
     FeedSpec,
     PollOptions,
     ReplayOptions,
@@ -34,7 +36,7 @@ from ingest.spec import (
     name_feeds,
 )
 from ingest.standby import Standby
-from ingest.venues import make_venue
+from ingest.venues import Alpaca, VenueProtocol, make_venue
 from storage.errors import LeaseLost, StreamUnavailable
 from storage.gap_memory import GapMemory
 from storage.keys import StreamKeys
@@ -130,7 +132,7 @@ class IngestService:
                 journal.symbols = len(spec.options.symbols)
             self.metrics.watch(journal)
             gaps = None
-            if isinstance(spec.options, VenueOptions):
+            if isinstance(spec.options, VenueOptions) and spec.feed in VENUES:
                 gaps = GapKeeper(
                     spec,
                     spec.options,
@@ -150,7 +152,7 @@ class IngestService:
             case PollOptions() as options:
                 return Poll(options, limits=limits, now_ns=self.now_ns, monotonic_ns=clock)
             case VenueOptions() as options:
-                venue = make_venue(spec.feed, options.symbols)
+                venue = _venue(spec.feed, options)
                 return Session(
                     venue=venue,
                     url=options.url or venue.url,
@@ -355,6 +357,18 @@ class IngestService:
 
     def _board(self, redis: Redis) -> RoleBoard:
         return RoleBoard(redis, self._keys(), now_ns=self.now_ns)
+
+
+def _venue(feed: str, options: VenueOptions) -> VenueProtocol:
+    if not isinstance(options, AlpacaOptions):
+        return make_venue(feed, options.symbols)
+    return Alpaca(
+        options.symbols,
+        venue=options.venue,
+        key=options.key,
+        secret=options.secret,
+        msgpack=options.encoding == "msgpack",
+    )
 
 
 async def _all_done(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -89,6 +89,7 @@ class Session:
                 max_queue=_QUEUE_FRAMES,
                 compression=None,
                 user_agent_header="tickgate",
+                additional_headers=self._venue.headers,
                 proxy=None,
             ) as socket:
                 await self._converse(socket, outlet, journal)
@@ -107,6 +108,8 @@ class Session:
                     await socket.send(request)
                 while True:
                     parsed = self._venue.parse(await socket.recv())
+                    for reply in parsed.replies:
+                        await socket.send(reply)
                     self._busy = True  # waiting for Redis is not the venue's silence
                     await self._take(parsed, outlet, journal)
                     self._busy, self._last_frame_ns = False, self._monotonic_ns()
@@ -138,6 +141,8 @@ class Session:
             if journal.state != "live":
                 journal.enter("live", self._refused)
             await outlet.put(parsed.ticks)
+        if parsed.notices:
+            await outlet.pass_on(parsed.notices)
         if parsed.history:
             journal.history += len(parsed.history)
             outlet.announce(parsed.history)

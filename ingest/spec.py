@@ -11,6 +11,8 @@ feed          source                         options
 ``coinbase``  products: ``BTC-USD,ETH-USD``  ``url`` ``rest_url`` ``silence``
 ``binance``   symbols: ``BTCUSDT``           ``url`` ``rest_url`` ``silence``
 ``kraken``    pairs: ``BTC/USD``             ``url`` ``rest_url`` ``silence``
+``alpaca``    symbols, or ``*``              ``url`` ``silence`` ``key`` ``secret`` ``venue``
+                                             ``encoding``
 ``sim``       none                           ``symbols`` ``rate`` ``seed`` ``history``
 ``replay``    a file's path                  ``speed`` ``venue`` ``start``
 ``poll``      an http(s) URL                 ``symbols`` ``venue`` ``every`` ``items`` ``symbol``
@@ -35,7 +37,7 @@ from ingest.errors import SpecError
 from ingest.times import UNITS
 
 VENUES: Final = ("coinbase", "binance", "kraken")
-FEEDS: Final = (*VENUES, "sim", "replay", "poll")
+FEEDS: Final = (*VENUES, "alpaca", "sim", "replay", "poll")
 MAX_RATE: Final = 200_000  # ticks/s: what one ingest process is built for
 MAX_SIM_SYMBOLS: Final = 10_000
 MAX_HISTORY: Final = 7 * 1_440  # minutes of a sim
@@ -48,6 +50,15 @@ class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     rest_url: str | None = None
     silence_s: float | None = None
+
+
+class AlpacaOptions(VenueOptions, frozen=True, kw_only=True):
+    """A stream of the Alpaca protocol. ``venue`` is that of symbols that come without one."""
+
+    venue: str = "ALPACA"
+    key: str = ""
+    secret: str = ""
+    encoding: Literal["json", "msgpack"] = "json"
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +124,7 @@ class FeedSpec(msgspec.Struct, frozen=True, kw_only=True):
     def venue(self) -> str:
         """The part of the symbols before the colon."""
         match self.options:
-            case ReplayOptions(venue=venue) | PollOptions(venue=venue):
+            case ReplayOptions(venue=venue) | PollOptions(venue=venue) | AlpacaOptions(venue=venue):
                 return venue
         return self.feed.upper()
 
@@ -133,8 +144,7 @@ class FeedSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise SpecError(text, "the feed", feed, ", ".join(FEEDS))
         cut = rest.rpartition if feed in ("replay", "poll") else rest.partition
         source, mark, query = cut("?")
-        if not mark:
-            source, query = rest, ""
+        source, query = (source, query) if mark else (rest, "")
         read = _Options(text, query)
         options = _venue(read, feed, source) if feed in VENUES else _OTHERS[feed](read, source)
         read.refuse_the_rest()
@@ -193,10 +203,38 @@ def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
         raise SpecError(read.spec, "the list of symbols", source, f"at least one, as {example}")
     return VenueOptions(
         symbols=tuple(symbols),
-        url=read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address"),
+        url=_stream_url(read),
         rest_url=read.take("rest_url", _url("http", "https"), None, "an http(s):// address"),
-        silence_s=read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds"),
+        silence_s=_silence_s(read),
     )
+
+
+def _stream_url(read: _Options) -> Any:
+    return read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address")
+
+
+def _silence_s(read: _Options) -> Any:
+    return read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds")
+
+
+def _alpaca(read: _Options, source: str) -> AlpacaOptions:
+    symbols = [part.strip().upper() for part in source.split(",") if part.strip()]
+    for symbol in symbols or [source]:
+        if symbol != "*" and not re.fullmatch(_ALPACA, symbol):
+            raise SpecError(read.spec, "a symbol", symbol, "names such as AAPL or BTC/USD, or *")
+    _refuse_repeats(read.spec, symbols)
+    options = AlpacaOptions(
+        symbols=tuple(symbols),
+        url=_stream_url(read),
+        silence_s=_silence_s(read),
+        venue=read.take("venue", _venue_name, "ALPACA", "a letter, then letters, digits and _"),
+        key=read.take("key", str, "", "the key's id"),
+        secret=read.take("secret", str, "", "the key's secret"),
+        encoding=read.take("encoding", _one_of("json", "msgpack"), "json", "json, msgpack"),
+    )
+    if bool(options.key) != bool(options.secret):
+        raise SpecError(read.spec, "option key", "one of key and secret", "both, or none")
+    return options
 
 
 def _sim(read: _Options, source: str) -> SimOptions:
@@ -224,7 +262,10 @@ def _replay(read: _Options, source: str) -> ReplayOptions:
 
 
 def _poll(read: _Options, source: str) -> PollOptions:
-    source = _checked(read.spec, "the URL", source, _url("http", "https"), "http(s)://HOST/…")
+    try:
+        source = _url("http", "https")(source)
+    except ValueError as exc:
+        raise SpecError(read.spec, "the URL", source, "http(s)://HOST/…") from exc
     options = PollOptions(
         url=source,
         symbols=read.take("symbols", _names, (), "names separated by commas"),
@@ -235,12 +276,12 @@ def _poll(read: _Options, source: str) -> PollOptions:
         price=read.take("price", _path, "", "a path such as p"),
         size=read.take("size", _path, "", "a path such as q"),
         time=read.take("time", _path, "", "a path such as T"),
-        unit=read.take("unit", _unit, "ms", "s, ms, us, ns, rfc3339"),
+        unit=read.take("unit", _one_of(*UNITS, "rfc3339"), "ms", "s, ms, us, ns, rfc3339"),
         id=read.take("id", _path, "", "a path such as id"),
     )
     _refuse_repeats(read.spec, options.symbols)
     if not options.price:
-        raise SpecError(read.spec, "option price", "", "the path to the price, such as price=p")
+        raise SpecError(read.spec, "option price", "", "the path to it, such as price=p")
     if "{symbol}" in source and not options.symbols:
         raise SpecError(read.spec, "option symbols", "", "the names to put for {symbol}")
     if "{symbol}" not in source and not options.symbol and len(options.symbols) != 1:
@@ -250,6 +291,7 @@ def _poll(read: _Options, source: str) -> PollOptions:
 
 
 _OTHERS: Final[Mapping[str, Callable[[_Options, str], Options]]] = {
+    "alpaca": _alpaca,
     "sim": _sim,
     "replay": _replay,
     "poll": _poll,
@@ -262,6 +304,9 @@ _TICKERS: Final = {
 }
 
 
+_ALPACA: Final = r"([A-Z][A-Z0-9_]{0,15}:)?[A-Z0-9][A-Z0-9._/-]{0,39}"  # with a venue, or without
+
+
 def _respell(name: str, separator: str) -> str:
     return re.sub("[/-]", separator, name.strip().upper()) if separator else name.strip().upper()
 
@@ -270,13 +315,6 @@ def _refuse_repeats(spec: str, names: Sequence[str]) -> None:
     for at, name in enumerate(names):
         if name in names[:at]:
             raise SpecError(spec, "a symbol", f"{name} twice", "each symbol once")
-
-
-def _checked(spec: str, part: str, given: str, read: Callable[[str], str], accepted: str) -> str:
-    try:
-        return read(given)
-    except ValueError as exc:
-        raise SpecError(spec, part, given, accepted) from exc
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -352,7 +390,10 @@ def _path(text: str) -> str:
     return text
 
 
-def _unit(text: str) -> str:
-    if text not in (*UNITS, "rfc3339"):
-        raise ValueError(text)
-    return text
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(text)
+        return text
+
+    return read

@@ -52,6 +52,25 @@ class StampReader:
         return minute_ns + whole * 10**9 + int((fraction or "")[:9].ljust(9, "0"))
 
 
+def timestamp_ns(data: bytes) -> int:
+    """UNIX nanoseconds of a msgpack timestamp's payload.
+
+    Source: MessagePack specification, "Timestamp extension type".
+
+    Raises:
+        ValueError: *data* is none of 4, 8 or 12 bytes.
+    """
+    if len(data) == 4:
+        return int.from_bytes(data, "big") * 10**9
+    if len(data) == 8:
+        packed = int.from_bytes(data, "big")
+        return (packed & 0x3_FFFF_FFFF) * 10**9 + (packed >> 34)
+    if len(data) == 12:
+        seconds = int.from_bytes(data[4:], "big", signed=True)
+        return seconds * 10**9 + int.from_bytes(data[:4], "big")
+    raise ValueError(f"no time: {len(data)} bytes, expected 4, 8 or 12")
+
+
 def number_ns(value: int | float | str, unit_ns: int) -> int:
     """UNIX nanoseconds of a number of units of *unit_ns*; decimal text stays exact.
 

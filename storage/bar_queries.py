@@ -1,7 +1,8 @@
 """Bar queries: the statements that read bars, one of each per timeframe. Pure.
 
 No statement is prepared (PgBouncer), so each is planned when it is run: planning must be cheap.
-Bounds are constants in all of them, so that the planner leaves out the chunks beyond.
+Bounds are constants in all of them, so that the planner leaves out the chunks beyond. A row without
+a trade is a window whose trades were all cancelled: only its ``rev`` is of use, to who writes.
 """
 
 from typing import Final, LiteralString
@@ -29,7 +30,7 @@ WHERE b.time >= %s AND b.time <= %s
 def _one(timeframe: Timeframe) -> LiteralString:
     return f"""
 SELECT {_bar(timeframe)} FROM {TABLES[timeframe]} b
-WHERE b.symbol = %s AND b.time >= %s AND b.time <= %s
+WHERE b.symbol = %s AND b.time >= %s AND b.time <= %s AND b.trades > 0
 ORDER BY b.time ASC LIMIT %s
 """
 
@@ -42,6 +43,7 @@ SELECT {_bar(timeframe)} FROM unnest(%s::text[]) AS wanted (symbol)
 CROSS JOIN LATERAL (
     SELECT * FROM {TABLES[timeframe]} stored
     WHERE stored.symbol = wanted.symbol AND stored.time >= %s AND stored.time <= %s
+        AND stored.trades > 0
     ORDER BY stored.time ASC LIMIT %s
 ) b LIMIT %s
 """
@@ -51,7 +53,8 @@ def _latest(timeframe: Timeframe) -> LiteralString:
     return f"""
 SELECT {_bar(timeframe)} FROM unnest(%s::text[]) AS wanted (symbol)
 CROSS JOIN LATERAL (
-    SELECT * FROM {TABLES[timeframe]} stored WHERE stored.symbol = wanted.symbol
+    SELECT * FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = wanted.symbol AND stored.trades > 0
     ORDER BY stored.time DESC LIMIT 1
 ) b
 """
@@ -77,6 +80,16 @@ PAGES_DESCENDING: Final = {
 LATEST: Final = {timeframe: _latest(timeframe) for timeframe in TIMEFRAMES}
 """The newest bar of each of some symbols."""
 
+NEWEST_WINDOW: Final = f"""
+SELECT b.symbol, date_part('epoch', b.time)::bigint * 1000000000
+FROM unnest(%s::text[]) AS wanted (symbol)
+CROSS JOIN LATERAL (
+    SELECT stored.symbol, stored.time FROM {TABLES[Timeframe.MIN_1]} stored
+    WHERE stored.symbol = wanted.symbol ORDER BY stored.time DESC LIMIT 1
+) b
+"""
+"""Where the newest 1-minute window of each of some symbols starts, one without a trade included."""
+
 DAY: Final = f"""
 WITH day AS (
     SELECT symbol, min(time) AS first, max(time) AS last, max(high) AS high, min(low) AS low,
@@ -84,6 +97,7 @@ WITH day AS (
         bool_or(gap) AS gap
     FROM {TABLES[Timeframe.MIN_1]}
     WHERE time >= %s AND time < %s AND (%s::text[] IS NULL OR symbol = ANY(%s::text[]))
+        AND trades > 0
     GROUP BY symbol
 )
 SELECT day.symbol, '1Min', %s::bigint, o.open, day.high, day.low, c.close, day.volume, day.trades,

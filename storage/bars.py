@@ -6,10 +6,12 @@ from typing import Any, Final
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
+from storage.amendments import retell, write_amendments
 from storage.bar_queries import (
     DAY,
     LATEST,
     LOAD_ROWS,
+    NEWEST_WINDOW,
     ONE,
     ONE_DESCENDING,
     PAGES,
@@ -94,6 +96,8 @@ class BarStore:
                 await check_leases(connection, {c.shard: c.token for c in batch.checkpoints})
                 await _write_checkpoints(connection, batch.checkpoints)
             await write_log(connection, batch.log, batch.covered)
+            await write_amendments(connection, batch.amendments)
+            await retell(connection, batch.retold)
             if rows:
                 await upsert_bars(connection, rows)
             symbols = _symbol_values(batch)
@@ -197,6 +201,17 @@ class BarStore:
             return {}
         records = await self._db.fetch("latest", LATEST[timeframe], [list(symbols)])
         return {bar.symbol: bar for bar in bars_of(records)}
+
+    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        """Where the newest stored 1-minute window of each symbol starts, for those with one.
+
+        Windows whose trades were all cancelled, which are no bars any more, are among them.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        records = await self._db.fetch("newest_windows", NEWEST_WINDOW, [list(symbols)])
+        return {Symbol(symbol): start_ns for symbol, start_ns in records}
 
     async def day_bars(
         self, symbols: Sequence[Symbol] | None, day_start_ns: int

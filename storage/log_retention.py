@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.market.timeframe import DAY_NS
+from storage.amendments import drop_amendments
 from storage.chores import Chores
 from storage.database import Database
 
@@ -72,7 +73,9 @@ class LogRetention:
             DatabaseUnavailable: it is away; the log is not cut, or not all the way.
         """
         if not keep_ns:
-            await self._db.fetch("empty the tick log", "TRUNCATE tick_log, tick_log_cover")
+            await self._db.fetch(
+                "empty the tick log", "TRUNCATE tick_log, tick_log_cover, amendments"
+            )
             return
         ((newest,),) = await self._db.fetch("newest of the tick log", _NEWEST)
         if newest is not None:
@@ -105,6 +108,7 @@ class LogRetention:
     async def _cut(self, horizon: datetime, *, by_rows: bool) -> None:
         """Delete what is before *horizon*; of a hypertable only whole chunks, or rows too."""
         await self._db.fetch("cut the tick log", _UNCOVER, [horizon])
+        await drop_amendments(self._db, int(horizon.timestamp()) * 10**9)
         ((chunks,),) = await self._db.fetch("chunks of the tick log", _CHUNKS)
         if chunks:
             await self._db.fetch("drop ticks", _DROP_CHUNKS, [horizon], timeout_s=_MAINTENANCE_S)

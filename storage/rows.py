@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from core.market.amended import Amendment
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
@@ -38,6 +39,14 @@ class LoggedTicks(msgspec.Struct, frozen=True):
     slot: LogSlot
 
 
+class Retold(msgspec.Struct, frozen=True):
+    """The last trade of *symbol* was amended: where ``trade_id`` is it still, it is ``now``."""
+
+    symbol: Symbol
+    trade_id: int
+    now: Tick | None
+
+
 class FlushBatch(msgspec.Struct, frozen=True):
     """What one flush writes, in one transaction.
 
@@ -50,6 +59,8 @@ class FlushBatch(msgspec.Struct, frozen=True):
     last_trades: Sequence[Tick] = ()
     log: Sequence[LoggedTicks] = ()
     covered: Mapping[int, int | None] = {}  # by shard
+    amendments: Sequence[Amendment] = ()
+    retold: Sequence[Retold] = ()
 
 
 class LeaseRow(NamedTuple):

@@ -6,10 +6,12 @@ They are written in the transaction of their bars, so the log has exactly what t
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from core.market.amended import Amendment
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 from core.market.timeframe import MINUTE_NS
+from storage.amendments import amendments_of
 from storage.database import Connection, Database
 from storage.keys import shard_of
 from storage.packed import bigints, blobs, integers, times
@@ -174,6 +176,14 @@ class TickLog:
         shard = shard_of(symbol, self._shards)
         rows = await self._db.fetch("log cover", _COVERED_FROM, [shard])
         return int(rows[0][0]) if rows else None
+
+    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+        """The corrections and cancels that were applied to ticks of *symbol*, in no order.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await amendments_of(self._db, symbol)
 
     async def _rows(self, shard: int, start_ns: int, end_ns: int) -> "AsyncIterator[_LogRow]":
         """Payloads with ticks in the range, by slot, then in order of arrival."""

@@ -68,6 +68,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         ),
         tick_log=tick_log,
         rebuilder=rebuilder,
+        amend_reach_ns=int(settings.max_lateness_s * 1e9),
         readiness=readiness,
         metrics=AggregatorMetrics(registry),
         now_ns=time.time_ns,

@@ -186,6 +186,11 @@ def decode_meta(payload: bytes) -> BlockMeta:
     return _unpack_header(payload)[0]
 
 
+def has_notices(payload: bytes) -> bool:
+    """Does this block say more than ticks? Costs nothing."""
+    return len(payload) > 1 and bool(payload[1] & _NOTICES)
+
+
 def decode_block(payload: bytes) -> Block:
     """Read a block; the columns share the memory of *payload*.
 

@@ -89,7 +89,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         client_max_size=_MAX_BODY,
         handler_args=HANDLER_OPTIONS,
     )
-    stored = StoredPresent(bars=bars, monotonic_ns=monotonic_ns, metrics=metrics)
+    stored = StoredPresent(bars=bars, market=market, monotonic_ns=monotonic_ns, metrics=metrics)
     state = StateApi(
         market=market,
         board=board,

@@ -36,6 +36,10 @@ class Market(Protocol):
         """The newest closed bar seen since the start; the store may have a newer one."""
         ...
 
+    def revisions(self, symbol: Symbol) -> int:
+        """Grows with each closed bar of *symbol* that was changed."""
+        ...
+
 
 class History(Protocol):
     """Stored bars, each call one query; raises DatabaseUnavailable when the database is away."""

@@ -9,7 +9,7 @@ from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import MonotonicClock
 from gateway.http.cache import SingleFlight
 from gateway.http.metrics import HttpMetrics
-from gateway.http.ports import History
+from gateway.http.ports import History, Market
 
 _FRESH_NS: Final = SECOND_NS
 _OVER_NS: Final = 60 * SECOND_NS  # a day that is over changes by late trades only
@@ -25,9 +25,15 @@ class StoredPresent:
     """
 
     def __init__(
-        self, *, bars: History, monotonic_ns: MonotonicClock, metrics: HttpMetrics
+        self,
+        *,
+        bars: History,
+        market: Market,
+        monotonic_ns: MonotonicClock,
+        metrics: HttpMetrics,
     ) -> None:
-        self._bars = bars
+        """A revision that *market* knows of makes what is held of that symbol old at once."""
+        self._bars, self._market = bars, market
 
         def flight(cache: str, ttl_ns: int) -> SingleFlight[tuple[object, ...], Bars]:
             return SingleFlight(
@@ -45,18 +51,23 @@ class StoredPresent:
         """The newest closed bars, at most a second old."""
         if not symbols:
             return {}
-        key = (timeframe, *symbols)
+        key = (timeframe, *symbols, *self._revisions(symbols))
         return await self._latest.get(key, lambda: self._bars.latest(symbols, timeframe))
 
     async def day(self, symbols: Sequence[Symbol], day_ns: int) -> Bars:
         """A day's roll-up as stored, at most a second old."""
         return await self._days.get(
-            (day_ns, *symbols), lambda: self._bars.day_bars(symbols, day_ns)
+            (day_ns, *symbols, *self._revisions(symbols)),
+            lambda: self._bars.day_bars(symbols, day_ns),
         )
 
     async def previous_day(self, symbols: Sequence[Symbol], day_ns: int) -> Bars:
         """The roll-up of the day before *day_ns*, at most a minute old."""
         before_ns = day_ns - DAY_NS
         return await self._previous.get(
-            (before_ns, *symbols), lambda: self._bars.day_bars(symbols, before_ns)
+            (before_ns, *symbols, *self._revisions(symbols)),
+            lambda: self._bars.day_bars(symbols, before_ns),
         )
+
+    def _revisions(self, symbols: Sequence[Symbol]) -> tuple[int, ...]:
+        return tuple(map(self._market.revisions, symbols))

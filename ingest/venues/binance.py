@@ -4,14 +4,14 @@
 to both. Source: developers.binance.com, Spot, WebSocket streams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from core.market.tick import NO_ID, Side, Tick
 from ingest.errors import ParseError
-from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
+from ingest.venues.protocol import MAX_ID, NO_HEADERS, Note, NoteKind, Parsed, SymbolCache, excerpt
 
 _MICROSECONDS: Final = 9 * 10**12
 """Times from here on are µs (``timeUnit=MICROSECOND`` in the address), smaller ones ms: as ms
@@ -56,6 +56,7 @@ class Binance:
 
     name: str = "binance"
     url: str = "wss://stream.binance.com:9443/stream"
+    headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self._streams = [f"{symbol.lower()}@trade" for symbol in symbols]

@@ -3,7 +3,7 @@
 Source: docs.cdp.coinbase.com, Exchange WebSocket channels (matches, heartbeat, subscriptions).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from core.market.tick import NO_ID, Side, Tick
 from ingest.errors import ParseError
 from ingest.times import StampReader
-from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
+from ingest.venues.protocol import MAX_ID, NO_HEADERS, Note, NoteKind, Parsed, SymbolCache, excerpt
 
 _TAKER: Final = {"buy": Side.SELL, "sell": Side.BUY}
 """The taker's side by the frame's ``side``, which is that of the maker, whose order rested."""
@@ -37,6 +37,7 @@ class Coinbase:
 
     name: str = "coinbase"
     url: str = "wss://ws-feed.exchange.coinbase.com"
+    headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self._products = list(symbols)

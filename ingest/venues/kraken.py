@@ -3,7 +3,7 @@
 Source: docs.kraken.com, WebSocket API v2 (trade, heartbeat, status, ping).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from core.market.tick import Side, Tick
 from ingest.errors import ParseError
 from ingest.times import StampReader
-from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
+from ingest.venues.protocol import MAX_ID, NO_HEADERS, Note, NoteKind, Parsed, SymbolCache, excerpt
 
 _TAKER: Final = {"buy": Side.BUY, "sell": Side.SELL}
 
@@ -40,6 +40,7 @@ class Kraken:
 
     name: str = "kraken"
     url: str = "wss://ws.kraken.com/v2"
+    headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self._pairs = list(symbols)

@@ -1,17 +1,20 @@
 """What every venue's protocol gives to the session that speaks it."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from core.market.errors import SymbolError
+from core.market.notice import Notice
 from core.market.symbol import Symbol, make_symbol
 from core.market.tick import Tick
 from ingest.errors import ParseError
 
 MAX_CACHED_SYMBOLS: Final = 20_000  # past that a venue is making names up; forget and go on
 MAX_ID: Final = 2**63 - 1
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class NoteKind(enum.Enum):
@@ -32,10 +35,15 @@ class Note:
 
 @dataclass(slots=True)
 class Parsed:
-    """What one frame held. ``history`` are trades from before the subscription: not live."""
+    """What one frame held. ``history`` are trades from before the subscription: not live.
+
+    ``notices`` hold for the ticks and for what came before; ``replies`` are frames to send.
+    """
 
     ticks: Sequence[Tick] = ()
     history: Sequence[Tick] = ()
+    notices: Sequence[Notice] = ()
+    replies: Sequence[str | bytes] = ()
     notes: Sequence[Note] = ()
     errors: list[ParseError] = field(default_factory=list)
 
@@ -53,11 +61,16 @@ class VenueProtocol(Protocol):
         """Where the venue is reached unless the spec says otherwise."""
         ...
 
-    def subscribe_frames(self) -> list[str]:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the handshake says besides the usual."""
+        ...
+
+    def subscribe_frames(self) -> Sequence[str | bytes]:
         """What to send right after connecting, in order."""
         ...
 
-    def probe_frame(self) -> str | None:
+    def probe_frame(self) -> str | bytes | None:
         """What to send on a silent connection to have it answer; None: the venue beats itself."""
         ...
 

@@ -66,9 +66,12 @@ async def test_every_reply_is_the_entire_set_with_all_channels(rig: Rig) -> None
         again = await client.ask(action="subscribe", trades=["BTC/USD"], symbols=["ETH-USD"])
         less = await client.ask(action="unsubscribe", trades=["BTC/USD", "unknown"], quotes=["*"])
 
-    assert first == {"T": "subscription", "trades": ["BTC/USD"], "quotes": ["*"]} | empty
-    assert again == first | {"trades": ["BTC/USD", "ETH-USD"], "bars": ["ETH-USD"]}
-    assert less == again | {"trades": ["ETH-USD"], "quotes": []}
+    def trades(*names: str) -> dict[str, list[str]]:
+        return {key: [*names] for key in ("trades", "corrections", "cancelErrors")}
+
+    assert first == {"T": "subscription", "quotes": ["*"]} | trades("BTC/USD") | empty
+    assert again == first | trades("BTC/USD", "ETH-USD") | {"bars": ["ETH-USD"]}
+    assert less == again | trades("ETH-USD") | {"quotes": []}
 
 
 async def test_a_name_that_nobody_carries_waits_and_keeps_its_spelling(

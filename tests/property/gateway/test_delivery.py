@@ -16,7 +16,7 @@ styles = st.builds(
     cursor=st.sampled_from([None, True]),
 )
 steps = st.one_of(
-    st.tuples(st.just("trade"), st.sampled_from(SYMBOLS), st.just("")),
+    st.tuples(st.sampled_from(["trade", "cancel"]), st.sampled_from(SYMBOLS), st.just("")),
     st.tuples(
         st.sampled_from(["subscribe", "unsubscribe"]), st.integers(0, 2), st.sampled_from(NAMES)
     ),
@@ -41,6 +41,14 @@ class Play:
     def trade(self, symbol: str, _: str) -> None:
         self.desk.carry(symbol)
         self.desk.trade(symbol)
+        self.note(symbol)
+
+    def cancel(self, symbol: str, _: str) -> None:
+        self.desk.carry(symbol)
+        self.desk.cancel(symbol)
+        self.note(symbol)
+
+    def note(self, symbol: str) -> None:
         for subscribed, due in zip(self.names, self.due, strict=True):
             for spelling in spellings(subscribed, symbol):
                 due.setdefault(spelling, []).append(self.desk.next_id)

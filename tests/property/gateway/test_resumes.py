@@ -25,7 +25,7 @@ names = st.sets(
 Steps = list[tuple[Any, ...]]
 clients, gateways = st.integers(0, 3), st.integers(0, 1)
 published = st.tuples(
-    st.sampled_from(["trade", "trade", "bar"]), st.sampled_from(["X:A", *SYMBOLS])
+    st.sampled_from(["trade", "trade", "cancel", "bar"]), st.sampled_from(["X:A", *SYMBOLS])
 )
 work = st.one_of(
     published,
@@ -85,6 +85,9 @@ class Play:
 
     def trade(self, symbol: str) -> None:
         self.world.trade(symbol)
+
+    def cancel(self, symbol: str) -> None:
+        self.world.trade(symbol, cancel=True)
 
     def lose(self, symbol: str) -> None:
         """A block gets lost; who is live has bad luck, so all come back later."""
@@ -206,14 +209,14 @@ def check_symbol(world: World, client: Client, name: Name, symbol: str, spelled:
     ]
     begins = ZERO_ID
     pieces: list[list[int]] = [[]]
-    kind = "t" if channel is Channel.TRADES else "b"
+    kinds = ("t", "x") if channel is Channel.TRADES else ("b",)
     for message in client.log:
         if message["T"] == "gap" and message["S"] == spelling and channel in message["channels"]:
             pieces.append([])
             begins = message["to"].get(stream, ZERO_ID)
             assert not world.is_whole
-        elif message["T"] == kind and message["S"] == spelled:
-            ident = message["i"] if kind == "t" else int(message["o"])
+        elif message["T"] in kinds and message["S"] == spelled:
+            ident = message["i"] if "t" in kinds else int(message["o"])
             assert entry_of[ident] > begins  # nothing is recovered in part
             pieces[-1].append(ident)
     flat = [ident for piece in pieces for ident in piece]

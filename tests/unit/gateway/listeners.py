@@ -7,6 +7,7 @@ import msgspec
 
 from core.market.bar import Bar
 from core.market.block import Block, BlockMeta, decode_block, encode_block
+from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
@@ -108,6 +109,13 @@ class Desk:
             self.next_id += 1
             ticks.append(Tick(Symbol(symbol), self.next_id, 1.0, 1.0, START_NS, Side.BUY))
         self.hub.publish_ticks(block_of(ticks))
+
+    def cancel(self, symbol: str) -> int:
+        """Publish a cancel, of a trade whose id goes on from that of the last trade."""
+        self.next_id += 1
+        notice = Cancel(Symbol(symbol), START_NS, self.next_id, 1.0, 1.0)
+        self.hub.publish_notices([notice])
+        return self.next_id
 
     def bar(self, symbol: str, open_: float, *, final: bool = False) -> None:
         values = (open_, open_, open_, open_, 1.0, 1, 1.0)

@@ -143,7 +143,7 @@ def test_the_newest_message_of_each() -> None:
     found = newest.of("key", Channel.TRADES, A)
 
     assert found is not None
-    assert (found[0], found[1][3]) == (at(2), 3)
+    assert [(entry_id, row[3]) for entry_id, row in found] == [(at(2), 3)]
     assert set(newest.symbols("key", Channel.TRADES)) == {A, B}
     assert newest.of("key", Channel.BARS, A) is None
     assert stretch_of().newest(Channel.TRADES, A) is None

@@ -1,0 +1,111 @@
+"""Amending: a minute is folded anew from its ticks, with corrections and cancels applied. Pure."""
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aggregator.shard import ShardCore, SymbolState, WindowKey
+from aggregator.window import Window
+from core.market.amended import Amendment, amended
+from core.market.bar import BarRow
+from core.market.symbol import Symbol
+from core.market.tick import Tick
+from core.market.timeframe import Timeframe
+
+_MINUTE = Timeframe.MIN_1
+_PARENTS = (Timeframe.MIN_5, Timeframe.MIN_15)
+
+
+class Outcome(enum.Enum):
+    """What became of a minute."""
+
+    REVISED = "revised"
+    SAME = "same"  # its bar shows no difference
+    INCOMPLETE = "incomplete"  # the ticks known of it are not those that were folded
+
+
+@dataclass(slots=True, kw_only=True)
+class Minute:
+    """A minute to be amended: its ticks by (event time, seq, arrival), and what is said of them."""
+
+    symbol: Symbol
+    start_ns: int
+    ticks: Sequence[Tick]
+    before: Iterable[Amendment]  # those that its bar has already
+    new: Sequence[Amendment]
+    left: list[Tick] = field(default_factory=list, init=False)  # what is left in the end
+
+    def amend(self, core: ShardCore, rows: Mapping[WindowKey, BarRow]) -> Outcome:
+        """Revise the minute and its parents, unless what is known of them does not add up.
+
+        *rows* are the stored ones of :func:`windows_about` that are not in memory.
+        """
+        had = _folded(self, amended(self.ticks, self.before))
+        self.left = amended(self.ticks, (*self.before, *self.new))
+        now = _folded(self, self.left)
+        state = core.symbols.get(self.symbol)
+        if state is None:
+            return Outcome.INCOMPLETE
+        about = _About(core, state, rows)
+        minute = about.find(_MINUTE, self.start_ns)
+        if minute is None or not minute.holds_same(had):
+            return Outcome.INCOMPLETE
+        if minute.holds_same(now):
+            return Outcome.SAME
+        parents = [about.find(tf, tf.floor_ns(self.start_ns)) for tf in _PARENTS]
+        merged = [about.merged(parent, minute, now) for parent in parents if parent is not None]
+        if minute.closed and not (len(merged) == len(parents) and all(merged)):
+            return Outcome.INCOMPLETE
+        about.put(minute, now)
+        if minute.closed:
+            for parent, parts in zip(parents, merged, strict=True):
+                if parent is not None and parts is not None:
+                    about.put(parent, parts)
+        return Outcome.REVISED
+
+
+def windows_about(core: ShardCore, symbol: Symbol, start_ns: int) -> list[WindowKey]:
+    """The windows that amending a minute takes, without those that are in memory."""
+    keys = [(symbol, timeframe, timeframe.floor_ns(start_ns)) for timeframe in _PARENTS]
+    longest = _PARENTS[-1]
+    first_ns = longest.floor_ns(start_ns)
+    keys += [(symbol, _MINUTE, at) for at in range(first_ns, first_ns + longest.ns, _MINUTE.ns)]
+    state = core.symbols.get(symbol)
+    held = state.windows if state is not None else {}
+    return [key for key in keys if key[1:] not in held]
+
+
+class _About:
+    """The windows about a minute, in memory or stored."""
+
+    def __init__(
+        self, core: ShardCore, state: SymbolState, rows: Mapping[WindowKey, BarRow]
+    ) -> None:
+        self._core, self._state, self._rows = core, state, rows
+
+    def find(self, timeframe: Timeframe, start_ns: int) -> Window | None:
+        window = self._state.windows.get((timeframe, start_ns))
+        row = self._rows.get((self._state.symbol, timeframe, start_ns))
+        return window or (None if row is None else Window.from_row(row))
+
+    def merged(self, parent: Window, minute: Window, now: Window) -> Window | None:
+        """*parent* with *now* for *minute*; None when its minutes are not what it has."""
+        parts = Window(parent.symbol, parent.timeframe, parent.start_ns)
+        trades = 0
+        for start_ns in range(parent.start_ns, parent.end_ns, _MINUTE.ns):
+            part = minute if start_ns == minute.start_ns else self.find(_MINUTE, start_ns)
+            if part is not None and part.closed:
+                trades += part.trades
+                parts.merge(now if part is minute else part)
+        return parts if trades == parent.trades else None
+
+    def put(self, window: Window, now: Window) -> None:
+        window.replace(now)
+        self._core.revise(window)
+
+
+def _folded(minute: Minute, ticks: Iterable[Tick]) -> Window:
+    window = Window(minute.symbol, _MINUTE, minute.start_ns)
+    for tick in ticks:
+        window.fold(tick.event_ns, tick.seq, tick.price, tick.size)
+    return window

@@ -1,0 +1,80 @@
+"""Amendments on their way: they wait for their trades, then for a flush. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from core.market.amended import Amendment, concerning
+from core.market.block import Ticks
+from core.market.notice import Cancel, Correction, Notice
+from core.market.symbol import Symbol
+from storage.rows import Retold
+
+MAX_PENDING: Final = 1_000
+"""Of a symbol. When there are more the oldest is given up: venues amend few of their trades."""
+
+
+class Pending(msgspec.Struct, frozen=True, array_like=True):
+    """An amendment whose trade nobody has seen yet, and the feed time when it came."""
+
+    since_ns: int
+    amendment: Correction | Cancel
+
+
+def note(pending: list[Pending], notices: Iterable[Notice], *, now_ns: int) -> list[Amendment]:
+    """Let the amendments among *notices*, all of one symbol, wait; those that are given up."""
+    pending += [Pending(now_ns, each) for each in notices if isinstance(each, Correction | Cancel)]
+    given_up = [each.amendment for each in pending[:-MAX_PENDING]]
+    del pending[:-MAX_PENDING]
+    return given_up
+
+
+def expired(pending: list[Pending], *, before_ns: int) -> list[Amendment]:
+    """Take away those that came before that feed time."""
+    old = [each.amendment for each in pending if each.since_ns < before_ns]
+    pending[:] = [each for each in pending if each.since_ns >= before_ns]
+    return old
+
+
+def has_come(pending: Sequence[Pending], symbol: Symbol, block: Ticks) -> bool:
+    """Has *block* a trade that one of *pending* is about?"""
+    if not pending or symbol not in block.symbols:
+        return False
+    amendments = [each.amendment for each in pending]
+    wanted = set[int]().union(*(concerning(a.trade_id, amendments) for a in amendments))
+    own = block.trade_id[block.symbol_index == np.intp(block.symbols.index(symbol))]
+    return bool(np.isin(own, list(wanted)).any())
+
+
+@dataclass(slots=True)
+class Applied:
+    """Amendments that were applied, and last trades that changed, until they are stored."""
+
+    _new: list[Amendment] = field(default_factory=list)
+    _handed: list[tuple[int, Sequence[Amendment]]] = field(default_factory=list)  # by flush
+    _retold: list[Retold] = field(default_factory=list)
+
+    def add(self, amendments: Iterable[Amendment]) -> None:
+        """They are in the bars."""
+        self._new += amendments
+
+    def retell(self, retold: Retold) -> None:
+        """A last trade is another one now."""
+        self._retold.append(retold)
+
+    def of(self, symbol: Symbol) -> set[Amendment]:
+        """Those of *symbol* that perhaps are not stored."""
+        every = [*self._new, *(each for _, some in self._handed for each in some)]
+        return {amendment for amendment in every if amendment.symbol == symbol}
+
+    def hand_over(self, flush: int, committed: int) -> tuple[Sequence[Amendment], Sequence[Retold]]:
+        """What *flush* stores; flushes up to *committed* are stored."""
+        self._handed = [each for each in self._handed if each[0] > committed]
+        new, self._new = self._new, []
+        retold, self._retold = self._retold, []
+        if new:
+            self._handed.append((flush, new))
+        return new, retold

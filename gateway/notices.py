@@ -1,0 +1,100 @@
+"""What is said about trades besides the trades, as messages: corrections, cancels, gaps. Pure.
+
+They come on the channel of the symbol's trades, in their place among these.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from core.market.notice import Cancel, Correction, Gap, Notice
+from core.market.tick import NO_ID, Side
+from gateway.channels import Codec
+from gateway.encode import time_value
+from gateway.frames import SEPARATORS
+
+_EXCHANGE: Final = "E"
+"""What `x` says: market independent. Readers of the published protocol refuse messages without
+one of the letters that they know."""
+
+_TAPE: Final = "O"
+_TAKER: Final = {Side.BUY: "B", Side.SELL: "S"}
+
+
+class NoticeRun:
+    """Notices of one symbol that stand together in a window; see :class:`gateway.runs.Run`."""
+
+    __slots__ = ("notices",)
+
+    def __init__(self, notices: Sequence[Notice]) -> None:
+        self.notices = notices
+
+    def __len__(self) -> int:
+        return len(self.notices)
+
+    def body(self, spelling: str, codec: Codec) -> bytes:
+        """The inside of an array."""
+        return SEPARATORS[codec].join(self.items(spelling, codec))
+
+    def items(self, spelling: str, codec: Codec) -> list[bytes]:
+        """One by one."""
+        return [notice_item(notice, spelling, codec) for notice in self.notices]
+
+
+def notice_item(notice: Notice, spelling: str, codec: Codec) -> bytes:
+    """*notice* as an item of a batch: `T` is ``c``, ``x`` or ``gap``."""
+    kind, fields = _fields(notice, codec)
+    message = {"T": kind, "S": spelling, **fields}
+    return msgspec.json.encode(message) if codec is Codec.JSON else msgspec.msgpack.encode(message)
+
+
+def _fields(notice: Notice, codec: Codec) -> tuple[str, dict[str, Any]]:
+    match notice:
+        case Correction():
+            return "c", _correction(notice, codec)
+        case Cancel():
+            return "x", _cancel(notice, codec)
+        case Gap():
+            return "gap", _gap(notice, codec)
+
+
+def _correction(notice: Correction, codec: Codec) -> dict[str, Any]:
+    return {
+        "x": _EXCHANGE,
+        "oi": notice.trade_id,
+        "op": notice.price,
+        "os": notice.size,
+        "oc": [],
+        "ci": notice.new_id,
+        "cp": notice.new_price,
+        "cs": notice.new_size,
+        "cc": [],
+        "t": time_value(notice.event_ns, codec),
+        "z": _TAPE,
+    }
+
+
+def _cancel(notice: Cancel, codec: Codec) -> dict[str, Any]:
+    taker = _TAKER.get(notice.side)
+    return {
+        "i": notice.trade_id,
+        "x": _EXCHANGE,
+        "p": notice.price,
+        "s": notice.size,
+        "a": notice.action.value,
+        "t": time_value(notice.event_ns, codec),
+        "z": _TAPE,
+        **({} if taker is None else {"tks": taker}),
+    }
+
+
+def _gap(notice: Gap, codec: Codec) -> dict[str, Any]:
+    ids = {} if notice.first_id == NO_ID else {"first": notice.first_id, "last": notice.last_id}
+    return {
+        "from": time_value(notice.from_ns, codec),
+        "to": time_value(notice.to_ns, codec),
+        "state": notice.state.value,
+        "channels": ["trades"],
+        **ids,
+    }

@@ -1,0 +1,71 @@
+"""Amendments: the corrections and cancels that were applied, logged beside the ticks."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from core.market.amended import Amendment
+from core.market.notice import Cancel, Correction, decode_notices, encode_notices
+from core.market.symbol import Symbol
+from storage.database import Connection, Database
+from storage.packed import bigints, blobs, texts
+from storage.rows import Retold
+
+MOST: Final = 10_000  # of a symbol, the newest; venues amend few of their trades
+
+_INSERT: Final = """
+INSERT INTO amendments (symbol, trade_id, event_ns, payload)
+SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[])
+ON CONFLICT DO NOTHING
+"""
+_OF: Final = f"""
+SELECT payload FROM amendments WHERE symbol = %s ORDER BY event_ns DESC LIMIT {MOST}
+"""
+_RETELL: Final = """
+UPDATE symbols SET event_ns = %s, seq = %s, trade_id = %s, price = %s, size = %s, side = %s
+WHERE symbol = %s AND trade_id = %s
+"""
+_DELETE: Final = "DELETE FROM amendments WHERE event_ns < %s"
+
+
+async def write_amendments(connection: Connection, some: Sequence[Amendment]) -> None:
+    """Log *some* within the transaction of *connection*; again changes nothing."""
+    if some:
+        await connection.execute(
+            _INSERT,
+            [
+                texts([amendment.symbol for amendment in some]),
+                bigints([amendment.trade_id for amendment in some]),
+                bigints([amendment.event_ns for amendment in some]),
+                blobs([encode_notices((amendment,)) for amendment in some]),
+            ],
+        )
+
+
+async def retell(connection: Connection, some: Sequence[Retold]) -> None:
+    """Replace last trades that were amended, where they are the last still."""
+    for retold in some:
+        trade = retold.now
+        values = [None] * 6 if trade is None else [
+            trade.event_ns, trade.seq, trade.trade_id, trade.price, trade.size, int(trade.side)
+        ]  # fmt: skip
+        await connection.execute(_RETELL, [*values, retold.symbol, retold.trade_id])
+
+
+async def amendments_of(db: Database, symbol: Symbol) -> list[Amendment]:
+    """The newest :data:`MOST` of *symbol*, in no order.
+
+    Raises:
+        DatabaseUnavailable: it is away, or too slow.
+    """
+    rows = await db.fetch("amendments", _OF, [symbol])
+    found = [notice for (payload,) in rows for notice in decode_notices(payload)]
+    return [notice for notice in found if isinstance(notice, Correction | Cancel)]
+
+
+async def drop_amendments(db: Database, before_ns: int) -> None:
+    """Delete those that were said before that time.
+
+    Raises:
+        DatabaseUnavailable: it is away, or too slow.
+    """
+    await db.fetch("cut the amendments", _DELETE, [before_ns])

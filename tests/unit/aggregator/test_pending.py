@@ -1,0 +1,62 @@
+"""Amendments wait for their trades, in bounds, and for the flush that stores them."""
+
+from aggregator.pending import MAX_PENDING, Applied, Pending, expired, has_come, note
+from core.market.notice import Cancel, Correction, Gap, GapState
+from core.market.symbol import Symbol
+from core.market.tick import Tick
+from storage.rows import Retold
+from tests.unit.gateway.listeners import block_of
+
+A, B = Symbol("X:A"), Symbol("X:B")
+
+
+def off(ident: int, symbol: Symbol = A) -> Cancel:
+    return Cancel(symbol, ident, ident, 1.0, 1.0)
+
+
+def test_the_oldest_are_given_up_when_there_are_too_many_and_gaps_do_not_wait() -> None:
+    pending: list[Pending] = []
+    gap = Gap(A, GapState.OPEN, 0, 1)
+
+    assert note(pending, [gap, *map(off, range(MAX_PENDING))], now_ns=5) == []
+    assert note(pending, [off(-1), off(-2)], now_ns=6) == [off(0), off(1)]
+
+    assert len(pending) == MAX_PENDING
+    assert pending[-1] == Pending(6, off(-2))
+
+
+def test_those_that_waited_long_are_taken_away() -> None:
+    pending = [Pending(1, off(1)), Pending(2, off(2))]
+
+    assert expired(pending, before_ns=2) == [off(1)]
+    assert pending == [Pending(2, off(2))]
+
+
+def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
+    pending = [Pending(1, Correction(A, 1, 7, 1.0, 1.0, 8, 2.0, 1.0)), Pending(1, off(8))]
+
+    def came(symbol: Symbol, ident: int) -> bool:
+        return has_come(pending, A, block_of([Tick(symbol, ident, 1.0, 1.0, 1)]))
+
+    assert came(A, 7)
+    assert came(A, 8)
+    assert not came(A, 9)
+    assert not came(B, 7)
+    assert not has_come([], A, block_of([]))
+
+
+def test_what_was_applied_is_known_until_it_is_stored() -> None:
+    applied = Applied()
+    retold = Retold(A, 1, None)
+    applied.add([off(1), off(2, B)])
+    applied.retell(retold)
+    assert applied.of(A) == {off(1)}
+
+    assert applied.hand_over(1, 0) == ([off(1), off(2, B)], [retold])
+    applied.add([off(3)])
+    assert applied.of(A) == {off(1), off(3)}
+    assert applied.hand_over(2, 1) == ([off(3)], [])
+
+    assert applied.of(A) == {off(3)}
+    assert applied.hand_over(3, 2) == ([], [])
+    assert applied.of(A) == set()

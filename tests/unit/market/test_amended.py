@@ -1,0 +1,74 @@
+"""What is left of trades after corrections and cancels, whatever their order and number."""
+
+import itertools
+
+import pytest
+
+from core.market.amended import Amendment, amended, concerning
+from core.market.notice import Cancel, Correction
+from core.market.symbol import Symbol
+from core.market.tick import NO_ID, Side, Tick
+
+A = Symbol("X:A")
+
+
+def tick(ident: int, price: float = 10.0) -> Tick:
+    return Tick(A, ident, price, 1.0, 1_000 + ident, Side.BUY, ident)
+
+
+def to(ident: int, new_id: int, price: float = 20.0, *, at: int = 1) -> Correction:
+    return Correction(A, at, ident, 10.0, 1.0, new_id, price, 3.0)
+
+
+def off(ident: int, *, at: int = 1) -> Cancel:
+    return Cancel(A, at, ident, 10.0, 1.0)
+
+
+def shown(ticks: list[Tick]) -> list[tuple[int, float]]:
+    return [(tick.trade_id, tick.price) for tick in ticks]
+
+
+@pytest.mark.parametrize(
+    ("amendments", "left"),
+    [
+        ([], [(1, 10.0), (2, 10.0)]),
+        ([off(1)], [(2, 10.0)]),
+        ([off(9)], [(1, 10.0), (2, 10.0)]),
+        ([to(1, 7)], [(7, 20.0), (2, 10.0)]),
+        ([to(1, 1)], [(1, 20.0), (2, 10.0)]),
+        ([to(1, 7, at=1), to(7, 8, 30.0, at=2)], [(8, 30.0), (2, 10.0)]),
+        ([to(1, 7, at=1), off(7, at=2)], [(2, 10.0)]),
+        ([to(1, 7, at=1), off(1, at=2)], [(7, 20.0), (2, 10.0)]),
+        ([off(1, at=1), to(1, 7, at=2)], [(2, 10.0)]),
+        ([to(1, 1, 20.0, at=1), to(1, 1, 30.0, at=2)], [(1, 30.0), (2, 10.0)]),
+        ([to(1, 7, at=1), to(7, 1, 30.0, at=2)], [(1, 30.0), (2, 10.0)]),
+        ([to(1, 2)], [(2, 10.0)]),  # that one is there in its own right
+        ([to(1, 7), to(2, 7)], [(7, 20.0)]),
+        ([to(1, 7, at=1), off(7, at=2), off(2, at=1)], []),
+    ],
+)
+def test_order_and_repeats_of_what_was_said_make_no_difference(
+    amendments: list[Amendment], left: list[tuple[int, float]]
+) -> None:
+    for some in itertools.permutations(amendments):
+        assert shown(amended([tick(1), tick(2)], [*some, *some])) == left
+
+
+def test_a_corrected_trade_keeps_its_place_in_time_and_its_side() -> None:
+    (left,) = amended([tick(1)], [to(1, 7)])
+
+    assert left == Tick(A, 7, 20.0, 3.0, 1_001, Side.BUY, 1)
+
+
+def test_trades_without_an_id_are_never_amended() -> None:
+    ticks = [tick(NO_ID), tick(NO_ID)]
+
+    assert amended(ticks, [off(NO_ID)]) == ticks
+
+
+def test_a_trade_is_known_by_all_the_ids_that_it_had() -> None:
+    some = [to(1, 7), to(7, 8), to(8, 7), off(8), to(3, 4)]
+
+    assert concerning(8, some) == {1, 7, 8}
+    assert concerning(4, some) == {3, 4}
+    assert concerning(99, some) == {99}
