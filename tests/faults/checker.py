@@ -110,6 +110,23 @@ def check_sequence(
     _check_holes(what, right, heard, verdict)
 
 
+def check_overlap(
+    who: str, symbol: str, right: Sequence[int], heard: Heard, verdict: Verdict
+) -> None:
+    """Two feeds deliver the same: each of them is a stream, and a subscriber gets both.
+
+    Bars count a trade once all the same. Each feed's trades come in order, so the first as well as
+    the last coming of each trade does, and none comes more than twice.
+    """
+    twice = Counter(heard.numbers)
+    for number, count in twice.items():
+        verdict.note("duplicated", count - 2, f"{who}, {symbol}: trade {number} came {count} times")
+    firsts = list(dict.fromkeys(heard.numbers))
+    lasts = list(dict.fromkeys(reversed(heard.numbers)))[::-1]
+    for numbers in (firsts, lasts):
+        check_sequence(who, symbol, right, Heard(numbers, frozenset()), verdict)
+
+
 def _check_holes(what: str, right: Sequence[int], heard: Heard, verdict: Verdict) -> None:
     """Runs of trades that never came, and whether a gap was told where they should have been."""
     came_at = {number: at for at, number in reversed(list(enumerate(heard.numbers)))}

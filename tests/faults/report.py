@@ -15,36 +15,49 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN = "<!-- written by make faults: begin -->"
 END = "<!-- written by make faults: end -->"
 _COUNTS = ("lost", "duplicated", "misordered", "wrong_bars", "undetected")
+_HEAD = ("fault", "what happens", "seeds", "of them hit", "lost", "duplicated", "misordered",
+         "wrong bars", "undetected", "failed otherwise", "seconds to recover: median, most")  # fmt: skip
 Results = dict[str, dict[str, Any]]  # by fault
 
 
-def save(folder: Path, outcomes: Iterable[Outcome], not_permitted: Mapping[str, str]) -> None:
-    """One file a fault; a fault's earlier file is replaced."""
-    by_fault: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_fault.setdefault(outcome.fault, []).append(outcome)
-    for name, some in by_fault.items():
-        records = [asdict(o) for o in sorted(some, key=lambda outcome: outcome.seed)]
-        _write(folder, name, {"seeds": records, "not_permitted": ""})
-    for name, reason in not_permitted.items():
-        _write(folder, name, {"seeds": [], "not_permitted": reason})
+def add(folder: Path, outcome: Outcome) -> None:
+    """Keep an outcome; an earlier one of the same seed is replaced."""
+    found = _read(folder, outcome.fault)
+    seeds = [seed for seed in found["seeds"] if seed["seed"] != outcome.seed]
+    seeds.append(asdict(outcome) | {"passed": outcome.passed})
+    found["seeds"] = sorted(seeds, key=lambda seed: seed["seed"])
+    _path(folder, outcome.fault).write_text(json.dumps(found, indent=1))
+
+
+def note_not_permitted(folder: Path, name: str, reason: str) -> None:
+    """The fault cannot be run by this user on this machine."""
+    _path(folder, name).write_text(json.dumps({"seeds": [], "not_permitted": reason}))
+
+
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Drop what is kept of the faults *names*."""
+    for name in names:
+        _path(folder, name).unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Results:
     """What all runs into *folder* left, by fault."""
-    found: Results = {}
-    for name in FAULTS:
-        path = folder / f"{name}.json"
-        if path.exists():
-            found[name] = json.loads(path.read_text())
-    return found
+    return {name: _read(folder, name) for name in FAULTS if _path(folder, name).exists()}
+
+
+def passed(folder: Path) -> set[tuple[str, int]]:
+    """Fault and number of each seed that passed."""
+    return {
+        (name, seed["seed"])
+        for name, result in load(folder).items()
+        for seed in result["seeds"]
+        if seed["passed"]
+    }
 
 
 def table(results: Results) -> str:
     """All faults as Markdown: what was wrong, and how long it took until trades and bars flowed."""
-    head = ("fault", "seeds", "hit", "lost", "duplicated", "misordered", "wrong bars",
-            "undetected", "seconds to recover: median, most")  # fmt: skip
-    lines = [_row(head), "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines = [_row(_HEAD), f"|---|---|{'---:|' * (len(_HEAD) - 2)}"]
     lines += [_row(_cells(name, result)) for name, result in results.items()]
     return "\n".join(lines)
 
@@ -55,19 +68,28 @@ def write_page(results: Results) -> None:
 
 
 def _cells(name: str, result: Mapping[str, Any]) -> Sequence[str]:
-    seeds = result["seeds"]
+    seeds, about = result["seeds"], FAULTS[name].about
     if not seeds:
-        return (f"`{name}`", f"not permitted here: {result['not_permitted']}", *[""] * 7)
+        reason = f"{about} (not permitted where this was run: {result['not_permitted']})"
+        return (f"`{name}`", reason, "0", *["-"] * (len(_HEAD) - 3))
     sums = [sum(seed["verdict"][count] for seed in seeds) for count in _COUNTS]
     hit = sum(any(seed["hits"].values()) for seed in seeds)
+    otherwise = sum(bool(seed["error"]) for seed in seeds)
     took = sorted(seed["recovered_s"] for seed in seeds if seed["recovered_s"] is not None)
     recovery = f"{statistics.median(took):.1f}, {took[-1]:.1f}" if took else "-"
-    return (f"`{name}`", str(len(seeds)), str(hit), *map(str, sums), recovery)
+    numbers = map(str, (len(seeds), hit, *sums, otherwise))
+    return (f"`{name}`", about, *numbers, recovery)
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    path = _path(folder, name)
+    found: dict[str, Any] = {"seeds": [], "not_permitted": ""}
+    return json.loads(path.read_text()) if path.exists() else found

@@ -75,7 +75,7 @@ class Role:
             self.faults.append(f"{self.name} did not end within {_DRAIN_S:g} s of SIGTERM")
             await self._end()
         else:
-            if code:
+            if code not in (0, -signal.SIGTERM):  # that: it had not begun yet
                 self.faults.append(f"{self.name} drained with exit code {code}")
 
     async def _run_once(self) -> None:
