@@ -38,9 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
         seeds = [seed for seed in seeds if (seed.fault, seed.number) not in done]
     else:
         report.forget(options.results, names)
-    campaign = Campaign(
-        seeds, results=options.results, tell=functools.partial(print, flush=True)
-    )
+    campaign = Campaign(seeds, results=options.results, tell=functools.partial(print, flush=True))
     began_s = time.monotonic()
     asyncio.run(campaign.run(options.lanes))
     minutes = (time.monotonic() - began_s) / 60

@@ -1,4 +1,4 @@
-"""Campaign: many seeds of many faults, several at a time, each result kept as soon as it is there."""
+"""Campaign: many seeds of many faults, several at a time; each result is kept at once."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

@@ -147,9 +147,7 @@ def _check_holes(what: str, right: Sequence[int], heard: Heard, verdict: Verdict
             verdict.note("undetected", at - start, f"{hole}, and no gap was told")
 
 
-def check_revisions(
-    who: str, published: Iterable[tuple[Key, int]], verdict: Verdict
-) -> None:
+def check_revisions(who: str, published: Iterable[tuple[Key, int]], verdict: Verdict) -> None:
     """Each state of a bar is published once, the newer after the older."""
     newest: dict[Key, int] = {}
     for key, revision in published:

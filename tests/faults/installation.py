@@ -109,7 +109,7 @@ class Installation:
             TimeoutError: it did not come.
         """
         async with asyncio.timeout(timeout_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - other processes set no event
                 await asyncio.sleep(POLL_S)
 
     def links_to(self, *ends: str) -> list[Proxy]:
@@ -146,7 +146,8 @@ class Installation:
                 await self._hang_up()
 
     async def _open_links(self, stack: contextlib.AsyncExitStack) -> None:
-        ways = {f"{role}-{DATABASE}": self.database_url for role in (AGGREGATOR, GATEWAY)}
+        aggregators = [_numbered(AGGREGATOR, n) for n in range(self.plan.aggregators)]
+        ways = {f"{role}-{DATABASE}": self.database_url for role in (*aggregators, GATEWAY)}
         if self.watched is None:
             for role in (INGEST, AGGREGATOR, GATEWAY):
                 ways[f"{role}-{REDIS}"] = self.servers.valkey.url
@@ -161,13 +162,14 @@ class Installation:
         for n in range(self.plan.ingests):
             self._add(INGEST, n, "ingest", *feeds)
         for n in range(self.plan.aggregators):
-            self._add(AGGREGATOR, n, "aggregate", *self._database(AGGREGATOR))
+            words = self._database(_numbered(AGGREGATOR, n))
+            self._add(AGGREGATOR, n, "aggregate", *words)
         port = str(self._gateway_port)
         words = ("--port", port, "--heartbeat-s", "1", *workers, *self._database(GATEWAY))
         self._add(GATEWAY, 0, "gateway", *words)
 
     def _add(self, role: str, n: int, command: str, *words: str) -> None:
-        name = f"{role}-{n + 1}" if n else role
+        name = _numbered(role, n)
         link = self.links.get(f"{role}-{REDIS}")
         url = self.watched.url if self.watched is not None else link.url if link else ""
         more = self.plan.arguments.get(role, ())
@@ -301,6 +303,11 @@ class Installation:
                 for symbol, start_ns, *values in await cursor.fetchall():
                     found[symbol, name, int(start_ns)] = tuple(values)  # type: ignore[assignment]
         return found
+
+
+def _numbered(role: str, n: int) -> str:
+    """The name of the process *n* of a role."""
+    return f"{role}-{n + 1}" if n else role
 
 
 __all__ = [

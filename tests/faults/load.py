@@ -62,9 +62,7 @@ def make_load(seed: int, *, minutes: int = 240, simulated: int = 4_000) -> list[
     return _repeat_some(dice, _number(trade for _, trade in arrivals))
 
 
-def _simulate(
-    dice: random.Random, count: int, from_ns: int, to_ns: int
-) -> list[tuple[int, Trade]]:
+def _simulate(dice: random.Random, count: int, from_ns: int, to_ns: int) -> list[tuple[int, Trade]]:
     """Trades without numbers, each with the time of its arrival."""
     prices = {name: dice.uniform(1, 50_000) for name in SIMULATED}
     found = []

@@ -15,8 +15,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN = "<!-- written by make faults: begin -->"
 END = "<!-- written by make faults: end -->"
 _COUNTS = ("lost", "duplicated", "misordered", "wrong_bars", "undetected")
-_HEAD = ("fault", "what happens", "seeds", "of them hit", "lost", "duplicated", "misordered",
-         "wrong bars", "undetected", "failed otherwise", "seconds to recover: median, most")  # fmt: skip
+_HEAD = (
+    "fault", "what happens", "seeds", "of them hit", "lost", "duplicated", "misordered",
+    "wrong bars", "undetected", "failed otherwise", "seconds to recover: median, most",
+)  # fmt: skip
 Results = dict[str, dict[str, Any]]  # by fault
 
 

@@ -1,4 +1,4 @@
-"""The servers of a lane: Valkey and PostgreSQL, started once, mended and emptied after each seed."""
+"""The servers of a lane: Valkey and PostgreSQL, started once, mended after each seed."""
 
 import asyncio
 import contextlib

@@ -53,7 +53,8 @@ def test_right_bars_are_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "lost", "duplicated"), [(TRADES[1:], 1, 0), ([*TRADES, ("V:A", 9, 1, 1.0, 1.0)], 0, 1)]
+    ("there", "lost", "duplicated"),
+    [(TRADES[1:], 1, 0), ([*TRADES, ("V:A", 9, 1, 1.0, 1.0)], 0, 1)],
 )
 def test_a_trade_that_is_in_no_bar_or_in_one_too_many_is_counted(
     there: list[tuple[str, int, int, float, float]], lost: int, duplicated: int

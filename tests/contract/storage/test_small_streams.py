@@ -54,6 +54,43 @@ async def test_a_stale_owners_publication_is_refused(redis: Redis, keys: StreamK
     assert len(await published(redis, keys.bars(0))) == 1
 
 
+async def test_what_a_server_lost_of_a_bar_stream_is_published_again_under_the_same_ids(
+    redis: Redis, keys: StreamKeys
+) -> None:
+    writer = BarWriter(redis, keys)
+    for flush in (1, 2, 3):
+        await writer.publish(0, token=7, flush=flush, bars=[BAR])
+        await writer.publish(1, token=7, flush=flush, bars=[BAR])
+    await writer.confirm()
+    assert writer.republished == 0
+
+    for shard in (0, 1):
+        await command(redis, "DEL", keys.bars(shard))  # on a master that never had them
+    other = BarWriter(redis, keys)
+    await other.publish(0, token=7, flush=1, bars=[BAR])
+    await other.publish(0, token=7, flush=2, bars=[BAR])
+    await writer.publish(0, token=7, flush=5, bars=[BAR])
+    await writer.confirm()
+
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(0))]
+    assert ids == [b"7-1", b"7-2", b"7-3", b"7-5"]
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(1))]
+    assert ids == [b"7-1", b"7-2", b"7-3"]
+    assert writer.republished == 4
+
+
+async def test_another_owners_publications_are_gone_on_from(redis: Redis, keys: StreamKeys) -> None:
+    one, other = BarWriter(redis, keys), BarWriter(redis, keys)
+    await one.publish(0, token=7, flush=1, bars=[BAR])
+    await other.publish(0, token=8, flush=2, bars=[BAR])
+    await one.confirm()
+    await one.publish(0, token=9, flush=3, bars=[BAR])
+
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(0))]
+    assert ids == [b"7-1", b"8-2", b"9-3"]
+    assert one.republished == 0
+
+
 async def test_running_bars_are_published_and_few_are_kept(redis: Redis, keys: StreamKeys) -> None:
     writer = BarWriter(redis, keys)
     for _ in range(450):

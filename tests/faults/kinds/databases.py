@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import os
+from pathlib import Path
 from typing import ClassVar
 
 from storage.embedded import PostgresServer, ValkeyServer
@@ -108,7 +108,7 @@ class DiskFull(Fault):
         said = _complaints(server)
         ballast = disk / "ballast"
         try:
-            await self._fill(system, ballast)
+            await asyncio.to_thread(_fill, ballast)
             await asyncio.sleep(self.dice.uniform(1, 4))
             with contextlib.suppress(TimeoutError):
                 await system.until(lambda: _complaints(server) > said, timeout_s=6)
@@ -120,13 +120,13 @@ class DiskFull(Fault):
             await server.start()
         system.lifted()
 
-    async def _fill(self, system: Installation, ballast: os.PathLike[str]) -> None:
-        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+
+def _fill(ballast: Path) -> None:
+    """Take every byte that is left, in large pieces, then in small ones."""
+    for size in (1 << 16, 1 << 10):
+        with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
             while True:
-                file.write(bytes(1 << 16))
-        with open(ballast, "ab", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(1 << 10))
+                file.write(bytes(size))
 
 
 def _complaints(server: PostgresServer) -> int:

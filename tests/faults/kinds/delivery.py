@@ -1,6 +1,7 @@
 """What comes twice, comes in another order, or at a time that a stepped clock tells wrongly."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 from tests.faults import launch
@@ -48,7 +49,7 @@ class Reordered(Fault):
     async def strike(self, system: Installation) -> None:
         delivered = system.plan.delivered or []
         times = [trade.time_ns for trade in delivered]
-        system.hit("out_of_order", sum(b < a for a, b in zip(times, times[1:], strict=False)))
+        system.hit("out_of_order", sum(b < a for a, b in pairwise(times)))
         await system.reaches(self.share())
         role = system.roles[self.dice.choice((AGGREGATOR, INGEST))]
         role.kill()

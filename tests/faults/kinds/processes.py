@@ -1,13 +1,21 @@
-"""Roles killed with SIGKILL, or stopped for a while with SIGSTOP; a worker killed for its memory."""
+"""Roles killed with SIGKILL or stopped with SIGSTOP; a worker that the kernel kills."""
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 from pathlib import Path
 from typing import ClassVar
 
-from tests.faults.installation import AGGREGATOR, GATEWAY, INGEST, Installation, Plan
+from tests.faults.installation import (
+    AGGREGATOR,
+    DATABASE,
+    GATEWAY,
+    INGEST,
+    Installation,
+    Plan,
+)
 from tests.faults.kinds.fault import Fault
 from tests.faults.servers import NotPermitted, SmallMemory
 from tests.processes import gone
@@ -28,7 +36,7 @@ class Kill(Fault):
             pid = role.pid
             role.kill()
             system.lifted()
-            await system.until(lambda: gone(pid), timeout_s=5)
+            await system.until(functools.partial(gone, pid), timeout_s=5)
             system.hit("killed")
 
 
@@ -132,21 +140,37 @@ def _is_stopped(pid: int) -> bool:
 
 
 class TwoAggregators(Fault):
-    """The owner of a shard is stopped until another has taken over, then goes on."""
+    """An owner is stopped with flushes that are not stored, until others own its shards.
+
+    Then it goes on, and writes as if nothing had happened; its successor dies a moment later, so
+    that whatever the stopped one got into the database is what is gone on with.
+    """
 
     name = "two_aggregators"
-    about = "one of two aggregators is stopped until its shards have moved, then goes on as if it owned them"
+    about = (
+        "one of two aggregators is stopped with flushes on their way until its shards have moved, "
+        "then goes on as if it owned them; then the other is killed"
+    )
 
     def arrange(self, plan: Plan) -> None:
         plan.aggregators = 2
-        plan.load_s = 6.0
+        plan.load_s = 8.0
 
     async def strike(self, system: Installation) -> None:
-        await system.reaches(self.share() / 2)
-        role = system.roles[self.dice.choice((AGGREGATOR, f"{AGGREGATOR}-2"))]
-        role.send(signal.SIGSTOP)
-        await system.until(lambda: _is_stopped(role.pid), timeout_s=5)
+        await system.reaches(self.dice.uniform(0.05, 0.25))
+        names = [AGGREGATOR, f"{AGGREGATOR}-2"]
+        self.dice.shuffle(names)
+        stopped, other = (system.roles[name] for name in names)
+        link = system.links[f"{names[0]}-{DATABASE}"]
+        link.black_hole()
+        await asyncio.sleep(self.dice.uniform(0.1, 0.8))
+        stopped.send(signal.SIGSTOP)
+        await system.until(lambda: _is_stopped(stopped.pid), timeout_s=5)
         await asyncio.sleep(_LEASE_OVER_S + self.dice.uniform(0, 1))
-        role.send(signal.SIGCONT)
+        link.heal()
+        stopped.send(signal.SIGCONT)
         system.hit("owner_came_back")
+        system.hit("bytes_held", link.hits["held"])
+        await asyncio.sleep(self.dice.uniform(0, 0.5))
+        other.kill()
         system.lifted()

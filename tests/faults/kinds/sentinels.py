@@ -21,7 +21,7 @@ def _victim(watched: Watched, what: str) -> Server:
 async def _promoted(system: Installation, watched: Watched) -> None:
     """Wait until the Sentinels name the replica."""
     async with asyncio.timeout(_PROMOTED_S):
-        while await watched.master_port() != watched.servers[1].port:
+        while await watched.master_port() != watched.servers[1].port:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     system.hit("promoted")
 
@@ -132,7 +132,9 @@ class FailoverInFlush(Fault):
     """The master dies between the commit of a flush and the publication of its bars."""
 
     name = "failover_in_flush"
-    about = "SIGKILL of the master while a flush's COMMIT is on its way: publication meets a failover"
+    about = (
+        "SIGKILL of the master while a flush's COMMIT is on its way: publication meets a failover"
+    )
     rig = Rig.SENTINEL
 
     async def strike(self, system: Installation) -> None:
