@@ -19,8 +19,8 @@ from tests.faults.proxy import Proxy
 from tests.faults.servers import Servers
 from tests.redis_servers import Watched, watched
 
-SEED_S = 100.0
-COMPLETE_S = 45.0
+SEED_S = 150.0
+COMPLETE_S = 60.0
 _DOWN_MS = 400  # Sentinels take a master for dead after so long
 
 

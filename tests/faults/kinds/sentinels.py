@@ -109,7 +109,7 @@ class StopSentinel(StopWatched):
 
 
 class CutReplica(Fault):
-    """The replica hears nothing for a while; then the master dies, and what it alone had with it."""
+    """The replica hears nothing for a while; then the master dies with what it alone had."""
 
     name = "lagging_failover"
     about = "the way between master and replica silent for 0.1 to 0.5 s, then SIGKILL of the master"
