@@ -1,5 +1,6 @@
 """BarWriter: publishes closed, revised and running bars for the gateways."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -42,6 +43,7 @@ class BarWriter:
         self.republished = 0  # entries that a server lost, stored once more
         self._redis, self._keys = redis, keys
         self._published: dict[int, Publications] = {}  # by shard
+        self._turns: dict[int, asyncio.Lock] = {}  # one task at a time puts entries on a stream
 
     async def publish(self, shard: int, *, token: int, flush: int, bars: Sequence[Bar]) -> None:
         """Publish one flush's closed and revised bars; done already is fine.
@@ -57,12 +59,12 @@ class BarWriter:
             StreamUnavailable: Redis is away or refuses; publish again.
         """
         entry_id, payload = EntryId(token, flush), encode_bars(bars)
-        published = self._published.setdefault(shard, Publications())
-        while (last := await self._put(shard, entry_id, payload)) < entry_id:
-            await self._mend(shard, last)
-        if last.ms > token:
-            raise StaleOwner({shard: (token, last.ms)})
-        published.add(entry_id, payload)
+        async with self._turn(shard):
+            while (last := await self._put(shard, entry_id, payload)) < entry_id:
+                await self._mend(shard, last)
+            if last.ms > token:
+                raise StaleOwner({shard: (token, last.ms)})
+            self._published[shard].add(entry_id, payload)
 
     async def confirm(self) -> None:
         """Look whether the streams still end where this process left them, and mend those.
@@ -73,10 +75,15 @@ class BarWriter:
         Raises:
             StreamUnavailable: Redis is away or refuses; call again.
         """
-        for shard, published in self._published.items():
-            last = EntryId(*await self.last_id(shard))
-            if published.newest is not None and last != published.newest:
-                await self._mend(shard, last)
+        for shard, published in list(self._published.items()):
+            async with self._turn(shard):
+                last = EntryId(*await self.last_id(shard))
+                if published.newest is not None and last != published.newest:
+                    await self._mend(shard, last)
+
+    def _turn(self, shard: int) -> asyncio.Lock:
+        self._published.setdefault(shard, Publications())
+        return self._turns.setdefault(shard, asyncio.Lock())
 
     async def _put(self, shard: int, entry_id: EntryId, payload: bytes) -> EntryId:
         """Where the stream ends: with the new entry, or where it was not expected to."""

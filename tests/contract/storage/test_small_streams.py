@@ -1,5 +1,6 @@
 """Bars, quarantine, the registry of feeds and the role board, against a real server."""
 
+import asyncio
 import math
 
 import pytest
@@ -77,6 +78,20 @@ async def test_what_a_server_lost_of_a_bar_stream_is_published_again_under_the_s
     ids = [entry_id for entry_id, _ in await published(redis, keys.bars(1))]
     assert ids == [b"7-1", b"7-2", b"7-3"]
     assert writer.republished == 4
+
+
+async def test_shards_may_come_while_the_streams_are_looked_at(
+    redis: Redis, keys: StreamKeys
+) -> None:
+    writer = BarWriter(redis, keys)
+    await writer.publish(0, token=7, flush=1, bars=[BAR])
+    async with asyncio.TaskGroup() as group:
+        for flush in range(2, 30):
+            group.create_task(writer.confirm())
+            group.create_task(writer.publish(flush % 4, token=7, flush=flush, bars=[BAR]))
+
+    assert sum([len(await published(redis, keys.bars(shard))) for shard in range(4)]) == 29
+    assert writer.republished == 0
 
 
 async def test_another_owners_publications_are_gone_on_from(redis: Redis, keys: StreamKeys) -> None:
