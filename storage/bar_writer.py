@@ -9,7 +9,7 @@ from core.market.bar import Bar, encode_bars
 from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StaleOwner
 from storage.keys import StreamKeys
-from storage.publications import Publications
+from storage.publications import Publications, Published
 from storage.redis import Redis, ResponseError, command, refusal
 from storage.scripts import Script
 
@@ -60,11 +60,13 @@ class BarWriter:
         """
         entry_id, payload = EntryId(token, flush), encode_bars(bars)
         async with self._turn(shard):
-            while (last := await self._put(shard, entry_id, payload)) < entry_id:
+            published = self._published[shard]
+            entry = Published(entry_id, payload)
+            while (last := await self._put(shard, entry, published.newest)) < entry_id:
                 await self._mend(shard, last)
             if last.ms > token:
                 raise StaleOwner({shard: (token, last.ms)})
-            self._published[shard].add(entry_id, payload)
+            published.add(entry_id, payload)
 
     async def confirm(self) -> None:
         """Look whether the streams still end where this process left them, and mend those.
@@ -85,33 +87,33 @@ class BarWriter:
         self._published.setdefault(shard, Publications())
         return self._turns.setdefault(shard, asyncio.Lock())
 
-    async def _put(self, shard: int, entry_id: EntryId, payload: bytes) -> EntryId:
-        """Where the stream ends: with the new entry, or where it was not expected to."""
-        before = self._published[shard].newest
-        arguments = (_KEPT_FLUSHES, str(entry_id), payload, "" if before is None else str(before))
-        call = ((self._keys.bars(shard),), arguments)
+    async def _put(self, shard: int, entry: Published, before: EntryId | None) -> EntryId:
+        """Put *entry* behind *before*; returns where the stream ends: there, or elsewhere.
+
+        None for *before*: wherever the stream ends.
+        """
+        entry_id, position = str(entry.entry_id), "" if before is None else str(before)
+        call = ((self._keys.bars(shard),), (_KEPT_FLUSHES, entry_id, entry.payload, position))
         (reply,) = await _PUBLISH.run(self._redis, [call])
         if not isinstance(reply, ResponseError):
             return EntryId.parse(reply)
         if "equal or smaller" not in str(reply):
             raise refusal(self._redis, reply)
-        return max(entry_id, EntryId(*await self.last_id(shard)))
+        return max(entry.entry_id, EntryId(*await self.last_id(shard)))
 
     async def _mend(self, shard: int, last: EntryId) -> None:
         """The stream ends with *last*: somebody else's, or the server lost what came after."""
         published = self._published[shard]
-        before, published.newest = published.newest, None  # entries are put whatever is there
-        if before is not None and last < before:
+        if published.newest is not None and last < published.newest:
             lost = published.after(last)
             if published.lacks_all_after(last):
                 log.error("bars of shard %d: the server lost more than is kept", shard)
             for entry in lost:
-                await self._put(shard, *entry)
+                last = max(last, await self._put(shard, entry, None))
             self.republished += len(lost)
             log.warning(
                 "bars of shard %d: %d entries lost by the server, sent again", shard, len(lost)
             )
-            last = max(last, *(entry.entry_id for entry in lost)) if lost else last
         published.newest = last
 
     async def last_id(self, shard: int) -> tuple[int, int]:
