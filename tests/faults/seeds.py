@@ -80,23 +80,24 @@ async def run_seed(
     """
     outcome = Outcome(kind.name, seed)
     began_s = asyncio.get_running_loop().time()
-    folder = Path(tempfile.mkdtemp(prefix=f"tickgate-{kind.name}-{seed}-"))
     database = f"seed_{uuid.uuid4().hex[:12]}"
-    try:
-        async with asyncio.timeout(SEED_S):
-            await _run(kind, outcome, servers, Path(folder), database, without, complete_s)
-    except TimeoutError:
-        outcome.error += f"not done within {SEED_S:g} s\n{traceback.format_exc(limit=-3)}"
-    except Exception:  # noqa: BLE001 - the other seeds go on
-        outcome.error += traceback.format_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(servers.mend(database), 30)
-    outcome.seconds = asyncio.get_running_loop().time() - began_s
-    if not outcome.passed and keep is not None:
-        outcome.logs = str(keep / f"{kind.name}-{seed}")
-        shutil.copytree(folder, outcome.logs, dirs_exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"tickgate-{kind.name}-{seed}-", ignore_cleanup_errors=True
+    ) as folder:
+        try:
+            async with asyncio.timeout(SEED_S):
+                await _run(kind, outcome, servers, Path(folder), database, without, complete_s)
+        except TimeoutError:
+            outcome.error += f"not done within {SEED_S:g} s\n{traceback.format_exc(limit=-3)}"
+        except Exception:  # noqa: BLE001 - the other seeds go on
+            outcome.error += traceback.format_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(servers.mend(database), 30)
+        outcome.seconds = asyncio.get_running_loop().time() - began_s
+        if not outcome.passed and keep is not None:
+            outcome.logs = str(keep / f"{kind.name}-{seed}")
+            shutil.copytree(folder, outcome.logs, dirs_exist_ok=True)
     return outcome
 
 
