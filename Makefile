@@ -13,6 +13,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 RUN := $(if $(COVERAGE),$(BIN)/python -m coverage run,$(BIN)/python)
 PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
 ARGS ?=
+# Of make faults: which (all, if none are named), and with how many seeds each.
+FAULTS ?=
+SEEDS ?= 20
 
 .PHONY: help
 help: ## Show this help
@@ -83,6 +86,10 @@ bench-fanout: $(VENV)/.tools ## Measure fan-out beside other servers and with cr
 .PHONY: bench-storage
 bench-storage: $(VENV)/.tools ## Measure writing bars to PostgreSQL and TimescaleDB; ARGS='--rounds 9'
 	$(BIN)/python -m tests.bench.storage $(ARGS)
+
+.PHONY: faults
+faults: $(VENV)/.tools ## Break everything, often: FAULTS='cut kill_redis' SEEDS=5 ARGS=--go-on
+	$(BIN)/python -m tests.faults $(FAULTS) --seeds $(SEEDS) $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/.tools ## Build the wheel into dist/

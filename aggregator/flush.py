@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Protocol
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 QUEUE_DEPTH: Final = 4
 """Flushes that may wait for the database. When they do, folding waits: the stream is the buffer."""
 
+_CONFIRM_S: Final = 1.0  # a server may lose bars when it fails over, and none may follow for long
 DATABASE_AWAY: Final = (DatabaseUnavailable, SchemaError)
 
 
@@ -54,6 +56,10 @@ class Publisher(Protocol):
 
     async def publish(self, shard: int, *, token: int, flush: int, bars: Sequence[Bar]) -> None:
         """Publish once per (token, flush), however often it is called."""
+        ...
+
+    async def confirm(self) -> None:
+        """See to it that what was published is still there."""
         ...
 
 
@@ -141,7 +147,7 @@ class FlushWriter:
         the stream again at the next start.
         """
         given_up = False
-        while (flush := await self._queue.get()) is not None:
+        while (flush := await self._next()) is not None:
             self.metrics.handover_depth.set(self._queue.qsize())
             try:
                 if not given_up:
@@ -149,6 +155,16 @@ class FlushWriter:
             except (*DATABASE_AWAY, StreamUnavailable) as exc:
                 given_up = True  # later flushes build on this one
                 log.warning("flush given up while draining, the next start makes it good: %s", exc)
+
+    async def _next(self) -> Flush | None:
+        """The next of the queue; while it is empty, what was published is looked after."""
+        while True:
+            try:
+                async with asyncio.timeout(_CONFIRM_S):
+                    return await self._queue.get()
+            except TimeoutError:
+                with suppress(StreamUnavailable):  # looked at again soon
+                    await self.publisher.confirm()
 
     async def _write(self, flush: Flush) -> None:
         for part in await self._store(flush):

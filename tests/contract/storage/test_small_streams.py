@@ -1,5 +1,6 @@
 """Bars, quarantine, the registry of feeds and the role board, against a real server."""
 
+import asyncio
 import math
 
 import pytest
@@ -52,6 +53,57 @@ async def test_a_stale_owners_publication_is_refused(redis: Redis, keys: StreamK
 
     assert caught.value.stale == {0: (7, 8)}
     assert len(await published(redis, keys.bars(0))) == 1
+
+
+async def test_what_a_server_lost_of_a_bar_stream_is_published_again_under_the_same_ids(
+    redis: Redis, keys: StreamKeys
+) -> None:
+    writer = BarWriter(redis, keys)
+    for flush in (1, 2, 3):
+        await writer.publish(0, token=7, flush=flush, bars=[BAR])
+        await writer.publish(1, token=7, flush=flush, bars=[BAR])
+    await writer.confirm()
+    assert writer.republished == 0
+
+    for shard in (0, 1):
+        await command(redis, "DEL", keys.bars(shard))  # on a master that never had them
+    other = BarWriter(redis, keys)
+    await other.publish(0, token=7, flush=1, bars=[BAR])
+    await other.publish(0, token=7, flush=2, bars=[BAR])
+    await writer.publish(0, token=7, flush=5, bars=[BAR])
+    await writer.confirm()
+
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(0))]
+    assert ids == [b"7-1", b"7-2", b"7-3", b"7-5"]
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(1))]
+    assert ids == [b"7-1", b"7-2", b"7-3"]
+    assert writer.republished == 4
+
+
+async def test_shards_may_come_while_the_streams_are_looked_at(
+    redis: Redis, keys: StreamKeys
+) -> None:
+    writer = BarWriter(redis, keys)
+    await writer.publish(0, token=7, flush=1, bars=[BAR])
+    async with asyncio.TaskGroup() as group:
+        for flush in range(2, 30):
+            group.create_task(writer.confirm())
+            group.create_task(writer.publish(flush % 4, token=7, flush=flush, bars=[BAR]))
+
+    assert sum([len(await published(redis, keys.bars(shard))) for shard in range(4)]) == 29
+    assert writer.republished == 0
+
+
+async def test_another_owners_publications_are_gone_on_from(redis: Redis, keys: StreamKeys) -> None:
+    one, other = BarWriter(redis, keys), BarWriter(redis, keys)
+    await one.publish(0, token=7, flush=1, bars=[BAR])
+    await other.publish(0, token=8, flush=2, bars=[BAR])
+    await one.confirm()
+    await one.publish(0, token=9, flush=3, bars=[BAR])
+
+    ids = [entry_id for entry_id, _ in await published(redis, keys.bars(0))]
+    assert ids == [b"7-1", b"8-2", b"9-3"]
+    assert one.republished == 0
 
 
 async def test_running_bars_are_published_and_few_are_kept(redis: Redis, keys: StreamKeys) -> None:

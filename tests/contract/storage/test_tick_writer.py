@@ -75,6 +75,30 @@ async def test_a_block_out_of_turn_is_refused_and_none_of_its_company_is_taken(
     assert writer.next_number(0) == 1
 
 
+async def test_what_a_server_lost_behind_the_last_append_is_found_and_sent_again(
+    redis: Redis, namespace: str, open_writer: Open, block: MakeBlock
+) -> None:
+    keys = StreamKeys(namespace, SHARDS)
+    writer = await open_writer(redis)
+    await writer.append([(0, block(1)), (1, block(1))])
+    replica = [
+        (key, await command(redis, "DUMP", key))
+        for key in (keys.fence("sim", 0), keys.ticks("sim", 0))
+    ]
+    await writer.append([(0, block(2)), (0, block(3))])
+    before = await stored(redis, namespace)
+    await writer.confirm()
+    assert writer.replayed == 0
+
+    for key, content in replica:  # a master that had not got further
+        await command(redis, "RESTORE", key, 0, content, "REPLACE")
+    await writer.confirm()
+
+    assert await stored(redis, namespace) == before
+    assert await numbers(redis, namespace, 1) == [1]
+    assert (writer.replayed, writer.lost) == (2, 0)
+
+
 async def test_ids_follow_the_clock_and_grow_when_it_steps_back(
     redis: Redis, namespace: str, open_writer: Open, clock: HandClock, block: MakeBlock
 ) -> None:

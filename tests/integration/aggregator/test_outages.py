@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from aggregator.service import AggregatorService
+from core.market.bar import Bar
 from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
@@ -149,6 +150,27 @@ async def test_flushes_behind_a_lock_are_cancelled_and_made_again_until_it_goes(
     await rig.close()
 
     assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in bars} == oracle(trades(0, 2_200))
+
+
+async def test_bars_that_a_server_lost_are_published_again_though_none_follow(
+    rig: Rig, eventually: Eventually
+) -> None:
+    await rig.write(trades(0, 300), end=True)
+    async with running(rig):
+        await eventually(lambda: rig.counted("ticks") == 300)
+
+        async def all_published() -> list[Bar]:
+            bars = await rig.published()
+            assert len({(b.symbol, b.timeframe, b.start_ns) for b in bars}) == len(
+                oracle(trades(0, 300))
+            )
+            return bars
+
+        before = await eventually(all_published)
+        for shard in range(SHARDS):
+            await command(rig.redis, "DEL", rig.keys.bars(shard))
+
+        assert await eventually(all_published) == before
 
 
 async def test_draining_before_the_database_ever_came_returns(
