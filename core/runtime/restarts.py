@@ -3,6 +3,7 @@
 The parent has no port of its own; its children answer `/readyz` and `/metrics` for it.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ import msgspec
 
 from core.runtime.ports import Clock
 from core.runtime.witness import Crash
+
+log = logging.getLogger(__name__)
 
 
 class Restarts(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +63,11 @@ class RestartBook:
     def _write(self) -> None:
         """In one step: a reader finds the former state or this one."""
         unfinished = self._path.with_suffix(".new")
-        unfinished.write_bytes(_ENCODER.encode(list(self._children.values())))
-        unfinished.replace(self._path)
+        try:
+            unfinished.write_bytes(_ENCODER.encode(list(self._children.values())))
+            unfinished.replace(self._path)
+        except OSError as exc:  # a full disk must not end the parent, which has told the log
+            log.warning("the other roles cannot be told of a restart: %s", exc)
 
 
 def read_books(paths: Iterable[Path]) -> list[Restarts]:

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 import redis
 
+from core.runtime.children import describe_exit
+from core.runtime.witness import Crash
 from storage.embedded import (
     DataDirBusy,
     DataDirUnusable,
@@ -241,9 +243,23 @@ async def test_sockets_elsewhere_of_a_killed_program_are_removed(
         assert not left.exists()
 
 
-async def test_a_server_that_dies_is_started_again(
+class Diary:
+    """A witness that writes down how servers ended."""
+
+    def __init__(self) -> None:
+        self.exits: dict[str, str] = {}
+
+    def crashed(self, crash: Crash) -> None:
+        self.exits[crash.name] = crash.exit
+
+    def lasted(self, name: str) -> None:
+        del self.exits[name]
+
+
+async def test_a_server_that_dies_is_started_again_and_that_is_told(
     servers: EmbeddedServers, eventually: Eventually
 ) -> None:
+    servers.witness = diary = Diary()
     _write(servers.database_url, servers.redis_url)
     assert servers.valkey is not None
     assert servers.postgres is not None
@@ -257,6 +273,7 @@ async def test_a_server_that_dies_is_started_again(
         keeper.cancel()
 
     assert rows == (1, 1)
+    assert diary.exits == dict.fromkeys(("valkey", "postgres"), describe_exit(-signal.SIGKILL))
     assert not set(before) & {servers.valkey.pid, servers.postgres.pid}
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from core.runtime.ops import crash_loops
 from core.runtime.restarts import RestartBook, Restarts, read_books
 from core.runtime.witness import Crash, Nobody
@@ -84,6 +86,16 @@ def test_readyz_names_the_roles_that_crash_again_and_again(tmp_path: Path) -> No
             "next_start": "2001-09-09T01:46:45.000Z",
         }
     ]
+
+
+def test_a_book_that_cannot_be_written_does_not_end_the_parent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = RestartBook(tmp_path / "gone" / "restarts.json", now_ns=lambda: 1)
+
+    book.crashed(crash(1))
+
+    assert "cannot be told" in caplog.text
 
 
 def test_nobody_takes_no_notice() -> None:
