@@ -57,21 +57,21 @@ class Positions:
         """The feed of stream *key*."""
         return self._feeds[key]
 
-    def advance(self, key: str, number: int) -> int:
-        """Block *number* was read; how many are missing between it and the one before.
-
-        A number that does not grow begins anew: another writer found less than had been read.
-        """
-        before = self._read.get(key)
+    def advance(self, key: str, number: int) -> None:
+        """Block *number* was published to the hub."""
         self._read[key] = number
-        return 0 if before is None else max(0, number - before - 1)
 
-    def is_repeat(self, key: str, order: tuple[int, int]) -> bool:
-        """Was the block of *order* (see ``BlockMeta``) read before? If not, it is now."""
-        if order <= self._orders.get(key, _NOTHING):
-            return True
+    def take(self, key: str, order: tuple[int, int]) -> int | None:
+        """A block of *order* (see ``BlockMeta``) came; how many are missing before it.
+
+        None: it came before. A number that does not grow begins anew: another writer found less
+        than had been read.
+        """
+        before = self._orders.get(key, _NOTHING)
+        if order <= before:
+            return None
         self._orders[key] = order
-        return False
+        return 0 if before is _NOTHING else max(0, order[1] - before[1] - 1)
 
     def deliver(self) -> None:
         """What was read up to now is with the clients."""
@@ -89,7 +89,7 @@ class Positions:
         )
 
     def read(self) -> dict[str, int]:
-        """Newest block numbers read, by stream key, a copy."""
+        """Newest block numbers published to the hub, by stream key, a copy."""
         return dict(self._read)
 
     def delivered(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from core.market.block import (
     has_notices,
 )
 from core.market.errors import BlockError
+from core.market.notice import Gap, GapState
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
 from gateway.fanout import Fanout
@@ -25,7 +27,7 @@ from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.positions import Positions
 from storage.entry_id import ZERO_ID, EntryId
-from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable
+from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable, shard_of
 
 _LOG: Final = logging.getLogger(__name__)
 _PRIME_MS: Final = 6_000  # how far back the first reads begin: running bars come each second
@@ -95,6 +97,7 @@ class MarketReader:
         self._readiness, self._metrics = readiness, metrics
         self._now_ns = now_ns
         self._known: dict[str, FeedInfo] = {}
+        self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
         self._something = asyncio.Event()  # at least one feed is followed
         self._starts_known = asyncio.Event()  # nothing is published before a cursor can be made
@@ -166,6 +169,7 @@ class MarketReader:
                 for shard in range(info.shards):
                     key = self._keys.ticks(info.feed, shard)
                     self.positions.follow(key, info.feed)
+                    self._shards[key] = shard
                     self.positions.reach(key, starts.get(key, ZERO_ID))
                     self._ticks.follow(key, str(since))
                 self._something.set()
@@ -188,9 +192,12 @@ class MarketReader:
                 await asyncio.sleep(_pause_s(len(entries)))
 
     async def _on_blocks(self, entries: Sequence[Entry]) -> None:
-        new = [entry for entry in entries if not self._is_repeat(entry)]
-        stretches = _stretches(new) if new else []
-        for number, some in enumerate(stretches, 1):
+        judged = [(entry, self._missing_before(entry)) for entry in entries]
+        new = [(entry, missing) for entry, missing in judged if missing is not None]
+        stretches = _stretches(new)
+        for number, (missing, some) in enumerate(stretches, 1):
+            if missing:
+                self._on_hole(some[0], missing)
             try:
                 sealed_ns = self._on_stretch(some)
             except BlockError:  # which of them cannot be read shows one by one
@@ -199,15 +206,32 @@ class MarketReader:
             if number < len(stretches):
                 await asyncio.sleep(0)
 
-    def _is_repeat(self, entry: Entry) -> bool:
-        """Was this block read before? A writer repeats some after a failover."""
+    def _missing_before(self, entry: Entry) -> int | None:
+        """How many blocks are; None: this one was read before, a writer repeats some."""
         try:
-            repeat = self.positions.is_repeat(entry.key, decode_meta(entry.payload).order)
+            missing = self.positions.take(entry.key, decode_meta(entry.payload).order)
         except BlockError:
-            return False  # it is skipped later, and told of
-        if repeat:
+            return 0  # it is skipped later, and told of
+        if missing is None:
             self._metrics.repeated_blocks.inc()
-        return repeat
+        return missing
+
+    def _on_hole(self, entry: Entry, missing: int) -> None:
+        """Blocks before *entry* are gone: cut before they were read, or lost by Redis."""
+        self._metrics.block_gaps.inc(missing)
+        _LOG.warning(
+            "stream %s: %d blocks before entry %s are missing", entry.key, missing, entry.entry_id
+        )
+        self._tell_lost(entry)
+
+    def _tell_lost(self, entry: Entry) -> None:
+        """To clients that are live: what came behind the last block, up to *entry*, is lost."""
+        last, this = self.positions.reached()[entry.key], EntryId.parse(entry.entry_id)
+        if this > last:
+            lost = GapState.LOST, last.ms * _MS_NS, this.ms * _MS_NS
+            shards, shard = self._keys.shards, self._shards[entry.key]
+            symbols = [s for s in self._market.symbols() if shard_of(s, shards) == shard]
+            self._fanout.hub.publish_notices([Gap(symbol, *lost) for symbol in symbols])
 
     def _on_stretch(self, entries: Sequence[Entry]) -> int | None:
         """Publish blocks together where it makes no difference; when the oldest was sealed."""
@@ -224,6 +248,7 @@ class MarketReader:
                 block = decode_block(entry.payload)
             except BlockError as exc:
                 self._skip(entry, exc)
+                self._skip_block(entry)
                 continue
             read = entry, EntryId.parse(entry.entry_id)
             is_new = self._is_new(read)
@@ -249,7 +274,7 @@ class MarketReader:
         """
         heard: list[tuple[str, BlockMeta, int]] = []
         for (entry, _), (meta, count) in zip(read, blocks, strict=True):
-            self._note_number(entry.key, meta.number)
+            self.positions.advance(entry.key, meta.number)
             heard.append((self.positions.feed_of(entry.key), meta, count))
         notices = blocks[-1][0].notices  # no other block of a stretch has some
         new = self._market.apply_blocks(heard, ticks) + self._market.apply_notices(notices)
@@ -264,11 +289,11 @@ class MarketReader:
                 self.positions.reach(entry.key, entry_id, meta.number)
         return next((meta.sealed_ns for meta, count in blocks if count or meta.notices), None)
 
-    def _note_number(self, key: str, number: int) -> None:
-        missing = self.positions.advance(key, number)
-        if missing:
-            self._metrics.block_gaps.inc(missing)
-            _LOG.warning("stream %s: %d blocks are missing", key, missing)
+    def _skip_block(self, entry: Entry) -> None:
+        """Tell that its ticks are lost, if its header could be read: else the next block shows."""
+        with suppress(BlockError):
+            decode_meta(entry.payload)
+            self._tell_lost(entry)
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -318,14 +343,17 @@ def _pause_s(entries: int) -> float:
     return _LONG_PAUSE_S if entries < _MANY else 0
 
 
-def _stretches(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """In pieces that do not keep the loop for long; notices come last in a piece."""
-    found: list[list[Entry]] = []
+def _stretches(entries: Iterable[tuple[Entry, int]]) -> list[tuple[int, list[Entry]]]:
+    """In pieces that do not keep the loop for long; notices come last in a piece.
+
+    With each how many blocks are missing before its first: a hole begins a piece.
+    """
+    found: list[tuple[int, list[Entry]]] = []
     size = _YIELD_BYTES + 1
-    for entry in entries:
-        if size > _YIELD_BYTES:
-            found.append([])
+    for entry, missing in entries:
+        if size > _YIELD_BYTES or missing:
+            found.append((missing, []))
             size = 0
-        found[-1].append(entry)
+        found[-1][1].append(entry)
         size += len(entry.payload) if not has_notices(entry.payload) else _YIELD_BYTES + 1
     return found

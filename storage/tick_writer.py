@@ -30,7 +30,7 @@ _MAX_STREAMS: Final = 32  # in one exchange
 _CALL_BYTES: Final = 128 * 1024  # of one stream in one exchange, 3 full blocks: 4 MB in flight
 _ROOM: Final = 0.95  # a stream over its budget is cut to this part of it
 _WAY: Final = 0.90  # a refusal for want of memory gives up the rest of what we hold
-_TELL_S: Final = 10  # between two lines of the log about full memory
+_TELL_MS: Final = 10_000  # between two lines of the log about full memory
 _RETRY_CAP_S: Final = 0.5  # a server that is back is noticed within this time
 _RING_BYTES: Final = 32 << 20
 _RING_S: Final = 30.0  # a master that was cut off may take appends for so long
@@ -88,7 +88,7 @@ class TickWriter:
         ]
         self._ledger = Ledger(keys.shards, budget_bytes=max_bytes)
         self._registry = FeedRegistry(redis, keys)
-        self._budget_checked_ms = self._renewed_ms = self._told_s = 0
+        self._budget_checked_ms = self._renewed_ms = self._told_ms = 0
         self._on_down: Report = _quiet
         self._on_up: Callable[[], None] = _quiet
 
@@ -312,14 +312,14 @@ class TickWriter:
             return await self._release_silent(STOPPED_MS)
         await self._trim(cuts)
         self.given_up += held - self._ledger.total_bytes
-        now_s = self._now_ns() // 1_000_000_000
-        if now_s - self._told_s >= _TELL_S:
-            self._told_s = now_s
-            oldest_s = (now_s * 1000 - max(cuts.values()).ms) / 1000
+        now_ms = self._now_ns() // _MS_NS
+        if now_ms - self._told_ms >= _TELL_MS:
+            self._told_ms = now_ms
+            held_s = max(0, now_ms - max(cuts.values()).ms) / 1000
             log.warning(
                 "feed %s: the memory of Redis is full; the oldest blocks go, %d bytes so far: its "
-                "streams hold the last %.0f s, and readers that are further behind miss some",
-                self._info.feed, self.given_up, oldest_s,
+                "streams hold the last %.1f s, and readers that are further behind miss some",
+                self._info.feed, self.given_up, held_s,
             )  # fmt: skip
         return True
 

@@ -68,7 +68,10 @@ def test_positions_count_what_is_missing() -> None:
     positions = Positions()
     positions.follow("s", "replay-x")
 
-    assert [positions.advance("s", number) for number in (5, 6, 9, 1, 2)] == [0, 0, 2, 0, 0]
+    orders = [(3, 5), (3, 6), (3, 9), (4, 1), (4, 2), (5, 4)]
+    assert [positions.take("s", order) for order in orders] == [0, 0, 2, 0, 0, 1]
+    assert positions.read() == {}
+    positions.advance("s", 2)
     assert positions.feed_of("s") == "replay-x"
     assert positions.read() == {"s": 2}
 
@@ -77,10 +80,10 @@ def test_a_block_is_a_repeat_unless_its_number_or_its_writer_is_newer() -> None:
     positions = Positions()
     orders = [(3, 7), (3, 8), (3, 7), (3, 8), (4, 8), (3, 9), (4, 9)]
 
-    found = [positions.is_repeat("s", order) for order in orders]
+    found = [positions.take("s", order) for order in orders]
 
-    assert found == [False, False, True, True, False, True, False]
-    assert not positions.is_repeat("t", (0, 0))
+    assert found == [0, 0, None, None, 0, None, 0]
+    assert positions.take("t", (0, 0)) == 0
 
 
 def test_only_replays_wait_for_deliveries() -> None:
