@@ -7,6 +7,7 @@ from aggregator.flush import Flush
 from aggregator.late import judge
 from aggregator.rebuild import Rebuilt, rebuild
 from aggregator.shards import ShardFlush, ShardState
+from core.market.amended import Amendment
 from core.market.bar import Bar, BarRow
 from core.market.block import BlockMeta, Ticks, decode_block, encode_block
 from core.market.symbol import Symbol
@@ -81,6 +82,9 @@ class Stored:
 
     async def covered_from(self, symbol: Symbol) -> int | None:
         return self.covered
+
+    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+        return []  # no venue takes anything back here
 
     def logged(self) -> list[Tick]:
         """By slot, then in order of arrival."""
