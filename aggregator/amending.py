@@ -46,21 +46,18 @@ class Minute:
         state = core.symbols.get(self.symbol)
         if state is None:
             return Outcome.INCOMPLETE
-        about = _About(core, state, rows)
+        about = _About(state, rows)
         minute = about.find(_MINUTE, self.start_ns)
         if minute is None or not minute.holds_same(had):
             return Outcome.INCOMPLETE
         if minute.holds_same(now):
             return Outcome.SAME
-        parents = [about.find(tf, tf.floor_ns(self.start_ns)) for tf in _PARENTS]
-        merged = [about.merged(parent, minute, now) for parent in parents if parent is not None]
-        if minute.closed and not (len(merged) == len(parents) and all(merged)):
+        parents = about.merged(minute, now) if minute.closed else []
+        if parents is None:
             return Outcome.INCOMPLETE
-        about.put(minute, now)
-        if minute.closed:
-            for parent, parts in zip(parents, merged, strict=True):
-                if parent is not None and parts is not None:
-                    about.put(parent, parts)
+        for window, folded in ((minute, now), *parents):
+            window.replace(folded)
+            core.revise(window)
         return Outcome.REVISED
 
 
@@ -78,18 +75,29 @@ def windows_about(core: ShardCore, symbol: Symbol, start_ns: int) -> list[Window
 class _About:
     """The windows about a minute, in memory or stored."""
 
-    def __init__(
-        self, core: ShardCore, state: SymbolState, rows: Mapping[WindowKey, BarRow]
-    ) -> None:
-        self._core, self._state, self._rows = core, state, rows
+    def __init__(self, state: SymbolState, rows: Mapping[WindowKey, BarRow]) -> None:
+        self._state, self._rows = state, rows
 
     def find(self, timeframe: Timeframe, start_ns: int) -> Window | None:
         window = self._state.windows.get((timeframe, start_ns))
         row = self._rows.get((self._state.symbol, timeframe, start_ns))
         return window or (None if row is None else Window.from_row(row))
 
-    def merged(self, parent: Window, minute: Window, now: Window) -> Window | None:
-        """*parent* with *now* for *minute*; None when its minutes are not what it has."""
+    def merged(self, minute: Window, now: Window) -> list[tuple[Window, Window]] | None:
+        """The parents, each with what it is with *now* for *minute*.
+
+        None when one is not there, or its minutes are not what it has.
+        """
+        found: list[tuple[Window, Window]] = []
+        for timeframe in _PARENTS:
+            parent = self.find(timeframe, timeframe.floor_ns(minute.start_ns))
+            parts = None if parent is None else self._merged(parent, minute, now)
+            if parent is None or parts is None:
+                return None
+            found.append((parent, parts))
+        return found
+
+    def _merged(self, parent: Window, minute: Window, now: Window) -> Window | None:
         parts = Window(parent.symbol, parent.timeframe, parent.start_ns)
         trades = 0
         for start_ns in range(parent.start_ns, parent.end_ns, _MINUTE.ns):
@@ -98,10 +106,6 @@ class _About:
                 trades += part.trades
                 parts.merge(now if part is minute else part)
         return parts if trades == parent.trades else None
-
-    def put(self, window: Window, now: Window) -> None:
-        window.replace(now)
-        self._core.revise(window)
 
 
 def _folded(minute: Minute, ticks: Iterable[Tick]) -> Window:

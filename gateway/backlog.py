@@ -268,7 +268,9 @@ def joined(before: Latest | None, found: Latest | None) -> Latest | None:
     """What was *found*, with what was *before*, if it is notices alone."""
     if before is None or found is None:
         return found or before
-    return [*before, *found] if _is_notice(found[0]) else found
+    if not _is_notice(found[0]):
+        return found
+    return [*(each for each in before if each[0] < found[0][0]), *found]  # they may overlap
 
 
 def decode_entry(payload: bytes, *, is_bars: bool) -> Content | None:

@@ -50,13 +50,11 @@ def notice_item(notice: Notice, spelling: str, codec: Codec) -> bytes:
 
 
 def _fields(notice: Notice, codec: Codec) -> tuple[str, dict[str, Any]]:
-    match notice:
-        case Correction():
-            return "c", _correction(notice, codec)
-        case Cancel():
-            return "x", _cancel(notice, codec)
-        case Gap():
-            return "gap", _gap(notice, codec)
+    if isinstance(notice, Correction):
+        return "c", _correction(notice, codec)
+    if isinstance(notice, Cancel):
+        return "x", _cancel(notice, codec)
+    return "gap", _gap(notice, codec)
 
 
 def _correction(notice: Correction, codec: Codec) -> dict[str, Any]:

@@ -5,10 +5,11 @@ import pytest
 
 from core.market.bar import Bar, encode_bars
 from core.market.block import Block, BlockMeta, decode_block, encode_block
+from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
-from gateway.backlog import Newest, Stretch, decode_entry
+from gateway.backlog import Newest, Stretch, decode_entry, joined
 from gateway.channels import Channel, Codec
 from gateway.frames import Fragment
 from storage.entry_id import ZERO_ID, EntryId
@@ -147,6 +148,29 @@ def test_the_newest_message_of_each() -> None:
     assert set(newest.symbols("key", Channel.TRADES)) == {A, B}
     assert newest.of("key", Channel.BARS, A) is None
     assert stretch_of().newest(Channel.TRADES, A) is None
+
+
+def test_notices_come_with_the_newest_trade_before_them_from_stretches_that_overlap() -> None:
+    def cancel(number: int, ident: int) -> Block:
+        notice = Cancel(A, START_NS, ident, 1.0, 1.0)
+        meta = BlockMeta(
+            number=number, watermark_ns=0, feed_time_ns=0, sealed_ns=0, notices=(notice,)
+        )
+        return decode_block(encode_block(meta, []))
+
+    later = Stretch(at(1), 1 << 20)
+    later.add(at(2), cancel(2, 1))
+    later.add(at(3), cancel(3, 2))
+    newest = Newest()
+    newest.note("key", stretch_of(block(1, (A, 1), (B, 2)), cancel(2, 1)))
+    newest.note("key", later)
+
+    found = newest.of("key", Channel.TRADES, A)
+
+    assert found is not None
+    assert [entry_id for entry_id, _ in found] == [at(1), at(2), at(3)]
+    assert joined(None, None) is None
+    assert joined(found, None) == joined(None, found) == found
 
 
 @pytest.mark.parametrize("is_bars", [True, False])

@@ -12,6 +12,7 @@ from core.market.block import (
     decode_blocks,
     decode_meta,
     encode_block,
+    has_notices,
 )
 from core.market.errors import BlockError
 from core.market.notice import Cancel, Correction, Gap, GapState
@@ -59,6 +60,12 @@ def test_notices_come_with_a_block_and_stand_behind_its_ticks(ticks: list[Tick])
     assert decode_block(payload).ticks() == ticks
     ((meta, count),), together = decode_blocks([payload])
     assert (meta, count, together.ticks()) == (TOLD, len(ticks), ticks)
+
+
+def test_whether_a_block_has_notices_shows_without_reading_it() -> None:
+    assert has_notices(encode_block(TOLD, []))
+    assert not has_notices(encode_block(META, []))
+    assert not has_notices(b"")
 
 
 def test_notices_that_are_cut_or_unknown_are_refused() -> None:

@@ -1,0 +1,129 @@
+"""What the amender cannot apply it says, and which trade is the last one afterwards."""
+
+from core.market.amended import Amendment
+from core.market.notice import Cancel, Correction
+from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
+from core.market.timeframe import MINUTE_NS
+from storage.rows import Retold
+from tests.property.aggregator.harness import KEEP_IDS_NS
+from tests.property.aggregator.test_amendments import START_NS, World
+
+A = Symbol("X:A")
+
+
+def tick(ident: int, minute: int = 0) -> Tick:
+    at_ns = START_NS + minute * MINUTE_NS + ident * 10**6
+    return Tick(A, ident, 10.0, 1.0, at_ns, Side.BUY, ident)
+
+
+def off(ident: int) -> Cancel:
+    return Cancel(A, START_NS, ident, 10.0, 1.0, Side.SELL)
+
+
+def to(ident: int, new_id: int) -> Correction:
+    return Correction(A, START_NS, ident, 10.0, 1.0, new_id, 20.0, 1.0)
+
+
+def refused(world: World) -> list[tuple[int, str]]:
+    return [(record.tick.trade_id, record.reason) for record in world.refused]
+
+
+def retold(world: World) -> list[Retold]:
+    return list(world.state.take_flush(0).retold)
+
+
+async def played(*blocks: tuple[list[Tick], list[Amendment]]) -> World:
+    world = World()
+    for ticks, said in blocks:
+        await world.block(ticks, said)
+    return world
+
+
+async def test_without_a_log_nothing_is_applied() -> None:
+    world = World()
+    world.amender.log = None
+
+    await world.block([tick(1)], [off(1), to(1, 7)])
+
+    assert refused(world) == [(1, "amendment_not_logged"), (1, "amendment_not_logged")]
+    assert [record.detail for record in world.refused] == [
+        "trade 1 of X:A is cancelled",
+        "trade 1 of X:A is corrected to trade 7, price 20, size 1",
+    ]
+    assert [record.tick.side for record in world.refused] == [Side.SELL, Side.UNKNOWN]
+
+
+async def test_ticks_that_are_not_those_of_the_bar_change_nothing() -> None:
+    world = await played(([tick(1), tick(2)], []))
+    minute = world.state.core.symbols[A].minute
+    assert minute is not None
+    minute.trades = 9
+
+    await world.block([], [off(1)])
+
+    assert refused(world) == [(1, "amendment_not_logged")]
+    assert not world.state.core.amending
+
+
+async def test_what_waited_long_for_its_trade_is_given_up() -> None:
+    world = await played(([tick(1)], [off(9)]), ([tick(2)], []))
+    assert world.state.core.amending == {A: None}
+    assert refused(world) == []
+
+    later = Tick(Symbol("X:B"), 1, 1.0, 1.0, START_NS + KEEP_IDS_NS + 10**9)
+    await world.block([later], [])
+
+    assert refused(world) == [(9, "amendment_unknown_trade")]
+    assert not world.state.core.amending
+
+
+async def test_a_corrected_last_trade_is_told_anew() -> None:
+    world = await played(([tick(1), tick(2)], [to(2, 7)]))
+
+    now = Tick(A, 7, 20.0, 1.0, tick(2).event_ns, Side.BUY, 2)
+    part = world.state.take_flush(0)
+    assert list(part.retold) == [Retold(A, 2, now)]
+    assert list(part.last_trades) == [now]
+
+
+async def test_trades_before_the_last_one_change_nothing_about_it() -> None:
+    world = await played(([tick(1), tick(2)], [to(1, 7)]))
+
+    part = world.state.take_flush(0)
+    assert not part.retold
+    assert list(part.last_trades) == [tick(2)]
+
+
+async def test_the_trade_before_a_cancelled_last_one_is_looked_for_minutes_back() -> None:
+    world = await played(([tick(1), tick(2)], []), ([tick(3, minute=90)], [off(2), off(3)]))
+
+    assert retold(world) == [Retold(A, 3, tick(1))]
+    assert world.state.core.symbols[A].last == (tick(1).event_ns, 1, 1, 10.0, 1.0, Side.BUY)
+
+
+async def test_a_symbol_may_have_no_last_trade_any_more() -> None:
+    world = await played(([tick(1)], [off(1)]))
+
+    assert retold(world) == [Retold(A, 1, None)]
+    assert world.state.core.symbols[A].last is None
+    assert world.state.core.take_last_trades() == []
+
+
+async def test_after_a_restart_the_database_is_told_as_well() -> None:
+    world = await played(([tick(1), tick(2)], []))
+    world.flush(commit=True)
+    await world.restart()
+    assert world.state.core.symbols[A].last is None
+
+    await world.block([], [off(2)])
+
+    assert retold(world) == [Retold(A, 2, tick(1))]
+
+
+async def test_a_trade_under_the_new_id_is_known_already() -> None:
+    world = await played(([tick(1)], [to(1, 7)]), ([tick(7)], []))
+
+    assert world.state.core.duplicates == 1
+    (running, *_) = world.state.core.take_running()
+    assert (running.trades, running.close) == (1, 20.0)
