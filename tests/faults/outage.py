@@ -360,7 +360,6 @@ async def _caught_up(rig: Rig) -> bool:
     return (
         value("aggregator_ticks_total") > 0
         and value("aggregator_lag_seconds") < CAUGHT_UP_S
-        and value("aggregator_handover_depth") == 0
         and behind < rig.options.rate * CAUGHT_UP_S * 2
     )
 
