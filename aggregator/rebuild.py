@@ -171,7 +171,7 @@ async def rebuild(
     from_ns = end_ns if covered_ns is None else max(first_ns, _ceil(covered_ns))
     ticks: list[Ticks] = []
     if covered_ns is not None:
-        ticks = [part async for part in folded_parts(state, log, symbol, from_ns, request.end_ns)]
+        ticks = [part async for part in folded_parts(state, log, symbol, from_ns, end_ns)]
     said = {*await log.amendments(symbol), *state.applied.of(symbol)}
     current = await _current(state, store, symbol, range(first_ns, end_ns, _WIDEST.ns))
     found = _Comparison(symbol, current, covered_ns, said)
@@ -277,7 +277,6 @@ class _Comparison:
         if current is not None:
             window.closed, window.rev, window.gap = current.closed, current.rev, current.gap
             window.feed, window.feeds, window.flush = current.feed, current.feeds, current.flush
-            window.gap = current.gap
             if not window.trades:  # the last price stays, to be shown
                 window.open = window.close = current.close
         self.changed[window.timeframe, window.start_ns] = window

@@ -67,6 +67,10 @@ class Stored:
                 found[symbol] = row.bar
         return found
 
+    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        latest = await self.latest(symbols, Timeframe.MIN_1)
+        return {symbol: bar.start_ns for symbol, bar in latest.items()}
+
     async def parts(
         self,
         symbol: Symbol,
@@ -176,7 +180,6 @@ class Deployment:
 
     def supply(self) -> None:
         while wanted := self.state.core.wanted():
-            latest = done(self.stored.latest(sorted(wanted.symbols), Timeframe.MIN_1))
-            newest = {symbol: bar.start_ns for symbol, bar in latest.items()}
+            newest = done(self.stored.newest_windows(sorted(wanted.symbols)))
             rows = done(self.stored.load_rows(sorted(wanted.windows)))
             self.state.core.supply(wanted, newest, rows)

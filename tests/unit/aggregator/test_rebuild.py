@@ -14,7 +14,7 @@ from tests.property.aggregator.harness import oracle, plain
 
 START_NS = 1_625_279_400 * 10**9
 A = Symbol("X:A")
-QUARTER = (START_NS, START_NS + 15 * MINUTE_NS)
+QUARTER = (START_NS + MINUTE_NS, START_NS + 2 * MINUTE_NS)  # is taken as all of it
 
 
 def tick(number: int, at_s: float) -> Tick:
