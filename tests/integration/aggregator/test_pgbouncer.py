@@ -8,7 +8,7 @@ import pytest
 from storage.migrations import migrate
 from tests.conftest import Eventually
 from tests.integration.aggregator.rig import Rig
-from tests.integration.aggregator.test_sharing import assert_exact, running, shared, trades
+from tests.integration.aggregator.test_sharing import assert_exact, ended, running, shared, trades
 from tests.pgbouncer import POOL, bounced
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,10 +29,11 @@ async def test_bars_are_exact_by_way_of_pgbouncer(
             await eventually(lambda: shared(a, b))
             await rig.write(ticks[:1_500])
             await a.kill()
-            await rig.write(ticks[1_500:], end=True)
             await eventually(lambda: shared(b))
-            await eventually(lambda: assert_exact(rig, ticks))
+            await rig.write(ticks[1_500:], end=True)
+            await ended(b)
             assert 0 < await _connections(embedded_database_url) <= POOL
+        await assert_exact(rig, ticks)
         await rig.close()
 
 

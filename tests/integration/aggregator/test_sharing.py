@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -73,13 +73,14 @@ class Member:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    rig: Rig, name: str, *, database_url: str = "", exit_after: Collection[str] = ()
-) -> AsyncIterator[Member]:
-    """An aggregator, which sees its leases by way of *database_url*; drained with the block."""
+async def running(rig: Rig, name: str, *, database_url: str = "") -> AsyncIterator[Member]:
+    """An aggregator, which sees its leases by way of *database_url*.
+
+    It ends with the feed, or is drained with the block.
+    """
     async with rig.store() as store:
         service = rig.make_service(
-            store, name=name, database_url=database_url, exit_after=frozenset(exit_after)
+            store, name=name, database_url=database_url, exit_after=frozenset({rig.feed})
         )
         async with asyncio.TaskGroup() as group:
             yield Member(service, group.create_task(service.run()))
@@ -93,7 +94,13 @@ def shared(*members: Member) -> bool:
     return sorted(shards) == list(range(SHARDS)) and max(sizes) - min(sizes) <= 1
 
 
-async def assert_exact(rig: Rig, ticks: list[Tick]) -> bool:
+async def ended(*members: Member) -> None:
+    """Wait until each has ended by itself, as all bars are stored."""
+    async with asyncio.timeout(40):
+        await asyncio.wait({member.task for member in members})
+
+
+async def assert_exact(rig: Rig, ticks: list[Tick]) -> None:
     """Bars are those of the ticks, and each revision of each was published once."""
     right = oracle(ticks)
     stored = await rig.stored()
@@ -102,7 +109,6 @@ async def assert_exact(rig: Rig, ticks: list[Tick]) -> bool:
     assert newest(published) == newest(stored)
     times = Counter((b.symbol, b.timeframe, b.start_ns, b.rev) for b in published)
     assert set(times.values()) == {1}
-    return True
 
 
 def newest(bars: list[Bar]) -> dict[tuple[str, str, int], Bar]:
@@ -113,18 +119,14 @@ async def test_two_share_the_shards_and_each_ends_when_all_bars_are_stored(
     rig: Rig, eventually: Eventually
 ) -> None:
     ticks = trades(0, 2_000)
-    async with (
-        asyncio.timeout(20),
-        running(rig, "a", exit_after=[rig.feed]) as a,
-        running(rig, "b", exit_after=[rig.feed]) as b,
-    ):
+    async with running(rig, "a") as a, running(rig, "b") as b:
         await rig.write(ticks[:500])
         await eventually(lambda: shared(a, b))
         assert not a.task.done()
         await rig.write(ticks[500:], end=True)
-        await asyncio.wait({a.task, b.task})
+        await ended(a, b)
 
-    assert await assert_exact(rig, ticks)
+    await assert_exact(rig, ticks)
 
 
 async def test_a_rolling_restart_loses_nothing_and_repeats_nothing(
@@ -153,18 +155,19 @@ async def test_a_rolling_restart_loses_nothing_and_repeats_nothing(
             old = new
         restarted.set()
         await writing
-        await eventually(lambda: assert_exact(rig, written), timeout_s=20)
-        old.service.begin_drain()
+        await ended(old)
+
+    await assert_exact(rig, written)
 
 
 async def _start(group: asyncio.TaskGroup, rig: Rig, name: str) -> Member:
-    """An aggregator that is drained by the test."""
+    """An aggregator that the test drains, or that ends with the feed."""
     starting = asyncio.Event()
     members: list[Member] = []
 
     async def run() -> None:
         async with rig.store() as store:
-            service = rig.make_service(store, name=name)
+            service = rig.make_service(store, name=name, exit_after=frozenset({rig.feed}))
             task = asyncio.current_task()
             assert task is not None
             members.append(Member(service, task))
@@ -186,11 +189,13 @@ async def test_a_dead_ones_shards_move_within_five_seconds(
         await eventually(lambda: all(state.positions for state in a.service.shards))
         await a.kill()
         died_s = time.monotonic()
-        await rig.write(ticks[1_500:], end=True)
-
+        await rig.write(ticks[1_500:2_500])
         await eventually(lambda: shared(b))
         assert time.monotonic() - died_s < TAKEOVER_S
-        await eventually(lambda: assert_exact(rig, ticks))
+        await rig.write(ticks[2_500:], end=True)
+        await ended(b)
+
+    await assert_exact(rig, ticks)
 
 
 async def test_a_flush_that_its_owner_left_open_keeps_nobody_out(
@@ -232,7 +237,9 @@ async def test_one_that_lost_sight_of_its_leases_is_fenced_and_comes_back(
             await proxy.cut()
             await eventually(lambda: shared(a, b))
             await rig.write(ticks[2_000:], end=True)
-            await eventually(lambda: assert_exact(rig, ticks))
+            await ended(a, b)
+
+    await assert_exact(rig, ticks)
 
 
 async def test_aggregators_whose_database_was_away_go_on_with_the_shards_they_had(
@@ -247,22 +254,37 @@ async def test_aggregators_whose_database_was_away_go_on_with_the_shards_they_ha
         await eventually(lambda: shared(a, b))
         before = a.tokens, b.tokens
         await proxy.refuse()
-        await rig.write(ticks, end=True)
+        await rig.write(ticks)
         await eventually(lambda: not a.ready and not b.ready)
         await eventually(lambda: have_run_out(direct))
         await proxy.heal()
         await eventually(lambda: a.ready and b.ready)
-        await eventually(lambda: assert_exact(rig, ticks), timeout_s=15)
+        await eventually(lambda: are_good(direct))
         assert (a.tokens, b.tokens) == before
+        await rig.write([], end=True)
+        await ended(a, b)
+
+    await assert_exact(rig, ticks)
 
 
 async def have_run_out(database_url: str) -> bool:
     """Are all leases over?"""
+    return await _good_leases(database_url) == 0
+
+
+async def are_good(database_url: str) -> bool:
+    """Are all leases renewed?"""
+    return await _good_leases(database_url) == SHARDS
+
+
+async def _good_leases(database_url: str) -> int:
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         cursor = await connection.execute(
-            "SELECT bool_and(expires_at < clock_timestamp()) FROM shard_leases"
+            "SELECT count(*) FROM shard_leases WHERE expires_at > clock_timestamp()"
         )
-        return (await cursor.fetchone()) == (True,)
+        row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_a_bar_stream_that_is_newer_than_the_database_is_outbid(

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psycopg
@@ -25,6 +26,7 @@ from tests.property.aggregator.harness import oracle, plain
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+Right = dict[Any, Any]  # what a bar must be, by symbol, timeframe and start
 SHARDS = 16
 TAKEOVER_S = 5.0
 _SPEED = 1_800  # two hours in four seconds
@@ -33,6 +35,12 @@ _SPEED = 1_800  # two hours in four seconds
 @pytest.fixture(scope="module")
 def trades() -> list[Tick]:
     return make_trades(minutes=120, count=8_000, seed=4)
+
+
+@pytest.fixture(scope="module")
+def right(trades: list[Tick]) -> Right:
+    """The bars by key."""
+    return oracle(trades)
 
 
 @pytest.fixture
@@ -80,10 +88,10 @@ async def bars_of(system: Deployment) -> tuple[list[Bar], dict[int, list[tuple[E
     return stored, published
 
 
-async def assert_exact(system: Deployment, trades: list[Tick]) -> bool:
+async def assert_exact(system: Deployment, right: Right) -> bool:
     """Bars are those of the trades; each revision of each bar was published once, in order."""
     stored, published = await bars_of(system)
-    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in stored} == oracle(trades)
+    assert {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in stored} == right
     revisions = [
         (bar.symbol, bar.timeframe, bar.start_ns, bar.rev)
         for entries in published.values()
@@ -108,7 +116,7 @@ async def tokens(system: Deployment) -> dict[int, int]:
 
 
 async def test_one_that_is_killed_is_succeeded_within_five_seconds(
-    system: Deployment, feed: str, trades: list[Tick], eventually: Eventually
+    system: Deployment, feed: str, right: Right, eventually: Eventually
 ) -> None:
     async with two(system, eventually) as (a, b), system.ingest(feed):
         await eventually(lambda: is_under_way(system), timeout_s=20)
@@ -116,11 +124,11 @@ async def test_one_that_is_killed_is_succeeded_within_five_seconds(
         killed_s = time.monotonic()
         await eventually(lambda: hold(b, SHARDS))
         assert time.monotonic() - killed_s < TAKEOVER_S
-        await eventually(lambda: assert_exact(system, trades), timeout_s=30)
+        await eventually(lambda: assert_exact(system, right), timeout_s=30)
 
 
 async def test_one_that_is_paused_cannot_write_and_shares_again_when_it_wakes(
-    system: Deployment, feed: str, trades: list[Tick], eventually: Eventually
+    system: Deployment, feed: str, right: Right, eventually: Eventually
 ) -> None:
     async with two(system, eventually) as (a, b), system.ingest(feed):
         await eventually(lambda: is_under_way(system), timeout_s=20)
@@ -141,7 +149,7 @@ async def test_one_that_is_paused_cannot_write_and_shares_again_when_it_wakes(
         b.process.send_signal(signal.SIGCONT)
         await eventually(lambda: hold(a, 8))
         await eventually(lambda: hold(b, 8))
-        await eventually(lambda: assert_exact(system, trades), timeout_s=30)
+        await eventually(lambda: assert_exact(system, right), timeout_s=30)
         assert a.process.returncode is None
         assert await a.stop() == 0, a.output()
         assert not any("Traceback" in line for line in a.lines), a.output()
