@@ -20,6 +20,7 @@ from storage.bar_queries import (
 from storage.bar_upsert import upsert_bars
 from storage.database import Connection, Database
 from storage.errors import StaleOwner
+from storage.packed import bigints, blobs, integers
 from storage.rebuilds import Rebuilds
 from storage.retention import Retention
 from storage.rows import (
@@ -40,7 +41,7 @@ __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 
 _UPSERT_CHECKPOINTS: Final = """
 INSERT INTO shard_checkpoints AS stored (shard, token, flush, state, outbox)
-SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
+SELECT * FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[])
 ON CONFLICT (shard) DO UPDATE SET
     token = excluded.token, flush = excluded.flush, state = excluded.state,
     outbox = excluded.outbox
@@ -283,8 +284,14 @@ class BarStore:
 async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Checkpoint]) -> None:
     """Those that are not older than what is stored; the leases were looked at before."""
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.shard)
-    values = [(c.shard, c.token, c.flush, c.state, c.outbox) for c in ordered]
-    cursor = await connection.execute(_UPSERT_CHECKPOINTS, _columns(values))
+    columns = [
+        integers([c.shard for c in ordered]),
+        bigints([c.token for c in ordered]),
+        bigints([c.flush for c in ordered]),
+        blobs([c.state for c in ordered]),
+        blobs([c.outbox for c in ordered]),
+    ]
+    cursor = await connection.execute(_UPSERT_CHECKPOINTS, columns)
     written = {shard for (shard,) in await cursor.fetchall()}
     refused = {c.shard: c.token for c in ordered if c.shard not in written}
     if refused:
