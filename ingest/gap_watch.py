@@ -174,6 +174,10 @@ class GapWatch:
         changed, self._changed = self._changed, set()
         return {symbol: self._record(self._symbols[symbol]) for symbol in changed}
 
+    def not_kept(self, symbols: Iterable[Symbol]) -> None:
+        """What :meth:`changes` gave of *symbols* could not be remembered; it comes once more."""
+        self._changed.update(symbols)
+
     def resume(self, symbol: Symbol, record: SymbolRecord) -> None:
         """Go on as *record* says; its holes are due at once, unless :meth:`see` fills them."""
         holes = [

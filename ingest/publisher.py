@@ -229,8 +229,8 @@ class Publisher:
                 self.journal.given_up = self._given_up + self.writer.given_up
             self._note(blocks)
         self._sending = 0
-        if self.memory is not None and known:
-            await self._remember(self.memory, known)
+        if self.memory is not None and self.watch is not None and known:
+            await self._remember(self.memory, self.watch, known)
         if self._records:
             await self._write_quarantine()
 
@@ -249,10 +249,13 @@ class Publisher:
         self._remembered_ns = now_ns
         return self.watch.changes()
 
-    async def _remember(self, memory: GapMemory, known: Mapping[Symbol, SymbolRecord]) -> None:
+    async def _remember(
+        self, memory: GapMemory, watch: GapWatch, known: Mapping[Symbol, SymbolRecord]
+    ) -> None:
         try:
             await memory.put({s: msgspec.msgpack.encode(record) for s, record in known.items()})
-        except StreamUnavailable as exc:  # the next record of a symbol makes it good
+        except StreamUnavailable as exc:
+            watch.not_kept(known)
             log.debug("feed %s: newest trade ids not kept: %s", self.journal.feed, exc)
 
     async def _write_quarantine(self) -> None:

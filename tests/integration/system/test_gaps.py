@@ -14,7 +14,7 @@ from tests.fakes.history import fake_history
 from tests.fakes.venue import FakeVenue, fake_venue
 from tests.integration.system.dev import dev
 from tests.integration.system.market import facts, history, right_bars
-from tests.integration.system.subscriber import subscribed
+from tests.integration.system.subscriber import Subscriber, subscribed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -43,9 +43,17 @@ def touched(bar: dict[str, Any], timeframe: str, start_ns: int, gap: tuple[int, 
     return start_ns <= gap[1] and gap[0] < end_ns
 
 
-@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def story(client: Subscriber) -> list[Any]:
+    """Trades and gaps in the order of their coming."""
+    return [
+        (message["state"], message["first"]) if message["T"] == "gap" else message["i"]
+        for message in client.messages
+        if message["T"] in ("t", "gap")
+    ]
+
+
 async def test_bars_are_exact_after_the_fill_and_marked_where_trades_are_lost(
-    encoding: str, tmp_path: Path, eventually: Eventually
+    tmp_path: Path, eventually: Eventually
 ) -> None:
     start_ns = (wall_ns() - 30 * MINUTE_NS) // _QUARTER_NS * _QUARTER_NS
     async with fake_venue("coinbase") as venue, fake_history(venue) as rest:
@@ -55,12 +63,15 @@ async def test_bars_are_exact_after_the_fill_and_marked_where_trades_are_lost(
         async with dev(*flags, data_dir=tmp_path) as running:
             address = await running.address()
             await eventually(lambda: venue.subscribed)
-            async with subscribed(
-                address, encoding=encoding, trades=[_SYMBOL], updatedBars=[_SYMBOL]
-            ) as client:
+            async with (
+                subscribed(
+                    address, trades=[_SYMBOL], bars=[_SYMBOL], updatedBars=[_SYMBOL]
+                ) as client,
+                subscribed(address, encoding="msgpack", trades=[_SYMBOL]) as other,
+            ):
                 trades = play(venue, start_ns)
                 had = [trade for trade in trades if trade.trade_id not in _FORGOTTEN]
-                await eventually(lambda: len(client.of("t")) == len(had), timeout_s=20)
+                await eventually(lambda: len(client.of("t")) == len(had), timeout_s=30)
                 right = {
                     key: bar for key, bar in right_bars(had).items()
                     if key[2] + Timeframe(key[1]).ns < trades[-1].event_ns
@@ -74,8 +85,16 @@ async def test_bars_are_exact_after_the_fill_and_marked_where_trades_are_lost(
                         assert bar.get("gap", False) == touched(bar, timeframe, at_ns, lost), bar
                     return True
 
-                await eventually(settled, timeout_s=20)
+                await eventually(settled, timeout_s=30)
+                for each in (client, other):
+                    await eventually(lambda each=each: len(each.of("gap")) == 4)
             assert await running.stop() == 0, running.output()
 
+        assert any(bar.get("gap") for bar in (*client.of("b"), *client.of("u")))
         assert sorted(client.ids()[_SYMBOL]) == [trade.trade_id for trade in had]
-        assert any(bar.get("gap") for bar in client.of("u"))
+        told = story(client)
+        assert story(other) == told
+        for n, state in ((_DROPPED[0], "filled"), (_FORGOTTEN[0], "lost")):
+            assert told.index(("open", n)) < told.index((state, n))
+        filled, opened = told.index(("filled", _DROPPED[0])), told.index(("open", _DROPPED[0]))
+        assert {told.index(n) for n in _DROPPED} <= set(range(opened + 1, filled))

@@ -123,6 +123,8 @@ def test_another_process_goes_on_where_this_one_was() -> None:
     (record,) = watch.changes().values()
     record = msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=SymbolRecord)
     assert watch.changes() == {}
+    watch.not_kept([SYMBOL])
+    assert watch.changes() == {SYMBOL: record}
 
     other = GapWatch(settle_ns=S)
     other.resume(SYMBOL, record)
