@@ -75,12 +75,18 @@ export class BarSeries {
   }
 
   /**
-   * Take one bar in.
+   * Take one bar in. One without trades, which were all cancelled, takes the one there is away.
    * @param {Bar} bar
-   * @returns {"append" | "replace" | "insert" | "ignored"} what it did to the series
+   * @returns {"append" | "replace" | "insert" | "remove" | "ignored"} what it did to the series
    */
   put(bar) {
     const old = this.#byTime.get(bar.time);
+    if (!bar.trades) {
+      if (!old || !supersedes(old, bar)) return "ignored";
+      this.#bars.splice(this.#indexOf(bar.time), 1);
+      this.#byTime.delete(bar.time);
+      return "remove";
+    }
     if (old) {
       if (!supersedes(old, bar)) return "ignored";
       this.#bars[this.#indexOf(bar.time)] = bar;

@@ -130,9 +130,9 @@ export class History {
     if (this.isLoaded) this.#tell(this.#series.touch(start, price, size, isNewest), start);
   }
 
-  /** @param {"append" | "replace" | "insert" | "ignored"} outcome @param {number} time */
+  /** @param {"append" | "replace" | "insert" | "remove" | "ignored"} outcome @param {number} time */
   #tell(outcome, time) {
-    if (outcome === "insert") this.#events.onReset();
+    if (outcome === "insert" || outcome === "remove") this.#events.onReset();
     else if (outcome !== "ignored") this.#events.onBar(time);
   }
 

@@ -41,6 +41,7 @@ class Stored:
         self.checkpoint: Checkpoint | None = None
         self.covered: int | None = None
         self.log: dict[tuple[int, FlushId], LogSlot] = {}
+        self.said: set[Amendment] = set()
 
     async def flush(self, batch: FlushBatch) -> None:
         (self.checkpoint,) = batch.checkpoints
@@ -50,6 +51,7 @@ class Stored:
             key = (part.slot.slot_ns, FlushId(part.token, part.flush))
             assert key not in self.log
             self.log[key] = part.slot
+        self.said |= set(batch.amendments)
         if self.covered is None:
             self.covered = batch.covered.get(0)
 
@@ -59,17 +61,15 @@ class Stored:
     async def load_checkpoints(self, shards: Sequence[int]) -> list[Checkpoint]:
         return [] if self.checkpoint is None else [self.checkpoint]
 
-    async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
-        found: dict[Symbol, Bar] = {}
-        for (symbol, of, start_ns), row in self.rows.items():
-            is_newer = symbol not in found or start_ns > found[symbol].start_ns
-            if of is timeframe and symbol in symbols and is_newer:
-                found[symbol] = row.bar
+    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        found: dict[Symbol, int] = {}
+        for symbol, of, start_ns in self.rows:
+            if of is Timeframe.MIN_1 and symbol in symbols:
+                found[symbol] = max(start_ns, found.get(symbol, start_ns))
         return found
 
-    async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
-        latest = await self.latest(symbols, Timeframe.MIN_1)
-        return {symbol: bar.start_ns for symbol, bar in latest.items()}
+    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+        return [each for each in self.said if each.symbol == symbol]
 
     async def parts(
         self,
@@ -86,9 +86,6 @@ class Stored:
 
     async def covered_from(self, symbol: Symbol) -> int | None:
         return self.covered
-
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
-        return []  # no venue takes anything back here
 
     def logged(self) -> list[Tick]:
         """By slot, then in order of arrival."""
