@@ -120,7 +120,12 @@ class CutReplica(Fault):
         watched = system.watched
         assert watched is not None
         await system.reaches(self.share())
-        link = watched.link
+        link, replica = watched.link, watched.servers[1]
+        # Sentinels have the replica follow the master itself by now.
+        await replica.ask("REPLICAOF", link.host, link.port)
+        async with asyncio.timeout(_PROMOTED_S):
+            while b"master_link_status:up" not in await replica.ask("INFO", "replication"):
+                await asyncio.sleep(0.02)
         link.black_hole()
         await asyncio.sleep(self.dice.uniform(0.1, 0.5))
         await system.until(lambda: link.hits["held"] > _A_BLOCK, timeout_s=10)
