@@ -124,7 +124,7 @@ class CutReplica(Fault):
         # Sentinels have the replica follow the master itself by now.
         await replica.ask("REPLICAOF", link.host, link.port)
         async with asyncio.timeout(_PROMOTED_S):
-            while b"master_link_status:up" not in await replica.ask("INFO", "replication"):
+            while b"link_status:up" not in await replica.ask("INFO", "replication"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         link.black_hole()
         await asyncio.sleep(self.dice.uniform(0.1, 0.5))
