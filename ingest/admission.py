@@ -2,7 +2,7 @@
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -96,11 +96,21 @@ class Admission:
                 self._judge_id(tick, verdict)
         return verdict
 
-    def _judge_id(self, tick: Tick, verdict: Verdict) -> None:
-        ids = self._ids.get(tick.symbol)
+    def know(self, ticks: Iterable[Tick]) -> None:
+        """Ticks that were published by another process, or an earlier run."""
+        for tick in ticks:
+            if tick.trade_id != NO_ID:
+                self._known(tick.symbol).add(tick.trade_id)
+
+    def _known(self, symbol: Symbol) -> TradeIds:
+        ids = self._ids.get(symbol)
         if ids is None:
             keep_ns = self._limits.dedup_horizon_ns + self._limits.max_future_ns
-            ids = self._ids[tick.symbol] = TradeIds(keep_ns)
+            ids = self._ids[symbol] = TradeIds(keep_ns)
+        return ids
+
+    def _judge_id(self, tick: Tick, verdict: Verdict) -> None:
+        ids = self._known(tick.symbol)
         ids.advance(self._clock.newest_ns)
         # An id that was forgotten here, being old, is looked up by the aggregator.
         if ids.add(tick.trade_id):

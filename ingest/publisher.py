@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -96,6 +96,10 @@ class Publisher:
     @property
     def stored(self) -> list[tuple[int, int]]:
         return [(meta.position, meta.feed_time_ns) for meta in self.writer.resume.values()]
+
+    def know(self, ticks: Iterable[Tick]) -> None:
+        """Ticks that are on the streams already; before the first :meth:`put`."""
+        self._admission.know(ticks)
 
     @property
     def ended(self) -> bool:

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from core.market.tick import Tick
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.retry import full_jitter, wait_out
@@ -22,6 +23,7 @@ from ingest.limits import IngestLimits
 from ingest.metrics import IngestMetrics
 from ingest.poll import Poll
 from ingest.publisher import Publisher
+from ingest.recall import recall
 from ingest.replay import Replay
 from ingest.session import Session
 from ingest.sim import Sim
@@ -44,6 +46,7 @@ from storage.lease import RENEW_S, Lease
 from storage.quarantine import QuarantineWriter
 from storage.redis import Redis, connect
 from storage.roles import RoleBoard, RoleReport
+from storage.stream_ends import StreamEnds
 from storage.tick_writer import TickWriter
 
 log = logging.getLogger(__name__)
@@ -214,12 +217,13 @@ class IngestService:
     async def _publish(self, feed: _Feed, redis: Redis, writer: TickWriter) -> None:
         try:
             watch = await self._watch(feed, redis)
+            publisher = self._publisher(feed, redis, writer, watch)
+            if publisher.ended:
+                feed.journal.enter("ended", "in an earlier run")
+                return
+            publisher.know(await self._recall(feed, redis))
         except StreamUnavailable:
             return  # drained before Redis was back
-        publisher = self._publisher(feed, redis, writer, watch)
-        if publisher.ended:
-            feed.journal.enter("ended", "in an earlier run")
-            return
         async with asyncio.TaskGroup() as group:
             helpers = []
             if feed.gaps is not None and watch is not None:
@@ -247,6 +251,16 @@ class IngestService:
             return None
         return await wait_out(
             lambda: gaps.watch(redis, self._keys(), feed.name),
+            dependency=REDIS,
+            readiness=self.readiness,
+            away=StreamUnavailable,
+            stop=self._stop,
+        )
+
+    async def _recall(self, feed: _Feed, redis: Redis) -> list[Tick]:
+        """What of the feed went out lately, by this process or another."""
+        return await wait_out(
+            lambda: recall(StreamEnds(redis), self._keys(), feed.name),
             dependency=REDIS,
             readiness=self.readiness,
             away=StreamUnavailable,

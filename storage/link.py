@@ -144,6 +144,7 @@ class Link:
         """End the connection now; every request in line fails with *reason*."""
         self._down = self._down or reason
         self._wire.cut()
+        self._reading.cancel()  # else nobody might hold it any more when the end is told to it
         requests, self._requests = self._requests, deque()
         for request in requests:
             if not request.future.done():

@@ -143,7 +143,8 @@ class Proxy:
             return
         self._ways.add(way)
         try:
-            await self._hold_while_silent(0)
+            self._count_held(1)
+            await self._passing.wait()
             up_reader, way.server = await self._connect()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, way.server, way, to_server=True))
@@ -182,6 +183,7 @@ class Proxy:
             passing = group.create_task(self._pass(queue, writer, way, to_server=to_server))
             try:
                 while chunk := await reader.read(_CHUNK):
+                    self._count_held(len(chunk))
                     await queue.put((loop.time() + self._late_s(len(chunk)), chunk))
                 await queue.put((loop.time(), b""))
                 await passing
@@ -208,22 +210,21 @@ class Proxy:
             due_s, chunk = await queue.get()
             if due_s > loop.time():
                 await asyncio.sleep(due_s - loop.time())
-            await self._hold_while_silent(len(chunk))
+            await self._passing.wait()
             if not chunk:
                 return
             if to_server:
                 await self._keep_if_watched(chunk)
-                await self._hold_while_silent(0)
+                await self._passing.wait()
             elif self._cut_after is not None:
                 await self._cut(chunk, writer, way)
             await self._slowly(len(chunk))
             writer.write(chunk)
             await writer.drain()
 
-    async def _hold_while_silent(self, size: int) -> None:
+    def _count_held(self, size: int) -> None:
         if not self._passing.is_set():
-            self.hits["held"] += max(1, size)
-            await self._passing.wait()
+            self.hits["held"] += size
 
     async def _keep_if_watched(self, chunk: bytes) -> None:
         if self._watched is None or self._watched[0] not in chunk:

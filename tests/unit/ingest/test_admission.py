@@ -51,6 +51,16 @@ def test_a_tick_with_impossible_numbers_is_refused_with_its_reason(
         assert verdict.admitted == [tick(1, trade_id=2)]
 
 
+def test_what_an_earlier_run_published_is_a_repeat() -> None:
+    feed = Feed()
+    feed.admission.know([tick(0, trade_id=7), tick(0, trade_id=NO_ID)])
+
+    verdict = feed.judge(tick(0, trade_id=7), tick(0, trade_id=8), tick(0, trade_id=NO_ID))
+
+    assert verdict.admitted == [tick(0, trade_id=8), tick(0, trade_id=NO_ID)]
+    assert verdict.duplicates == 1
+
+
 def test_a_refused_tick_moves_no_clock_and_spends_no_id() -> None:
     feed = Feed()
 
