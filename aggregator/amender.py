@@ -13,8 +13,8 @@ from aggregator.flush import Store
 from aggregator.late import Log, folded_parts
 from aggregator.metrics import AggregatorMetrics
 from aggregator.pending import Pending, expired, has_come, note
-from aggregator.shard import SymbolState
 from aggregator.shards import ShardState
+from aggregator.symbols import SymbolState
 from core.market.amended import Amendment, amended, concerning
 from core.market.block import Block, Ticks
 from core.market.notice import Cancel, Correction

@@ -4,7 +4,8 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aggregator.shard import ShardCore, SymbolState, WindowKey
+from aggregator.shard import ShardCore, WindowKey
+from aggregator.symbols import SymbolState
 from aggregator.window import Window
 from core.market.amended import Amendment, amended
 from core.market.bar import BarRow

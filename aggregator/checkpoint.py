@@ -7,7 +7,8 @@ import msgspec
 
 from aggregator.gaps import SymbolGaps
 from aggregator.pending import Pending
-from aggregator.shard import ShardCore, SymbolState
+from aggregator.shard import ShardCore
+from aggregator.symbols import SymbolState
 from aggregator.window import Window
 from core.market.errors import TickgateError
 from core.market.symbol import Symbol

@@ -1,14 +1,14 @@
 """The bars of one shard: folds ticks, closes windows by watermark, revises closed ones. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from aggregator.folded import kept_of
 from aggregator.gaps import Span, SymbolGaps, lost_blocks, venue_of, windows_of
-from aggregator.pending import Pending
-from aggregator.segments import Segment, Segments, are_worth_while
+from aggregator.segments import Segments, are_worth_while
+from aggregator.symbols import PARENTS, SymbolState, note_last
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
 from core.market.block import Row, Ticks
@@ -23,7 +23,6 @@ KEEP_CLOSED_NS: Final = 2 * MINUTE_NS
 
 _BEFORE_TIME: Final = -(2**63)
 _MINUTE: Final = Timeframe.MIN_1
-_PARENTS: Final = (Timeframe.MIN_5, Timeframe.MIN_15)
 
 WindowKey = tuple[Symbol, Timeframe, int]
 DueKey = tuple[int, int, Symbol, int]  # end_ns, minutes, symbol, start_ns: 1-minute windows first
@@ -38,40 +37,6 @@ class Deferred(NamedTuple):
     seq: int
     price: float
     size: float
-
-
-LastTrade = tuple[int, int, int, float, float, int]
-"""event_ns, seq, trade_id, price, size, side: ordered by its first two."""
-
-
-@dataclass(slots=True)
-class SymbolState:
-    """One symbol: known ids, and the windows in memory.
-
-    ``newest_ns`` is the start of the newest 1-minute window that ever was, in memory or stored;
-    None until the database was asked. A window that starts later is new for certain.
-    """
-
-    symbol: Symbol
-    ids: TradeIds
-    newest_ns: int | None = None
-    gaps: SymbolGaps | None = None
-    windows: dict[tuple[Timeframe, int], Window] = field(default_factory=dict)
-    minute: Window | None = None  # the window of the latest tick
-    last: LastTrade | None = None  # newest by order key
-    last_dirty: bool = False
-    pending: list[Pending] = field(default_factory=list)
-
-    def new_window(self, timeframe: Timeframe, start_ns: int) -> Window:
-        """A window that nobody has stored."""
-        window = Window(self.symbol, timeframe, start_ns)
-        if self.gaps is not None:
-            window.gap = self.gaps.mark(start_ns, window.end_ns, marked=False)
-        self.windows[timeframe, start_ns] = window
-        return window
-
-    def parents(self, start_ns: int) -> list[Window]:
-        return [self.windows[tf, tf.floor_ns(start_ns)] for tf in _PARENTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +249,7 @@ class ShardCore:
         while heap and heap[0][0] <= watermark_ns:
             _, minutes, symbol, start_ns = heappop(heap)
             state = self.symbols[symbol]
-            timeframe = _MINUTE if minutes == 1 else _PARENTS[minutes == 15]
+            timeframe = _MINUTE if minutes == 1 else PARENTS[minutes == 15]
             window = state.windows.get((timeframe, start_ns))
             if window is None or window.closed:
                 continue
@@ -352,7 +317,7 @@ class ShardCore:
             state = self.symbols[window.symbol]
             if end_ns > limit_ns or window in self._dirty or window.flush > committed:
                 kept.append((end_ns, window))
-            elif not self._is_parent_needed(state, window):
+            elif not state.is_parent_needed(window):
                 state.windows.pop((window.timeframe, window.start_ns), None)
                 if state.minute is window:
                     state.minute = None
@@ -394,13 +359,13 @@ class ShardCore:
         """Fold, and keep the newest trades; what is dropped may have been cancelled long ago."""
         before = len(self.dropped)
         self._fold_rows(feed, states, rows)
-        _note_last(states, kept_of(rows, self.dropped[before:]))
+        note_last(states, kept_of(rows, self.dropped[before:]))
 
     def _fold_rows(self, feed: str, states: Sequence[SymbolState], rows: Iterable[Row]) -> None:
         touched = self._touched
         for index, event_ns, seq, trade_id, price, size, side in rows:
             state = states[index]
-            if trade_id != NO_ID and not self._is_new(state, trade_id, event_ns):
+            if trade_id != NO_ID and not state.is_new(trade_id, event_ns):
                 tick = (index, event_ns, seq, trade_id, price, size, side)
                 self._drop(state, tick)
                 continue
@@ -427,7 +392,7 @@ class ShardCore:
                 or window.closed
                 or segment.open_ns < window.start_ns
                 or segment.close_ns >= window.end_ns
-                or not _are_new(state, segment)
+                or not state.are_new(segment)
             ):
                 self._fold_noted(feed, states, some.rows(number))
             else:
@@ -435,7 +400,7 @@ class ShardCore:
                     self._watch(feed, state, window)
                 window.fold_segment(segment)
                 self._touched[window] = None
-                _note_newest(state, segment)
+                state.note_newest(segment)
 
     def _forget(self, state: SymbolState, window: Window) -> None:
         self._dirty.pop(window, None)
@@ -466,7 +431,7 @@ class ShardCore:
 
     def _with_parents(self, state: SymbolState, start_ns: int) -> bool:
         """Make sure that the parents are in memory; False when they may be stored."""
-        for timeframe in _PARENTS:
+        for timeframe in PARENTS:
             parent_ns = timeframe.floor_ns(start_ns)
             if (timeframe, parent_ns) not in state.windows:
                 if state.newest_ns is not None and parent_ns <= state.newest_ns:
@@ -479,10 +444,6 @@ class ShardCore:
         if window.start_ns >= newest_ns:
             state.newest_ns = window.start_ns
             state.minute = window
-
-    def _is_new(self, state: SymbolState, trade_id: int, event_ns: int) -> bool:
-        """Whether a tick with an id counts, as far as can be told here."""
-        return event_ns >= state.ids.floor_ns and state.ids.add(trade_id)
 
     def _drop(self, state: SymbolState, tick: Row) -> None:
         """Leave a tick out: it is known, or who has the log must tell."""
@@ -503,10 +464,8 @@ class ShardCore:
             self._touched[window] = None
             return
         self.late += 1
-        for revised in (
-            window,
-            *state.parents(window.start_ns),
-        ):  # an open parent holds its closed minutes already
+        # An open parent holds its closed minutes already.
+        for revised in (window, *state.parents(window.start_ns)):
             revised.fold(tick.event_ns, tick.seq, tick.price, tick.size)
             (self._dirty if revised.closed else self._touched)[revised] = None
 
@@ -545,45 +504,3 @@ class ShardCore:
             ):
                 running.merge(window)
         return running
-
-    def _is_parent_needed(self, state: SymbolState, window: Window) -> bool:
-        """A parent stays while one of its minutes is in memory: a late tick revises both."""
-        return window.timeframe is not _MINUTE and any(
-            timeframe is _MINUTE and window.start_ns <= start_ns < window.end_ns
-            for timeframe, start_ns in state.windows
-        )
-
-
-def _are_new(state: SymbolState, segment: Segment) -> bool:
-    """Is it certain that no id of *segment* is known? Then they are from now on."""
-    if segment.run is None:
-        return False
-    first, last = segment.run
-    if last == NO_ID:
-        return True
-    is_verifiable = segment.open_ns >= state.ids.floor_ns
-    return is_verifiable and first != NO_ID and state.ids.add_run(first, last)
-
-
-def _note_newest(state: SymbolState, segment: Segment) -> None:
-    """As :func:`_note_last`."""
-    if state.last is None or (segment.close_ns, segment.close_seq) >= state.last[:2]:
-        state.last = (
-            segment.close_ns,
-            segment.close_seq,
-            segment.close_id,
-            segment.close,
-            segment.close_size,
-            segment.close_side,
-        )
-        state.last_dirty = True
-
-
-def _note_last(states: Sequence[SymbolState], rows: Sequence[Row]) -> None:
-    """Keep each symbol's newest trade; of equal ones the later arrival."""
-    for index, event_ns, seq, trade_id, price, size, side in rows:
-        state = states[index]
-        last = state.last
-        if last is None or event_ns > last[0] or (event_ns == last[0] and seq >= last[1]):
-            state.last = (event_ns, seq, trade_id, price, size, side)
-            state.last_dirty = True
