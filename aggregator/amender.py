@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -12,10 +12,10 @@ from aggregator.amending import Minute, Outcome, windows_about
 from aggregator.flush import Store
 from aggregator.late import Log, folded_parts
 from aggregator.metrics import AggregatorMetrics
-from aggregator.pending import Pending, expired, has_come, note
+from aggregator.pending import Pending, expired, has_come, note, times_in
 from aggregator.shards import ShardState
 from aggregator.symbols import SymbolState
-from core.market.amended import Amendment, amended, concerning
+from core.market.amended import Amendment, amended, concerning, earlier_ids
 from core.market.block import Block, Ticks
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
@@ -73,7 +73,7 @@ class Amender:
             if has_come(state.core.symbols[symbol].pending, symbol, block):
                 symbols[symbol] = None
         for symbol in symbols:
-            await self._settle(state, feed, symbol, now_ns + MINUTE_NS)
+            await self._settle(state, feed, symbol, block)
             state.core.note_pending(symbol)
         if state.core.amending:
             await self._expire(state, feed, now_ns)
@@ -86,8 +86,11 @@ class Amender:
                 await self._refuse(feed, old, UNKNOWN_TRADE)
                 state.core.note_pending(symbol)
 
-    async def _settle(self, state: ShardState, feed: str, symbol: Symbol, until_ns: int) -> None:
-        """Apply what waits for trades of *symbol* that are there."""
+    async def _settle(self, state: ShardState, feed: str, symbol: Symbol, block: Block) -> None:
+        """Apply what waits for trades of *symbol* that are there.
+
+        The log is searched for what *block* says; what waits longer waits for a trade to come.
+        """
         known, log = state.core.symbols[symbol], self.log
         if not known.pending:
             return
@@ -103,9 +106,9 @@ class Amender:
         known.pending[:] = _once(known.pending, had)
         if not known.pending:
             return
-        every = had | {each.amendment for each in known.pending}
-        ids = {each: concerning(each.amendment.trade_id, every) for each in known.pending}
-        found = await self._find(state, symbol, set[int]().union(*ids.values()), until_ns)
+        earlier = earlier_ids(had | {each.amendment for each in known.pending})
+        ids = {each: concerning(each.amendment.trade_id, earlier) for each in known.pending}
+        found = await self._times(state, symbol, block, ids)
         minutes: dict[int, list[Amendment]] = {}
         for each in list(known.pending):
             times = [found[trade_id] for trade_id in ids[each] if trade_id in found]
@@ -116,6 +119,18 @@ class Amender:
         for start_ns, some in minutes.items():
             await self._amend(state, feed, known, _Group(start_ns, some, had))
             had |= set(some)
+
+    async def _times(
+        self, state: ShardState, symbol: Symbol, block: Block, ids: Mapping[Pending, set[int]]
+    ) -> dict[int, int]:
+        """When the trades were, as far as they are there."""
+        found = times_in(block, symbol, set[int]().union(*ids.values()))
+        wanted = found.keys() & {row[3] for row in state.core.dropped}  # were they folded at all?
+        new = [ids[each] for each in ids if each.amendment in block.meta.notices]
+        looked_up = await self._find(
+            state, symbol, wanted.union(*new), block.meta.feed_time_ns + MINUTE_NS
+        )
+        return {trade_id: found[trade_id] for trade_id in found.keys() - wanted} | looked_up
 
     async def _amend(
         self, state: ShardState, feed: str, known: SymbolState, group: "_Group"

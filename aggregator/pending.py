@@ -1,13 +1,14 @@
 """Amendments on their way: they wait for their trades, then for a flush. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from core.market.amended import Amendment, concerning
+from core.market.amended import Amendment
 from core.market.block import Ticks
 from core.market.notice import Cancel, Correction, Notice
 from core.market.symbol import Symbol
@@ -43,10 +44,21 @@ def has_come(pending: Sequence[Pending], symbol: Symbol, block: Ticks) -> bool:
     """Has *block* a trade that one of *pending* is about?"""
     if not pending or symbol not in block.symbols:
         return False
-    amendments = [each.amendment for each in pending]
-    wanted = set[int]().union(*(concerning(a.trade_id, amendments) for a in amendments))
-    own = block.trade_id[block.symbol_index == np.intp(block.symbols.index(symbol))]
-    return bool(np.isin(own, list(wanted)).any())
+    wanted = [each.amendment.trade_id for each in pending]
+    return bool(np.isin(block.trade_id[_is_of(symbol, block)], wanted).any())
+
+
+def times_in(block: Ticks, symbol: Symbol, ids: Collection[int]) -> dict[int, int]:
+    """The event times of those trades of *symbol* that *block* has."""
+    if symbol not in block.symbols:
+        return {}
+    at = np.flatnonzero(_is_of(symbol, block) & np.isin(block.trade_id, list(ids)))
+    return dict(zip(block.trade_id[at].tolist(), block.event_ns[at].tolist(), strict=True))
+
+
+def _is_of(symbol: Symbol, block: Ticks) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = block.symbol_index == np.intp(block.symbols.index(symbol))
+    return found
 
 
 @dataclass(slots=True)

@@ -32,15 +32,20 @@ def amended(ticks: Sequence[Tick], amendments: Iterable[Amendment]) -> list[Tick
     return found
 
 
-def concerning(trade_id: int, amendments: Iterable[Amendment]) -> set[int]:
-    """Ids under which the trade *trade_id* may have come, before it was corrected to that."""
-    before: dict[int, set[int]] = {}
+def earlier_ids(amendments: Iterable[Amendment]) -> dict[int, set[int]]:
+    """By id, those that were corrected to it."""
+    found: dict[int, set[int]] = {}
     for amendment in amendments:
         if isinstance(amendment, Correction):
-            before.setdefault(amendment.new_id, set()).add(amendment.trade_id)
+            found.setdefault(amendment.new_id, set()).add(amendment.trade_id)
+    return found
+
+
+def concerning(trade_id: int, earlier: Mapping[int, set[int]]) -> set[int]:
+    """Ids under which the trade *trade_id* may have come; *earlier* is of :func:`earlier_ids`."""
     found, waiting = {trade_id}, [trade_id]
     while waiting:
-        news = before.get(waiting.pop(), set()) - found
+        news = earlier.get(waiting.pop(), set()) - found
         found |= news
         waiting += news
     return found

@@ -127,3 +127,15 @@ async def test_a_trade_under_the_new_id_is_known_already() -> None:
     assert world.state.core.duplicates == 1
     (running, *_) = world.state.core.take_running()
     assert (running.trades, running.close) == (1, 20.0)
+
+
+async def test_a_repeat_tells_nothing_of_when_its_trade_was() -> None:
+    twice = Tick(A, 1, 10.0, 1.0, tick(1).event_ns + 3 * MINUTE_NS, Side.BUY, 1)
+
+    world = await played(([tick(1), tick(2)], []), ([twice, tick(9), tick(9)], [off(1), off(9)]))
+
+    bars = [row.bar for row in world.state.take_flush(0).rows]
+    assert [(bar.trades, bar.start_ns) for bar in bars if bar.timeframe == "1Min"] == [
+        (1, START_NS)
+    ]
+    assert not world.state.core.amending

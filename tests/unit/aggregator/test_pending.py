@@ -1,6 +1,6 @@
 """Amendments wait for their trades, in bounds, and for the flush that stores them."""
 
-from aggregator.pending import MAX_PENDING, Applied, Pending, expired, has_come, note
+from aggregator.pending import MAX_PENDING, Applied, Pending, expired, has_come, note, times_in
 from core.market.notice import Cancel, Correction, Gap, GapState
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -38,6 +38,10 @@ def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
     def came(symbol: Symbol, ident: int) -> bool:
         return has_come(pending, A, block_of([Tick(symbol, ident, 1.0, 1.0, 1)]))
 
+    assert times_in(block_of([Tick(A, 7, 1.0, 1.0, 5), Tick(B, 8, 1.0, 1.0, 6)]), A, {7, 8}) == {
+        7: 5
+    }
+    assert times_in(block_of([]), A, {7}) == {}
     assert came(A, 7)
     assert came(A, 8)
     assert not came(A, 9)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from core.market.amended import Amendment, amended, concerning
+from core.market.amended import Amendment, amended, concerning, earlier_ids
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
@@ -67,7 +67,7 @@ def test_trades_without_an_id_are_never_amended() -> None:
 
 
 def test_a_trade_is_known_by_all_the_ids_that_it_had() -> None:
-    some = [to(1, 7), to(7, 8), to(8, 7), off(8), to(3, 4)]
+    some = earlier_ids([to(1, 7), to(7, 8), to(8, 7), off(8), to(3, 4)])
 
     assert concerning(8, some) == {1, 7, 8}
     assert concerning(4, some) == {3, 4}
