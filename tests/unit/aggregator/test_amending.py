@@ -177,3 +177,11 @@ def test_a_repeat_of_a_cancelled_trade_is_no_last_trade(harness: Harness) -> Non
 
     assert harness.core.symbols[A].last is None
     assert harness.core.take_last_trades() == []
+
+
+def test_older_trades_in_a_row_are_no_last_trade() -> None:
+    harness = Harness()
+    harness.fold([tick(50), *(tick(n) for n in range(20, 24))])
+    harness.fold([tick(n) for n in range(30, 38)])
+
+    assert harness.core.take_last_trades() == [tick(50)]

@@ -169,6 +169,8 @@ def test_notices_come_with_the_newest_trade_before_them_from_stretches_that_over
 
     assert found is not None
     assert [entry_id for entry_id, _ in found] == [at(1), at(2), at(3)]
+    trade = [(at(9), "a trade")]
+    assert joined(found, trade) == trade
     assert joined(None, None) is None
     assert joined(found, None) == joined(None, found) == found
 

@@ -95,6 +95,17 @@ def test_a_notice_stands_between_the_trades_before_and_after_it() -> None:
         assert kinds == [("t", 1), ("t", 2), ("x", 3), ("t", 4)]
 
 
+def test_a_window_may_begin_with_a_notice() -> None:
+    desk, client = Desk(A), Listener()
+    desk.subscribe(client, A)
+
+    desk.cancel(A)
+    desk.trade(A)
+    desk.flush()
+
+    assert [(m["T"], m["i"]) for m in client.messages] == [("x", 1), ("t", 2)]
+
+
 def test_mode_latest_gets_the_newest_trade_and_what_is_said_around_it() -> None:
     desk, client = Desk(A), Listener()
     desk.subscribe(client, A, options=Options(mode=Mode.LATEST))
