@@ -37,6 +37,7 @@ INGEST, AGGREGATOR, GATEWAY, CLIENT = "ingest", "aggregator", "gateway", "client
 REDIS, DATABASE = "redis", "database"
 POLL_S = 0.05
 _HISTORY_S = 15.0
+_ON_ITS_WAY_S = 0.2  # what was sent before a fault may still come so much later
 _ASK_S = 2.0  # bound of one question to the database
 _TABLES = {"1Min": "bars_1min", "5Min": "bars_5min", "15Min": "bars_15min"}
 _BARS_OF = """
@@ -82,7 +83,8 @@ class Installation:
     readers: list[Subscriber] = field(default_factory=list)
     lifted_s: float | None = None
     """When what stood in the way was gone, or, where nothing has to go, when the fault struck."""
-    recovered_s: float | None = None
+    _recovered_s: float | None = None
+    _longest_s: float = 0.0
     _truth: dict[Key, Facts] = field(default_factory=dict)
     _asking: "psycopg.AsyncConnection | None" = None
     _totals: tuple[int, int] = (0, 0)  # bars and trades in them, as last seen in the database
@@ -94,8 +96,14 @@ class Installation:
         self.hits[what] += count
 
     def lifted(self) -> None:
-        """From now on nothing stands in the way."""
-        self.lifted_s = asyncio.get_running_loop().time()
+        """From now on nothing stands in the way; of several times the longest recovery counts."""
+        self._longest_s = max(self._longest_s, self._recovered_s or 0.0)
+        self.lifted_s, self._recovered_s = asyncio.get_running_loop().time(), None
+
+    @property
+    def recovered_s(self) -> float | None:
+        """How long it took until trades and bars flowed again; None while they do not."""
+        return None if self._recovered_s is None else max(self._longest_s, self._recovered_s)
 
     async def reaches(self, share: float) -> None:
         """Wait until a subscriber has got so much of the trades."""
@@ -206,13 +214,15 @@ class Installation:
             await asyncio.sleep(POLL_S)
             await self._ask_totals()
             now = {"trades": self.readers[0].count, "bars": self._totals[1]}
-            if self.lifted_s is None or self.recovered_s is not None:
+            now_s = asyncio.get_running_loop().time()
+            waits = self.lifted_s is not None and self._recovered_s is None
+            if not waits or now_s - self.lifted_s < _ON_ITS_WAY_S:
                 before, steps = now, Counter[str]()
                 continue
             steps.update(name for name in now if now[name] != before[name])
             before = now
             if min(steps["trades"], steps["bars"]) >= 2 or self._all_there():
-                self.recovered_s = asyncio.get_running_loop().time() - self.lifted_s
+                self._recovered_s = now_s - self.lifted_s
 
     async def _ask_totals(self) -> None:
         try:
@@ -248,8 +258,8 @@ class Installation:
             await self.until(self._all_there, timeout_s=timeout_s)
         except TimeoutError:
             return False
-        if self.lifted_s is not None and self.recovered_s is None:
-            self.recovered_s = asyncio.get_running_loop().time() - self.lifted_s
+        if self.lifted_s is not None and self._recovered_s is None:
+            self._recovered_s = asyncio.get_running_loop().time() - self.lifted_s
         return True
 
     # -- judging
