@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from tests.faults.checker import (
     check_revisions,
     check_sequence,
 )
-from tests.faults.load import VENUE, Trade, arrival_order, write_file
+from tests.faults.load import Trade, arrival_order, write_file
 from tests.faults.proxy import Proxy
 from tests.faults.roles import PLAIN, Role
 from tests.faults.servers import Servers
@@ -76,7 +75,6 @@ class Installation:
     database_url: str
     namespace: str
     watched: Watched | None
-    dice: random.Random
     hits: "Counter[str]" = field(default_factory=Counter)
     links: dict[str, Proxy] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
@@ -318,9 +316,3 @@ class Installation:
 def _numbered(role: str, n: int) -> str:
     """The name of the process *n* of a role."""
     return f"{role}-{n + 1}" if n else role
-
-
-__all__ = [
-    "AGGREGATOR", "CLIENT", "DATABASE", "GATEWAY", "INGEST", "REDIS", "VENUE",
-    "Installation", "Plan",
-]  # fmt: skip

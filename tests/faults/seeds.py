@@ -124,7 +124,6 @@ async def _run(
             database_url=await servers.new_database(database),
             namespace=database,
             watched=sentinels,
-            dice=dice,
         )
         try:
             async with system.running():
