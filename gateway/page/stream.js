@@ -177,7 +177,8 @@ export class Stream {
 
   /** @param {any} message */
   #confirm(message) {
-    const { T: _, ...carried } = message; // always the entire set
+    // Always the entire set; what comes with trades is neither asked for nor given back.
+    const { T: _, corrections: _c, cancelErrors: _x, ...carried } = message;
     this.#carried = carried;
     if (this.#subscribed) return;
     this.#drop(); // what was asked for and given up before the answer came

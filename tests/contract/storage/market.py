@@ -26,7 +26,7 @@ def make_row(
         "low": x / 3,
         "close": x * 2,
         "volume": x / 11,
-        "trades": 3 + minute,
+        "trades": 3 + abs(minute),
         "vwap": x * 1.5,
     }
     start_ns = DAY + minute * MINUTE_NS

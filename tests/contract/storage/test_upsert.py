@@ -40,7 +40,7 @@ def bar_rows(draw: st.DrawFn) -> BarRow:
         draw(st.sampled_from(Timeframe)),
         rev=draw(st.sampled_from([0, 0, 0, 1, 2])),
         gap=draw(st.booleans()),
-        trades=draw(st.sampled_from([0, 1, 2**63 - 1])),
+        trades=draw(st.sampled_from([1, 2, 2**63 - 1])),
         **{name: draw(floats) for name in ("open", "high", "low", "close", "volume", "vwap")},
     )
     keys = draw(st.tuples(whole, whole)), draw(st.tuples(whole, whole))
