@@ -62,6 +62,11 @@ class Rig:
         """Trade ids do."""
         self._next_id = before._next_id
 
+    def has_read_all(self) -> bool:
+        """Has the gateway read every block that was written?"""
+        read = self.service.read_positions()
+        return all(read.get(key) == number for key, number in self.written.items())
+
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.service.port}/v1/stream"

@@ -181,6 +181,7 @@ async def test_what_was_trimmed_is_a_gap_that_names_it(rig: Rig, eventually: Eve
     for _ in range(3):
         await rig.trade(A, OTHER)
     await rig.publish_bar(bar(A))
+    await eventually(rig.has_read_all)
     key = rig.keys.ticks("sim", shard_of(A, SHARDS))
     await command(rig.redis, "XTRIM", key, "MAXLEN", "=", 1)
     async with visitor.visit(rig):
@@ -203,6 +204,7 @@ async def test_a_gap_is_told_in_msgpack_with_times(rig: Rig, eventually: Eventua
         await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
     for _ in range(2):
         await rig.trade(A)
+    await eventually(rig.has_read_all)
     key = rig.keys.ticks("sim", shard_of(A, SHARDS))
     await command(rig.redis, "XTRIM", key, "MAXLEN", "=", 1)
     async with visitor.visit(rig):
@@ -236,7 +238,7 @@ async def test_mode_latest_gets_the_newest_of_what_it_missed(
     await rig.publish_bar(bar(A, open=4.0))
     await rig.publish_bar(bar(A, open=5.0))
     await eventually(lambda: newest_open(rig) == 5.0)
-    await eventually(lambda: rig.service.read_positions() == rig.written)
+    await eventually(rig.has_read_all)
     async with visitor.visit(rig):
         await eventually(lambda: visitor.ids(A, "b"))
         await rig.trade(B)
@@ -394,7 +396,7 @@ async def test_a_resume_waits_for_redis(
             await rig.trade(A)
             await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
         await rig.trade(A)
-        await eventually(lambda: rig.service.read_positions() == rig.written)
+        await eventually(rig.has_read_all)
         await valkey.stop()
         async with visitor.visit(rig):
             assert visitor.reply["trades"] == [A]
@@ -413,7 +415,7 @@ async def test_a_resume_that_takes_too_long_ends_with_a_gap(
             await rig.trade(A)
             await eventually(lambda: visitor.ids(A) and visitor.log[-1]["T"] == "cursor")
         await rig.trade(A)
-        await eventually(lambda: rig.service.read_positions() == rig.written)
+        await eventually(rig.has_read_all)
         await valkey.stop()
         async with visitor.visit(rig):
             await eventually(lambda: visitor.gaps)
@@ -435,7 +437,7 @@ async def test_a_bare_name_waits_for_the_symbols_after_a_restart(
         return [SymbolRow(Symbol(name)) for name in ("SIM:S001", "OTHER:S001")]
 
     await rig.trade(A)
-    await eventually(lambda: rig.service.read_positions() == rig.written)
+    await eventually(rig.has_read_all)
     async with visitor.visit(rig):
         await rig.trade(A)
         await eventually(lambda: visitor.ids("S001") == [2])
