@@ -28,12 +28,12 @@ def add(folder: Path, outcome: Outcome) -> None:
     seeds = [seed for seed in found["seeds"] if seed["seed"] != outcome.seed]
     seeds.append(asdict(outcome) | {"passed": outcome.passed})
     found["seeds"] = sorted(seeds, key=lambda seed: seed["seed"])
-    _path(folder, outcome.fault).write_text(json.dumps(found, indent=1))
+    _write(folder, outcome.fault, found)
 
 
 def note_not_permitted(folder: Path, name: str, reason: str) -> None:
     """The fault cannot be run by this user on this machine."""
-    _path(folder, name).write_text(json.dumps({"seeds": [], "not_permitted": reason}))
+    _write(folder, name, {"seeds": [], "not_permitted": reason})
 
 
 def forget(folder: Path, names: Iterable[str]) -> None:
@@ -95,3 +95,10 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     path = _path(folder, name)
     found: dict[str, Any] = {"seeds": [], "not_permitted": ""}
     return json.loads(path.read_text()) if path.exists() else found
+
+
+def _write(folder: Path, name: str, found: Mapping[str, Any]) -> None:
+    """All or nothing: a run may be ended, or looked at, at any moment."""
+    unfinished = _path(folder, name).with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(found, indent=1))
+    unfinished.replace(_path(folder, name))
