@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from core.market.tick import Tick
+from core.runtime.clocks import steady
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.retry import full_jitter, wait_out
@@ -318,7 +319,8 @@ class IngestService:
                     shards=self.shards,
                     retention_s=self.retention_s,
                     max_bytes=self.stream_max_bytes,
-                    now_ns=self.now_ns,
+                    now_ns=steady(self.now_ns, self.monotonic_ns),
+                    wall_ns=self.now_ns,
                     on_down=self._redis_down,
                     on_up=self._redis_up,
                 )

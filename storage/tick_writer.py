@@ -69,6 +69,7 @@ class TickWriter:
         max_bytes: int,
         ring: ReplayRing,
         now_ns: Clock,
+        wall_ns: Clock,
     ) -> None:
         """For :meth:`open`."""
         self.refused = 0  # appends refused for want of memory
@@ -79,7 +80,7 @@ class TickWriter:
         self.lost = 0  # blocks that it lacked, and that the ring did not hold any more
         self._redis, self._info, self._lease, self._ring = redis, info, lease, ring
         self._retention_ms, self._max_bytes = int(retention_s * 1000), max_bytes
-        self._now_ns = now_ns
+        self._now_ns, self._wall_ns = now_ns, wall_ns
         self._resume: dict[int, BlockMeta] = {}
         self._streams = [Outbound(shard) for shard in range(keys.shards)]
         self._keys = [
@@ -105,6 +106,7 @@ class TickWriter:
         retention_s: float,
         max_bytes: int,
         now_ns: Clock,
+        wall_ns: Clock | None = None,
         lease: Lease | None = None,
         ring_bytes: int = _RING_BYTES,
         ring_s: float = _RING_S,
@@ -122,7 +124,9 @@ class TickWriter:
             shards: streams of the feed, 1 to 1,024.
             retention_s: what is older goes.
             max_bytes: for all feeds together.
-            now_ns: the wall clock; only entry ids depend on it.
+            now_ns: for entry ids and ages: a clock that nobody steps, or what is not read yet
+                would be too old at once.
+            wall_ns: by which writers tell each other that they are alive; by default *now_ns*.
             lease: the feed's, acquired; without one it is acquired here, for this process.
             ring_bytes: bound of the blocks kept for a failover.
             ring_s: and of their age.
@@ -149,6 +153,7 @@ class TickWriter:
             max_bytes=max_bytes,
             ring=ReplayRing(max_bytes=ring_bytes, keep_ms=int(ring_s * 1000)),
             now_ns=now_ns,
+            wall_ns=wall_ns or now_ns,
         )
         self._on_down, self._on_up, self._renewed_ms = on_down, on_up, now_ms
         for shard in range(shards):
@@ -336,7 +341,8 @@ class TickWriter:
         """Say that this feed is alive, and share the bytes with the others that are."""
         self._budget_checked_ms = now_ms
         await self._release_silent(self._retention_ms)
-        info = msgspec.structs.replace(self._info, registered_ms=now_ms)
+        alive_ms = max(now_ms, self._wall_ns() // _MS_NS)  # also if a clock was stepped back
+        info = msgspec.structs.replace(self._info, registered_ms=alive_ms)
         while True:
             try:
                 await self._registry.register(info)
@@ -350,7 +356,7 @@ class TickWriter:
 
     async def _release_silent(self, silent_ms: int) -> bool:
         """Cut other feeds that nobody has written for so long; was there any?"""
-        now_ms = self._now_ns() // _MS_NS
+        now_ms = min(self._now_ns(), self._wall_ns()) // _MS_NS  # whichever may be stepped
         return await self._registry.release_silent(now_ms, silent_ms, besides=self._info.feed)
 
     async def _trim(self, cuts: Mapping[int, EntryId]) -> None:

@@ -126,7 +126,7 @@ class Installation:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start all, and hold the feed back until the subscribers are there."""
+        """Start all, the feed once all subscribers are there."""
         self._truth = oracle.bars(self.plan.load)
         self._unique = len(set(self.plan.load))
         delivered = self.plan.delivered or self.plan.load
@@ -137,7 +137,12 @@ class Installation:
             await self._open_links(stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             self._make_roles(feed)
-            tasks = [group.create_task(role.run()) for role in self.roles.values()]
+            feeding = {name for name in self.roles if name.startswith(INGEST)}
+            tasks = [
+                group.create_task(role.run())
+                for name, role in self.roles.items()
+                if name not in feeding
+            ]
             self._make_readers()
             tasks += [group.create_task(reader.run()) for reader in self.readers]
             tasks.append(group.create_task(self._watch()))
@@ -145,6 +150,7 @@ class Installation:
                 for reader in self.readers:
                     async with asyncio.timeout(30):
                         await reader.subscribed.wait()
+                tasks += [group.create_task(self.roles[name].run()) for name in sorted(feeding)]
                 yield
             finally:
                 for task in tasks:
