@@ -1,7 +1,7 @@
 """Windows of very many groups: the same promises, kept in another way."""
 
 from gateway.burst import Crowds
-from gateway.channels import Channel, Mode
+from gateway.channels import Channel, Codec, Mode
 from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import Options
@@ -205,6 +205,18 @@ def test_a_burst_ends_with_a_cursor_for_who_wants_one() -> None:
     assert [[m["T"] for m in client.messages] for client in clients[:2]] == [["t", "cursor"]] * 2
     assert clients[2].messages[-1] == {"T": "cursor", "c": "2"}
     assert clients[3].messages == []
+
+
+def test_two_encodings_make_two_bursts_of_the_same_trades() -> None:
+    desk, clients = crowd()
+    packed = [Listener(Codec.MSGPACK) for _ in range(2)]
+    for client, name in zip(packed, (A, B), strict=True):
+        desk.subscribe(client, name)
+    desk.trade(A, B)
+    desk.flush()
+
+    assert [client.ids for client in packed] == [[1], [2]]
+    assert [sorted(client.ids) for client in clients] == [[1], [2], [1, 2], [], []]
 
 
 def test_the_clients_of_another_lane_are_served_at_another_moment() -> None:
