@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aggregator.shard import ShardCore, WindowKey
-from aggregator.symbols import SymbolState
+from aggregator.symbols import PARENTS, SymbolState
 from aggregator.window import Window
 from core.market.amended import Amendment, amended
 from core.market.bar import BarRow
@@ -14,7 +14,6 @@ from core.market.tick import Tick
 from core.market.timeframe import Timeframe
 
 _MINUTE = Timeframe.MIN_1
-_PARENTS = (Timeframe.MIN_5, Timeframe.MIN_15)
 
 
 class Outcome(enum.Enum):
@@ -64,8 +63,8 @@ class Minute:
 
 def windows_about(core: ShardCore, symbol: Symbol, start_ns: int) -> list[WindowKey]:
     """The windows that amending a minute takes, without those that are in memory."""
-    keys = [(symbol, timeframe, timeframe.floor_ns(start_ns)) for timeframe in _PARENTS]
-    longest = _PARENTS[-1]
+    keys = [(symbol, timeframe, timeframe.floor_ns(start_ns)) for timeframe in PARENTS]
+    longest = PARENTS[-1]
     first_ns = longest.floor_ns(start_ns)
     keys += [(symbol, _MINUTE, at) for at in range(first_ns, first_ns + longest.ns, _MINUTE.ns)]
     state = core.symbols.get(symbol)
@@ -90,7 +89,7 @@ class _About:
         None when one is not there, or its minutes are not what it has.
         """
         found: list[tuple[Window, Window]] = []
-        for timeframe in _PARENTS:
+        for timeframe in PARENTS:
             parent = self.find(timeframe, timeframe.floor_ns(minute.start_ns))
             parts = None if parent is None else self._merged(parent, minute, now)
             if parent is None or parts is None:

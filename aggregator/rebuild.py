@@ -14,6 +14,7 @@ from typing import ClassVar, Final, NamedTuple, Protocol
 from aggregator.flush import DATABASE_AWAY, Store
 from aggregator.late import Log, folded_parts
 from aggregator.shards import ShardState
+from aggregator.symbols import PARENTS
 from aggregator.window import Window
 from core.market.amended import Amendment, amended
 from core.market.block import Ticks
@@ -25,7 +26,6 @@ _LOG = logging.getLogger(__name__)
 
 _BUSY_LOOK_S: Final = 0.02  # while there are some
 _MINUTE: Final = Timeframe.MIN_1
-_PARENTS: Final = (Timeframe.MIN_5, Timeframe.MIN_15)
 _WIDEST: Final = Timeframe.MIN_15
 
 Key = tuple[Timeframe, int]
@@ -177,7 +177,7 @@ async def rebuild(
     found = _Comparison(symbol, current, covered_ns, said)
     for start_ns in range(first_ns, end_ns, MINUTE_NS):
         found.compare_minute(start_ns, ticks if start_ns >= from_ns else None)
-    for timeframe in _PARENTS:
+    for timeframe in PARENTS:
         for start_ns in range(from_ns, end_ns, timeframe.ns):
             found.compare_parent(timeframe, start_ns)
     newest = await store.newest_windows([symbol])
@@ -261,7 +261,7 @@ class _Comparison:
         keys = {
             (timeframe, timeframe.floor_ns(start_ns))
             for of, start_ns in self.changed
-            for timeframe in _PARENTS
+            for timeframe in PARENTS
             if of is _MINUTE
         }
         return [self._current[key] for key in keys if key not in here and key not in self.changed]
