@@ -171,6 +171,16 @@ async def embedded_migrated_url(embedded_database_url: str) -> str:
     return embedded_database_url
 
 
+def url_through(upstream_url: str, host: str, port: int) -> str:
+    """A server's URL with a proxy's address in it; sockets of this machine are left out."""
+    parts = urlsplit(upstream_url)
+    user = parts.netloc.rpartition("@")[0]
+    netloc = f"{user}@{host}:{port}" if user else f"{host}:{port}"
+    if parts.scheme == "unix":
+        return f"redis://{netloc}/0"
+    return urlunsplit(parts._replace(netloc=netloc, query=""))
+
+
 class TcpProxy:
     """A proxy on a free port of 127.0.0.1 before a server's socket or port; it can break.
 
@@ -188,12 +198,7 @@ class TcpProxy:
     @property
     def url(self) -> str:
         """The server's URL with the proxy's address in it."""
-        parts = urlsplit(self._upstream_url)
-        user = parts.netloc.rpartition("@")[0]
-        netloc = f"{user}@127.0.0.1:{self.port}" if user else f"127.0.0.1:{self.port}"
-        if parts.scheme == "unix":
-            return f"redis://{netloc}/0"
-        return urlunsplit(parts._replace(netloc=netloc, query=""))
+        return url_through(self._upstream_url, "127.0.0.1", self.port)
 
     async def heal(self) -> None:
         """Take connections and pass on everything."""

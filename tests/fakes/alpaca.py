@@ -4,52 +4,30 @@ The messages are those of docs.alpaca.markets, Real-time Stock Data, field by fi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from msgspec.msgpack import Ext
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from tests.fakes.server import FakeServer
 from tests.fakes.venue import stamp
 
 KEY, SECRET = "PK1", "s3cret"
 
 
-class FakeAlpaca:
+class FakeAlpaca(FakeServer):
     """Welcomes, asks for the key, and then sends what it is told to, in the client's codec."""
 
     def __init__(self) -> None:
-        self.received: list[dict[str, Any]] = []
-        self.connections = 0
+        super().__init__()
         self._live: dict[ServerConnection, bool] = {}  # with whether it wants msgpack
-        self._server: Server | None = None
-        self._port = 0
 
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self._port}"
-
-    @property
-    def subscribed(self) -> int:
-        return len(self._live)
-
-    async def listen(self) -> None:
-        self._server = await serve(
-            self._serve, "127.0.0.1", self._port, ping_interval=None, close_timeout=0.1
-        )
-        self._port = next(iter(self._server.sockets)).getsockname()[1]
-
-    async def refuse(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def hang_up(self) -> None:
-        for connection in list(self._live):
-            await connection.close(1012, "restart")
+    def _subscribers(self) -> Collection[ServerConnection]:
+        return self._live
 
     async def push(self, *messages: Mapping[str, Any]) -> None:
         """Send *messages* to all who subscribed, as one array."""

@@ -5,13 +5,15 @@ Held to the real venues by `tests/contract/ingest/test_fake_venues.py`.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
+
+from tests.fakes.server import FakeServer
 
 
 class Made(NamedTuple):
@@ -23,7 +25,7 @@ class Made(NamedTuple):
     at_ns: int
 
 
-class FakeVenue:
+class FakeVenue(FakeServer):
     """One venue on a free port of 127.0.0.1.
 
     ``trade`` pushes a live trade to every connection; ``push`` any frame. ``mute`` makes it
@@ -32,41 +34,17 @@ class FakeVenue:
     """
 
     def __init__(self, feed: str) -> None:
+        super().__init__()
         self.feed = feed
-        self.received: list[dict[str, Any]] = []
-        self.connections = 0
         self.mute = False
         self.unknown: set[str] = set()  # symbols that a subscription is refused for
         self.made: dict[str, list[Made]] = {}  # by symbol
         self._trade_ids: dict[str, int] = {}
         self._live: set[ServerConnection] = set()
         self._stuck: set[ServerConnection] = set()  # in the middle of a frame
-        self._server: Server | None = None
-        self._port = 0
 
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self._port}"
-
-    @property
-    def subscribed(self) -> int:
-        """Connections that have subscribed and are still there."""
-        return len(self._live)
-
-    async def listen(self) -> None:
-        self._server = await serve(
-            self._serve, "127.0.0.1", self._port, ping_interval=None, close_timeout=0.1
-        )
-        self._port = next(iter(self._server.sockets)).getsockname()[1]
-
-    async def refuse(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def hang_up(self) -> None:
-        for connection in list(self._live):
-            await connection.close(1012, "restart")
+    def _subscribers(self) -> Collection[ServerConnection]:
+        return self._live
 
     def push(self, *frames: str | bytes) -> None:
         """Send frames to every subscribed connection, in one write."""

@@ -8,7 +8,9 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.fix_servers import url_through
 
 _CHUNK = 1 << 16
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s; closing then resets
@@ -60,12 +62,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """The server's URL with the proxy's address in it."""
-        parts = urlsplit(self.upstream_url)
-        user = parts.netloc.rpartition("@")[0]
-        netloc = f"{user}@{self.host}:{self.port}" if user else f"{self.host}:{self.port}"
-        if parts.scheme == "unix":
-            return f"redis://{netloc}/0"
-        return urlunsplit(parts._replace(netloc=netloc, query=""))
+        return url_through(self.upstream_url, self.host, self.port)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Proxy"]:
