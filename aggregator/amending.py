@@ -47,8 +47,8 @@ class Minute:
         if state is None:
             return Outcome.INCOMPLETE
         about = _About(state, rows)
-        minute = about.find(_MINUTE, self.start_ns)
-        if minute is None or not minute.holds_same(had):
+        minute = about.find_or_empty(_MINUTE, self.start_ns)
+        if not minute.holds_same(had):
             return Outcome.INCOMPLETE
         if minute.holds_same(now):
             return Outcome.SAME
@@ -83,16 +83,28 @@ class _About:
         row = self._rows.get((self._state.symbol, timeframe, start_ns))
         return window or (None if row is None else Window.from_row(row))
 
+    def find_or_empty(self, timeframe: Timeframe, start_ns: int) -> Window:
+        """That window; when it is nowhere, one without ticks.
+
+        A window whose ticks were all cancelled before it closed is never stored, and leaves memory
+        as closed ones do.
+        """
+        found = self.find(timeframe, start_ns)
+        if found is None:
+            found = Window(self._state.symbol, timeframe, start_ns)
+            found.closed = True
+        return found
+
     def merged(self, minute: Window, now: Window) -> list[tuple[Window, Window]] | None:
         """The parents, each with what it is with *now* for *minute*.
 
-        None when one is not there, or its minutes are not what it has.
+        None when the minutes of one are not what it has.
         """
         found: list[tuple[Window, Window]] = []
         for timeframe in PARENTS:
-            parent = self.find(timeframe, timeframe.floor_ns(minute.start_ns))
-            parts = None if parent is None else self._merged(parent, minute, now)
-            if parent is None or parts is None:
+            parent = self.find_or_empty(timeframe, timeframe.floor_ns(minute.start_ns))
+            parts = self._merged(parent, minute, now)
+            if parts is None:
                 return None
             found.append((parent, parts))
         return found

@@ -185,3 +185,37 @@ def test_older_trades_in_a_row_are_no_last_trade() -> None:
     harness.fold([tick(n) for n in range(30, 38)])
 
     assert harness.core.take_last_trades() == [tick(50)]
+
+
+def test_a_minute_that_was_emptied_before_it_closed_needs_no_row() -> None:
+    harness = Harness()
+    harness.fold([tick(1), tick(10, minute=5)])
+    amend(harness.core, [tick(1)], [off(1)])
+    for _ in range(3):
+        harness.close(START_NS + 2 * HOUR_NS)
+        harness.flush()
+    assert not harness.core.symbols[A].windows
+
+    again = Cancel(A, 2, 1, 1.0, 1.0)
+    rows = harness.rows.values()
+    assert amend(harness.core, [tick(1)], [again], before=[off(1)], rows=rows) is Outcome.SAME
+    lost = amend(harness.core, [tick(1), tick(2)], [again], before=[off(1)], rows=rows)
+    assert lost is Outcome.INCOMPLETE
+
+
+def test_what_empties_a_minute_may_be_said_before_what_fills_it() -> None:
+    harness = Harness()
+    harness.fold([tick(1), tick(10, minute=5)])
+    late_word = Cancel(A, 2, 1, 1.0, 1.0)
+    amend(harness.core, [tick(1)], [late_word])
+    for _ in range(3):
+        harness.close(START_NS + 2 * HOUR_NS)
+        harness.flush()
+    rows = harness.rows.values()
+
+    new = Correction(A, 1, 1, 10.0, 1.0, 5, 12.0, 1.0)
+    assert amend(harness.core, [tick(1)], [new], before=[late_word], rows=rows) is Outcome.REVISED
+
+    assert trades(harness.flush()) == {
+        ("1Min", 0): (1, 12.0, 0), ("5Min", 0): (1, 12.0, 0), ("15Min", 0): (2, 12.0, 1),
+    }  # fmt: skip
