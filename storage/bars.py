@@ -30,11 +30,11 @@ from storage.rows import (
     bar_row_of,
     bars_of,
     newest_rows,
-    newest_trades,
     symbol_row_of,
     to_datetime,
 )
 from storage.shard_leases import check_leases
+from storage.symbol_table import write_symbols
 from storage.tick_log import TickLog, write_log
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
@@ -53,16 +53,6 @@ SELECT shard, token, flush, state, outbox FROM shard_checkpoints
 WHERE shard = ANY(%s::int[]) ORDER BY shard
 """
 _STORED_TOKENS: Final = "SELECT shard, token FROM shard_checkpoints WHERE shard = ANY(%s::int[])"
-_UPSERT_SYMBOLS: Final = """
-INSERT INTO symbols AS stored (symbol, event_ns, seq, trade_id, price, size, side)
-SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[],
-    %s::float8[], %s::smallint[])
-ON CONFLICT (symbol) DO UPDATE SET
-    event_ns = excluded.event_ns, seq = excluded.seq, trade_id = excluded.trade_id,
-    price = excluded.price, size = excluded.size, side = excluded.side
-WHERE excluded.event_ns IS NOT NULL AND (stored.event_ns IS NULL
-    OR (excluded.event_ns, excluded.seq) >= (stored.event_ns, stored.seq))
-"""
 
 
 class BarStore:
@@ -101,9 +91,7 @@ class BarStore:
             await retell(connection, batch.retold)
             if rows:
                 await upsert_bars(connection, rows)
-            symbols = _symbol_values(batch)
-            if symbols:
-                await connection.execute(_UPSERT_SYMBOLS, _columns(symbols))
+            await write_symbols(connection, {row.bar.symbol for row in rows}, batch.last_trades)
 
     async def load_rows(self, keys: Sequence[tuple[Symbol, Timeframe, int]]) -> list[BarRow]:
         """The stored rows of the given windows (symbol, timeframe, start), in no order.
@@ -297,20 +285,6 @@ async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Check
     if refused:
         cursor = await connection.execute(_STORED_TOKENS, [list(refused)])
         raise StaleOwner({shard: (refused[shard], t) for shard, t in await cursor.fetchall()})
-
-
-def _symbol_values(batch: FlushBatch) -> list[tuple[Any, ...]]:
-    trades = newest_trades(batch.last_trades)
-    names = sorted({*trades, *(row.bar.symbol for row in batch.rows)})
-    values: list[tuple[Any, ...]] = []
-    for name in names:
-        t = trades.get(name)
-        values.append(
-            (name, *([None] * 6))
-            if t is None
-            else (name, t.event_ns, t.seq, t.trade_id, t.price, t.size, int(t.side))
-        )
-    return values
 
 
 def _columns(values: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

@@ -16,7 +16,8 @@ import numpy as np
 
 _HEADER: Final = struct.Struct(">iiIii")
 _LENGTH: Final = struct.Struct(">i")
-_BOOL, _BYTES, _INT8, _INT4, _TEXT, _FLOAT8, _TIME = 16, 17, 20, 23, 25, 701, 1184  # type oids
+# Oids of types.
+_BOOL, _BYTES, _INT8, _INT2, _INT4, _TEXT, _FLOAT8, _TIME = 16, 17, 20, 21, 23, 25, 701, 1184
 POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
 
 
@@ -50,6 +51,11 @@ def bigints(values: Sequence[int]) -> PackedArray:
 def integers(values: Sequence[int]) -> PackedArray:
     """``integer[]``."""
     return _fixed(values, _INT4, ">i4")
+
+
+def smallints(values: Sequence[int]) -> PackedArray:
+    """``smallint[]``."""
+    return _fixed(values, _INT2, ">i2")
 
 
 def booleans(values: Sequence[bool]) -> PackedArray:

@@ -1,24 +1,25 @@
 """Tick codec: folded ticks as compact bytes, in slots of event time. Pure.
 
 A payload holds ticks of one slot, by symbol, and of each symbol in the order of their arrival.
-Layout, little-endian: ``u8 version | u8 flags | u32 symbols | u32 ticks``, then a body that zlib
-has compressed unless flag PLAIN is set::
+Layout, little-endian: ``u8 version | u8 flags | u32 symbols | u32 ticks``, then a body that zstd
+(version 1: zlib) has compressed unless flag PLAIN is set::
 
     u32 ticks of each symbol | event_ns | trade_id [| seq] | price | size | u8 side | utf-8 names
 
 `seq` is left out (flag SEQ_IS_ID) where it equals `trade_id` throughout. Whole numbers are stored
 as what they differ from the one before (zigzag: small ones have few bits, whatever their sign),
 floats as the bits in which they differ, and all first bytes of a column come before all second
-ones. Real trades take 10 bytes each instead of 35, for 0.25 us in and less out (zlib level 1).
+ones. Real trades take 10 bytes each instead of 33, for 0.1 us in and less out.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
 from core.market.block import Ticks
 from core.market.symbol import Symbol
@@ -28,10 +29,14 @@ from storage.errors import TickLogError
 SLOT_NS: Final = 5 * MINUTE_NS
 """Event times of one payload lie in one slot, so a late tick does not widen that of others."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 _SEQ_IS_ID: Final = 1
 _PLAIN: Final = 2
-_LEVEL: Final = 1  # 2 % larger than level 6, in half the time
+_LEVEL: Final = 1  # as small as zlib makes it, in a twelfth of the time
+_DECOMPRESS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
+    1: zlib.decompress,
+    VERSION: zstandard.decompress,
+}
 _HEADER: Final = struct.Struct("<BBII")
 
 _Ints = npt.NDArray[np.int64]
@@ -58,7 +63,7 @@ def encode_slots(parts: Sequence[Ticks], *, compress: bool = True) -> list[LogSl
     if joined is None:
         return []
     slots = joined.event_ns // SLOT_NS
-    order = np.lexsort((joined.symbol_index, slots))
+    order = _order(slots, joined)
     slots = slots[order]
     borders = np.flatnonzero(np.diff(slots)) + 1
     return [
@@ -114,6 +119,14 @@ def _join(parts: Sequence[Ticks]) -> Ticks | None:
     return Ticks(tuple(known), np.concatenate(index), *columns)
 
 
+def _order(slots: _Ints, ticks: Ticks) -> npt.NDArray[np.intp]:
+    """By slot, then symbol, then arrival."""
+    keys = (slots - slots.min()) * len(ticks.symbols) + ticks.symbol_index
+    # numpy sorts 16 bits by radix: five times as fast as lexsort.
+    small: _Ints = keys.astype(np.min_scalar_type(int(keys.max())))
+    return np.argsort(small, kind="stable")
+
+
 def _encode(ticks: Ticks, order: npt.NDArray[np.intp], slot_ns: int, *, compress: bool) -> LogSlot:
     """One slot's payload from the ticks at *order*, which is by symbol."""
     found, counts = np.unique(ticks.symbol_index[order], return_counts=True)
@@ -133,7 +146,7 @@ def _encode(ticks: Ticks, order: npt.NDArray[np.intp], slot_ns: int, *, compress
     )
     flags = (_SEQ_IS_ID if same else 0) | (0 if compress else _PLAIN)
     header = _HEADER.pack(VERSION, flags, len(found), len(order))
-    payload = header + (zlib.compress(body, _LEVEL) if compress else body)
+    payload = header + (zstandard.compress(body, _LEVEL) if compress else body)
     return LogSlot(slot_ns, int(event_ns.min()), int(event_ns.max()), len(order), payload)
 
 
@@ -142,12 +155,12 @@ def _open(payload: bytes) -> tuple[bool, list[int], bytes, list[Symbol], int]:
     if len(payload) < _HEADER.size:
         raise TickLogError(f"{len(payload)} bytes are shorter than the header")
     version, flags, n_symbols, n = _HEADER.unpack_from(payload)
-    if version != VERSION:
+    if version not in _DECOMPRESS:
         raise TickLogError(f"format version {version}, expected {VERSION}; run the newer program")
     body = payload[_HEADER.size :]
     try:
-        body = body if flags & _PLAIN else zlib.decompress(body)
-    except zlib.error as exc:
+        body = body if flags & _PLAIN else _DECOMPRESS[version](body)
+    except (zlib.error, zstandard.ZstdError) as exc:
         raise TickLogError(f"it cannot be decompressed: {exc}") from exc
     seq_is_id = bool(flags & _SEQ_IS_ID)
     start = 4 * n_symbols

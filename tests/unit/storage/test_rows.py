@@ -6,7 +6,16 @@ import pytest
 
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
-from storage.packed import PackedArray, blobs, booleans, floats, integers, texts, times
+from storage.packed import (
+    PackedArray,
+    blobs,
+    booleans,
+    floats,
+    integers,
+    smallints,
+    texts,
+    times,
+)
 from storage.rows import (
     MAX_NS,
     SymbolRow,
@@ -70,6 +79,7 @@ def test_a_symbol_has_a_last_trade_or_none() -> None:
         (blobs([b"", b"x"]), 17, b"\0\0\0\0\0\0\0\1x"),
         (floats([1.0]), 701, b"\0\0\0\x08?\xf0\0\0\0\0\0\0"),
         (integers([-2]), 23, b"\0\0\0\4\xff\xff\xff\xfe"),
+        (smallints([-2]), 21, b"\0\0\0\2\xff\xfe"),
         (booleans([True, False]), 16, b"\0\0\0\1\1\0\0\0\1\0"),
         (times([946_684_800_000_001_999]), 1184, b"\0\0\0\x08\0\0\0\0\0\0\0\1"),
     ],

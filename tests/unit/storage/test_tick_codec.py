@@ -101,8 +101,9 @@ def test_trades_take_ten_bytes_each() -> None:
     ("payload", "reason"),
     [
         (b"\1", "1 bytes are shorter than the header"),
-        (struct.pack("<BBII", 9, 0, 1, 1), "format version 9, expected 1"),
+        (struct.pack("<BBII", 9, 0, 1, 1), "format version 9, expected 2"),
         (struct.pack("<BBII", 1, 0, 1, 1) + b"none", "cannot be decompressed"),
+        (struct.pack("<BBII", 2, 0, 1, 1) + b"none", "cannot be decompressed"),
         (struct.pack("<BBII", 1, 2, 1, 1) + bytes(9), "9 bytes cannot hold 1 ticks of 1 symbols"),
         (
             struct.pack("<BBII", 1, 0, 2, 1)
@@ -114,6 +115,17 @@ def test_trades_take_ten_bytes_each() -> None:
 def test_a_damaged_payload_is_named(payload: bytes, reason: str) -> None:
     with pytest.raises(TickLogError, match=reason):
         decode_symbol(payload, Symbol("A"))
+
+
+def test_what_was_written_with_zlib_is_read() -> None:
+    ticks = [Tick(Symbol("SIM:A"), n, 1.0 + n, 2.0, START, seq=n) for n in range(9)]
+    (plain,) = encode_slots([part(ticks)], compress=False)
+    _, _, symbols, count = struct.unpack_from("<BBII", plain.payload)
+    old = struct.pack("<BBII", 1, 1, symbols, count) + zlib.compress(plain.payload[10:])
+
+    (found,) = decode_slot(old)
+
+    assert found.ticks() == ticks
 
 
 def test_ticks_without_ids_keep_their_place() -> None:
