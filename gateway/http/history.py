@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from core.runtime.ports import Clock
+from gateway.access.caller import caller_of
 from gateway.http.answers import BarsPage, bars_by_spelling, encode
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
@@ -27,7 +28,9 @@ class HistoryApi:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """A page of closed bars, by symbol, then time, with the token that leads to the next."""
-        query = bars_query(request.query.items(), resolver(self.market), now_ns=self.now_ns())
+        query = bars_query(
+            request.query.items(), resolver(self.market, caller_of(request)), now_ns=self.now_ns()
+        )
         if not query.symbols or query.start_ns > query.end_ns:
             return json_response(encode(BarsPage({}, None)))
         bars = await self.bars.page(

@@ -8,6 +8,7 @@ from aiohttp import web
 from core.market.bar import Bar
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
+from gateway.access.caller import caller_of
 from gateway.http.answers import (
     SnapshotAnswer,
     bar_answer,
@@ -42,7 +43,10 @@ class LatestApi:
     async def bars(self, request: web.Request) -> web.StreamResponse:
         """The newest bar of each symbol; of the window that is still open, where there is one."""
         params = Params(request.query.items(), accepted=("symbols", "timeframe"))
-        symbols, timeframe = params.symbols(resolver(self.market)), params.timeframe()
+        symbols, timeframe = (
+            params.symbols(resolver(self.market, caller_of(request))),
+            params.timeframe(),
+        )
         stored = await self.stored.latest(self._not_running(symbols, timeframe), timeframe)
         found = {
             spelling: bar_answer(bar)
@@ -54,7 +58,7 @@ class LatestApi:
     async def trades(self, request: web.Request) -> web.StreamResponse:
         """The last trade of each symbol that had one."""
         params = Params(request.query.items(), accepted=("symbols",))
-        symbols = params.symbols(resolver(self.market))
+        symbols = params.symbols(resolver(self.market, caller_of(request)))
         found = {
             spelling: trade_answer(tick)
             for symbol, spelling in symbols.items()
@@ -65,7 +69,7 @@ class LatestApi:
     async def snapshots(self, request: web.Request) -> web.StreamResponse:
         """Last trade, minute, day and day before, of each symbol that has any of these."""
         params = Params(request.query.items(), accepted=("symbols",))
-        symbols = params.symbols(resolver(self.market))
+        symbols = params.symbols(resolver(self.market, caller_of(request)))
         days = self._days(symbols)
         today: dict[Symbol, Bar] = {}
         before: dict[Symbol, Bar] = {}
@@ -83,12 +87,13 @@ class LatestApi:
         return json_response(encode({"snapshots": found}))
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
-        """The symbols that venues carry, with their last trades."""
+        """The symbols that venues carry and the caller may read, with their last trades."""
         wanted = Params(request.query.items(), accepted=("query",)).search()
+        caller = caller_of(request)
         found = [
             symbol_answer(symbol, self.market.last_trade(symbol))
             for symbol in self.market.symbols()
-            if matches(symbol, wanted)
+            if matches(symbol, wanted) and caller.permits(symbol)
         ]
         return json_response(encode({"symbols": found}))
 

@@ -10,6 +10,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import MonotonicClock
+from gateway.access.caller import CALLER, caller_of
+from gateway.access.grant import Caller
 from gateway.http.errors import ApiError, shown, unavailable
 from gateway.http.limits import RequestLimiter
 from gateway.http.metrics import HttpMetrics
@@ -21,7 +23,6 @@ log = logging.getLogger(__name__)
 # The stream's clients may show their key in a message, so the stream itself asks for it.
 _OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico", "/v1/stream"})
 _OPEN_FOLDER: Final = "/static/"
-_CALLER: Final = web.RequestKey("caller", str)
 SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
     "X-Content-Type-Options": "nosniff",
@@ -133,7 +134,7 @@ def key_required(keys: ApiKeys) -> Middleware:
                     "Basic, or Authorization: Bearer KEYID:SECRET",
                     {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'},
                 )
-            request[_CALLER] = f"key {shown_key[0]}"
+            request[CALLER] = Caller(key_id=shown_key[0])
         return await handler(request)
 
     return check
@@ -146,7 +147,8 @@ def limited(limiter: RequestLimiter | None, monotonic_ns: MonotonicClock) -> Mid
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         if limiter is None or _is_open(request.path):
             return await handler(request)
-        caller = request.get(_CALLER) or f"ip {request.remote}"
+        key_id = caller_of(request).key_id
+        caller = f"key {key_id}" if key_id else f"ip {request.remote}"
         allowance = limiter.take(caller, monotonic_ns())
         headers = {
             "X-RateLimit-Limit": str(allowance.limit),

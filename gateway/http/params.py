@@ -9,6 +9,7 @@ import msgspec
 from core.market.errors import SymbolError, TimeframeError
 from core.market.symbol import Symbol, fold, parse_symbol
 from core.market.timeframe import DAY_NS, Timeframe
+from gateway.access.grant import ANYBODY, Caller
 from gateway.encode import rfc3339
 from gateway.http.errors import ApiError, BadParameter, UnknownParameters, shown, unavailable
 from gateway.http.times import parse_time_ns
@@ -192,11 +193,11 @@ class Directory(Protocol):
     def resolve(self, text: str) -> Symbol | None: ...
 
 
-def resolver(market: Directory) -> Resolve:
-    """How *market* finds symbols, by a name alone only once it knows all of them.
+def resolver(market: Directory, caller: Caller = ANYBODY) -> Resolve:
+    """How *market* finds symbols for *caller*, by a name alone only once it knows all of them.
 
     Until then "nobody carries it" would be a guess: raises ApiError (503) for a name without its
-    venue that is not known.
+    venue that is not known, and ApiError (403) for a symbol that *caller* may not read.
     """
 
     def resolve(text: str) -> Symbol | None:
@@ -204,9 +205,17 @@ def resolver(market: Directory) -> Resolve:
         if symbol is None and not market.complete and ":" not in text:
             waits = "the stored symbols are not read yet, /readyz says why"
             raise unavailable(f"symbol {shown(text)}: {waits}; name its venue, or try again")
+        named = parse_symbol(text) if symbol is None and ":" in text else symbol
+        if named is not None and not caller.permits(named):
+            raise forbidden(text)
         return symbol
 
     return resolve
+
+
+def forbidden(text: str) -> ApiError:
+    """403: the symbol that *text* names is not among those that the caller may read."""
+    return ApiError(403, f"symbol {shown(text)} is not among those that your key may read")
 
 
 def matches(symbol: Symbol, wanted: str) -> bool:

@@ -6,9 +6,12 @@ import pytest
 
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.timeframe import DAY_NS, Timeframe
+from gateway.access.entitlement import Entitlement
+from gateway.access.grant import Caller
 from gateway.http.errors import ApiError, shown, unavailable
-from gateway.http.params import BarsQuery, Params, bars_query, matches
+from gateway.http.params import BarsQuery, Params, bars_query, matches, resolver
 from gateway.http.tokens import encode_token
+from gateway.market import MarketState
 
 NOW_NS = 1_625_313_600_000_000_000  # 2021-07-03T12:00:00Z
 DAY = 1_625_270_400_000_000_000
@@ -179,3 +182,18 @@ def test_an_error_is_json_with_the_status_as_code() -> None:
     assert error.body() == b'{"code":503,"message":"the database is away"}'
     assert error.headers == {"Retry-After": "3"}
     assert str(error) == "the database is away"
+
+
+def test_symbols_that_the_caller_may_not_read_are_refused_by_name() -> None:
+    market = MarketState()
+    market.complete = True
+    market.add_symbols([Symbol("SIM:S001"), Symbol("COINBASE:BTC-USD")])
+    resolve = resolver(market, Caller(symbols=Entitlement(["SIM:*"])))
+
+    assert resolve("S001") == "SIM:S001"
+    assert resolve("SIM:NEW") is None
+    assert resolve("NEW") is None
+    for foreign in ("BTC/USD", "COINBASE:BTC-USD", "COINBASE:NEW"):
+        with pytest.raises(ApiError, match=foreign) as caught:
+            resolve(foreign)
+        assert caught.value.status == 403

@@ -1,0 +1,1 @@
+"""Who calls the gateway, what they may, and how much of it."""
