@@ -16,6 +16,7 @@ from storage.bars import BarStore
 from storage.chores import Chores
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaError
+from storage.flush_thread import ThreadedStore
 from storage.keys import StreamKeys
 from storage.lease import process_owner
 from storage.log_retention import LogRetention, tend_log
@@ -51,7 +52,9 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         owner=owner,
         shards=settings.shards,
     )
-    store = BarStore(database)
+    store = ThreadedStore(
+        database, lambda: GatedDatabase(settings, session=session_name(owner), size=1)
+    )
     tick_log = store.tick_log(shards=settings.shards) if settings.tick_log_days else None
     rebuilder = Rebuilder(
         requests=store.rebuilds(shards=settings.shards),
@@ -82,9 +85,11 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
         away=(DatabaseUnavailable, SchemaError),
     )
     await database.open()
+    await store.open()
     try:
         await serve(settings, ops, janitor, service)
     finally:
+        await store.close()
         await database.close()
 
 

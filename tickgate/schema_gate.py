@@ -15,12 +15,15 @@ class GatedDatabase(Database):
     Roles wait for that as they do for a database that is away.
     """
 
-    def __init__(self, settings: Settings, *, session: str = "") -> None:
-        """A pool with the limits of *settings*; opens nothing yet. *session* names it."""
+    def __init__(self, settings: Settings, *, session: str = "", size: int | None = None) -> None:
+        """A pool with the limits of *settings*; opens nothing yet. *session* names it.
+
+        *size*: of so many connections instead of the settings' number.
+        """
         super().__init__(
             settings.database_url,
-            min_size=settings.db_pool_min,
-            max_size=settings.db_pool_max,
+            min_size=size or settings.db_pool_min,
+            max_size=size or settings.db_pool_max,
             acquire_timeout_s=settings.db_acquire_timeout_s,
             statement_timeout_s=settings.db_statement_timeout_s,
             slow_query_s=settings.slow_query_ms / 1000,

@@ -147,7 +147,12 @@ def streams_to_bars(speeds: Sequence[FoldSpeed], flush: FlushCost) -> str:
                 f"≤ {_SHARE_GOAL * 100:g} %",
                 flush.share <= _SHARE_GOAL,
             ),
-            _row("compress the tick log, in another thread", f"{flush.log_s:.2f} s", "", True),
+            _row(
+                "compress the tick log, and all statements, in other threads",
+                f"{flush.aside_s:.2f} s",
+                "",
+                True,
+            ),
         ],
     )
     return (
