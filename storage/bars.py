@@ -1,21 +1,19 @@
 """BarStore: bars, checkpoints and symbols in PostgreSQL, with or without TimescaleDB."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from core.market.bar import Bar, BarRow
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
 from storage.amendments import retell, write_amendments
+from storage.bar_pages import BarPages
 from storage.bar_queries import (
     DAY,
     LATEST,
     LOAD_ROWS,
     NEWEST_WINDOW,
-    ONE,
-    ONE_DESCENDING,
-    PAGES,
-    PAGES_DESCENDING,
 )
 from storage.bar_upsert import upsert_bars
 from storage.database import Connection, Database
@@ -60,7 +58,7 @@ class BarStore:
 
     def __init__(self, db: Database) -> None:
         """*db* stays the caller's, who opens and closes it."""
-        self._db = db
+        self._db, self._pages = db, BarPages(db)
 
     def tick_log(self, *, shards: int) -> TickLog:
         """The log of the same database; *shards*: see there."""
@@ -124,61 +122,51 @@ class BarStore:
         self,
         *,
         symbols: Sequence[Symbol],
-        timeframe: Timeframe,
+        resolution: Resolution,
         start_ns: int,
         end_ns: int,
         limit: int,
         descending: bool = False,
         after: tuple[Symbol, int] | None = None,
+        running_ns: Mapping[Symbol, int] | None = None,
     ) -> list[Bar]:
         """Bars with a window start in ``[start_ns, end_ns]``, by symbol, then time.
 
         Args:
             symbols: whose; repeats count once. Sorted by code point, whatever their order here.
-            timeframe: of the bars.
+            resolution: their length; what is not stored is rolled up, :mod:`core.market.rolled`.
             start_ns: first window start, UNIX nanoseconds.
             end_ns: last window start.
             limit: at most so many bars in all, >= 1.
             descending: newest first within a symbol; symbols still ascend.
             after: symbol and window start of the last bar of the page before; that bar and those
                 that precede it in the order are left out, also when it is gone meanwhile.
+            running_ns: where the open window of a symbol starts, of which nothing is stored yet: a
+                rolled bar that has a part in it, or after it, is left out.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        wanted = sorted(s for s in set(symbols) if after is None or s >= after[0])
-        bars: list[Bar] = []
-        if wanted and after is not None and wanted[0] == after[0]:
-            # The cursor's own symbol is read alone: a range that differs from symbol to symbol
-            # would keep the server from leaving chunks out, and from stopping at the limit.
-            before = (start_ns, min(end_ns, after[1] - 1))
-            behind = (max(start_ns, after[1] + 1), end_ns)
-            span = before if descending else behind
-            bars = await self._page([wanted.pop(0)], timeframe, span, limit, descending)
-        if wanted and len(bars) < limit:
-            span, limit = (start_ns, end_ns), limit - len(bars)
-            bars += await self._page(wanted, timeframe, span, limit, descending)
-        return bars
+        return await self._pages.page(
+            symbols=symbols,
+            resolution=resolution,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            limit=limit,
+            descending=descending,
+            after=after,
+            running_ns=running_ns,
+        )
 
-    async def _page(
-        self,
-        symbols: Sequence[Symbol],
-        timeframe: Timeframe,
-        span_ns: tuple[int, int],
-        limit: int,
-        descending: bool,
-    ) -> list[Bar]:
-        start_ns, end_ns = span_ns
-        if end_ns < max(start_ns, 0):
-            return []
-        bounds = [to_datetime(max(start_ns, 0) + 999), to_datetime(end_ns)]
-        if len(symbols) == 1:
-            statement = (ONE_DESCENDING if descending else ONE)[timeframe]
-            parameters = [symbols[0], *bounds, limit]
-        else:
-            statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
-            parameters = [list(symbols), *bounds, limit, limit]
-        return bars_of(await self._db.fetch("page", statement, parameters))
+    async def closest_before(
+        self, symbol: Symbol, resolution: Resolution, before_ns: int
+    ) -> int | None:
+        """Start of the newest bar that starts before *before_ns*; None where there is none.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.closest_before(symbol, resolution, before_ns)
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest stored bar of each symbol that has one.

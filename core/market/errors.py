@@ -16,7 +16,7 @@ class SymbolError(TickgateError):
         return f"symbol {self.text[:60]!r}: {self.reason}"
 
 
-class TimeframeError(TickgateError):
+class TimeframeError(TickgateError, ValueError):
     """A timeframe that is not offered."""
 
     def __init__(self, text: str, accepted: tuple[str, ...]) -> None:

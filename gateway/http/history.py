@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from core.market.resolution import Resolution
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
 from gateway.http.answers import BarsPage, bars_by_spelling, encode
@@ -35,7 +36,7 @@ class HistoryApi:
             return json_response(encode(BarsPage({}, None)))
         bars = await self.bars.page(
             symbols=list(query.symbols),
-            timeframe=query.timeframe,
+            resolution=Resolution.of(query.timeframe),
             start_ns=query.start_ns,
             end_ns=query.end_ns,
             limit=query.limit + 1,  # one more tells whether another page follows

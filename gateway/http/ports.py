@@ -1,9 +1,10 @@
 """What the HTTP handlers ask of the rest of the gateway and of storage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from core.market.bar import Bar
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
@@ -42,20 +43,32 @@ class Market(Protocol):
 
 
 class History(Protocol):
-    """Stored bars, each call one query; raises DatabaseUnavailable when the database is away."""
+    """Stored bars, each call a few queries; DatabaseUnavailable when the database is away."""
 
     async def page(  # noqa: PLR0913  one argument per query parameter
         self,
         *,
         symbols: Sequence[Symbol],
-        timeframe: Timeframe,
+        resolution: Resolution,
         start_ns: int,
         end_ns: int,
         limit: int,
         descending: bool = False,
-        after: tuple[Symbol, int] | None,
+        after: tuple[Symbol, int] | None = None,
+        running_ns: Mapping[Symbol, int] | None = None,
     ) -> list[Bar]:
-        """Bars that start in ``[start_ns, end_ns]``, by symbol, then time; those past *after*."""
+        """Bars that start in ``[start_ns, end_ns]``, by symbol, then time; those past *after*.
+
+        With *descending* the newest of each symbol come first: with a limit, "the last so many".
+        Bars that are rolled up carry the timeframe of what they are made of, and the start of
+        their own window; one that has a part at or after *running_ns* of its symbol is left out.
+        """
+        ...
+
+    async def closest_before(
+        self, symbol: Symbol, resolution: Resolution, before_ns: int
+    ) -> int | None:
+        """Start of the newest bar that starts before *before_ns*; None where there is none."""
         ...
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:

@@ -4,6 +4,7 @@ import pytest
 
 from core.market.bar import Bar, BarRow
 from core.market.notice import Cancel, CancelAction, Correction
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
@@ -75,7 +76,7 @@ async def test_a_bar_without_trades_is_shown_to_nobody_but_its_writer(store: Bar
     day_ns = AT_NS // DAY_NS * DAY_NS
     await store.flush(FlushBatch(rows=[row(day_ns, trades=2), row(day_ns + MINUTE_NS, trades=1)]))
     await store.flush(FlushBatch(rows=[row(day_ns + MINUTE_NS, trades=0, rev=1)]))
-    span = {"timeframe": Timeframe.MIN_1, "start_ns": day_ns, "end_ns": day_ns + DAY_NS}
+    span = {"resolution": Resolution(1), "start_ns": day_ns, "end_ns": day_ns + DAY_NS}
 
     for symbols in ([A], [A, B]):
         for descending in (False, True):

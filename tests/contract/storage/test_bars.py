@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.market.bar import Bar
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.bars import BarStore, Checkpoint, FlushBatch, SymbolRow
@@ -31,7 +33,7 @@ async def all_bars(store: BarStore, *symbols: str) -> list[Bar]:
     names = [Symbol(s) for s in symbols or ("SIM:A", "SIM:B")]
     bars: list[Bar] = []
     for timeframe in Timeframe:
-        bars += await store.page(symbols=names, timeframe=timeframe, **ALWAYS)
+        bars += await store.page(symbols=names, resolution=Resolution.of(timeframe), **ALWAYS)
     return bars
 
 
@@ -232,7 +234,7 @@ async def test_bars_of_several_weeks_are_in_several_chunks(timescaledb_url: str)
 
 
 SYMBOLS = ["SIM:A", "SIM:B", "SIM:C", "SIM:D"]
-MINUTES = range(-2, 12)  # around a midnight, so that a hypertable has two chunks
+MINUTES = range(-5, 32)  # around a midnight, so that a hypertable has two chunks
 GRID = [DAY + n * MINUTE_NS for n in MINUTES]
 moments = st.builds(
     lambda start, off: start + off, st.sampled_from(GRID), st.sampled_from([-1, 0, 1, 999, 1000])
@@ -243,34 +245,75 @@ cursors = st.tuples(st.sampled_from([*SYMBOLS, "SIM:BB"]), st.sampled_from(GRID)
 page_queries = st.fixed_dictionaries(
     {
         "symbols": st.lists(st.sampled_from(SYMBOLS), max_size=5),
-        "timeframe": st.sampled_from(Timeframe),
+        "resolution": st.sampled_from([1, 5, 15, 2, 3, 7, 10, 1440]).map(Resolution),
         "start_ns": moments | far,
         "end_ns": moments | far,
         "limit": st.integers(1, 9) | st.just(10_000),
         "descending": st.booleans(),
         "after": st.none() | cursors,
+        "running_ns": st.dictionaries(st.sampled_from(SYMBOLS), st.sampled_from(GRID), max_size=2),
     }
 )
+
+
+def of_length(bars: Sequence[Bar], minutes: int, running_ns: Mapping[str, int]) -> list[Bar]:
+    """The stored bars of that length, or such made of the longest of which whole ones fit."""
+    base = max((t for t in Timeframe if minutes % t.minutes == 0), key=lambda t: t.minutes)
+    parts: dict[tuple[Symbol, int, int], list[Bar]] = {}
+    for bar in sorted(bars, key=lambda bar: bar.start_ns):
+        if bar.timeframe == base:
+            day, minute = divmod(bar.start_ns // MINUTE_NS, 1440)
+            parts.setdefault((bar.symbol, day, minute // minutes), []).append(bar)
+    if base.minutes == minutes:
+        return [bar for some in parts.values() for bar in some]
+    made = []
+    for (symbol, day, window), some in parts.items():
+        start = day * 1440 + window * minutes
+        end = min(start + minutes, day * 1440 + 1440)
+        if symbol in running_ns and end * MINUTE_NS > running_ns[symbol]:
+            continue
+        volume = float(sum(Fraction(bar.volume) for bar in some))
+        spent = float(sum(Fraction(bar.vwap * bar.volume) for bar in some))
+        made.append(
+            Bar(
+                symbol,
+                base,
+                start * MINUTE_NS,
+                some[0].open,
+                max(bar.high for bar in some),
+                min(bar.low for bar in some),
+                some[-1].close,
+                volume,
+                sum(bar.trades for bar in some),
+                some[0].vwap if len(some) == 1 else spent / volume,
+                sum(bar.rev for bar in some),
+                gap=any(bar.gap for bar in some),
+            )
+        )
+    return made
 
 
 def oracle(
     bars: Sequence[Bar],
     *,
     symbols: Sequence[str],
-    timeframe: Timeframe,
+    resolution: Resolution,
     start_ns: int,
     end_ns: int,
     limit: int,
     descending: bool,
     after: tuple[str, int] | None,
+    running_ns: Mapping[str, int],
 ) -> list[Bar]:
     """A page in plain Python."""
     sign = -1 if descending else 1
     found = [
         bar
-        for bar in sorted(bars, key=lambda bar: (bar.symbol, sign * bar.start_ns))
+        for bar in sorted(
+            of_length(bars, resolution.minutes, running_ns),
+            key=lambda bar: (bar.symbol, sign * bar.start_ns),
+        )
         if bar.symbol in symbols
-        and bar.timeframe == timeframe
         and start_ns <= bar.start_ns <= end_ns
         and (after is None or (bar.symbol, sign * bar.start_ns) > (after[0], sign * after[1]))
     ]
@@ -280,18 +323,18 @@ def oracle(
 async def test_a_page_is_what_plain_python_makes_of_the_same_bars(database: Database) -> None:
     chance = random.Random(1)
     rows = [
-        make_row(symbol, minute, timeframe)
+        make_row(symbol, minute, timeframe, rev=minute % 3, gap=minute == 4)
         for symbol in SYMBOLS[:3]
-        for timeframe in (Timeframe.MIN_1, Timeframe.MIN_5)
+        for timeframe in Timeframe
         for minute in MINUTES
-        if chance.random() < 0.7
+        if minute % timeframe.minutes == 0 and chance.random() < 0.7
     ]
     store = BarStore(database)
     await store.flush(FlushBatch(rows=rows))
     bars = [row.bar for row in rows]
     queries: list[dict[str, Any]] = []
 
-    @settings(max_examples=150, database=None, deadline=None)
+    @settings(max_examples=250, database=None, deadline=None)
     @given(page_queries)
     def draw(query: dict[str, Any]) -> None:
         queries.append(query)
@@ -314,7 +357,7 @@ async def test_paging_through_meets_every_bar_once_also_while_bars_are_added(
 
     while page := await store.page(
         symbols=names,
-        timeframe=Timeframe.MIN_1,
+        resolution=Resolution(1),
         start_ns=DAY,
         end_ns=DAY + DAY_NS,
         limit=7,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.bars import BarStore, FlushBatch
@@ -20,7 +21,7 @@ WEEK = 7 * 1440  # minutes
 async def starts(store: BarStore, timeframe: Timeframe) -> list[int]:
     """Window starts of SIM:A, in minutes from DAY."""
     bars = await store.page(
-        symbols=[A], timeframe=timeframe, start_ns=0, end_ns=2**63 - 1, limit=10**6
+        symbols=[A], resolution=Resolution.of(timeframe), start_ns=0, end_ns=2**63 - 1, limit=10**6
     )
     return [(bar.start_ns - DAY) // MINUTE_NS for bar in bars]
 
