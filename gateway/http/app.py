@@ -26,6 +26,7 @@ from gateway.http.middlewares import (
 from gateway.http.page import Page
 from gateway.http.ports import Board, History, Market
 from gateway.http.protocol import HANDLER_OPTIONS
+from gateway.http.serving import Serving
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.keys import ApiKeys
@@ -109,7 +110,11 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
     latest = LatestApi(market=market, stored=stored)
     pages = page or Page.installed()
-    for route in history.routes() + latest.routes() + state.routes() + pages.routes():
-        app.router.add_get(route.path, route.handler, expect_handler=check_expectation)
+    serving = Serving(keys_required=keys.required)
+    data = history.routes() + latest.data_routes()
+    handlers = [(each.path, serving.handler(each)) for each in data]
+    plain = latest.routes() + state.routes() + pages.routes()
+    for path, handler in handlers + [(each.path, each.handler) for each in plain]:
+        app.router.add_get(path, handler, expect_handler=check_expectation)
     app.on_response_prepare.append(add_safe_headers)
     return app

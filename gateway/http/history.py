@@ -1,18 +1,22 @@
 """Closed bars of the past: ``/v1/bars``."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
 from core.market.resolution import Resolution
+from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
 from gateway.http.answers import BarsPage, bars_by_spelling, encode
 from gateway.http.metrics import HttpMetrics
-from gateway.http.middlewares import json_response
-from gateway.http.params import bars_query, resolver
+from gateway.http.params import BarsQuery, bars_query, resolver
 from gateway.http.ports import History, Market
+from gateway.http.serving import JSON, Answer, DataRoute, Life
 from gateway.http.tokens import encode_token
+
+SETTLED_NS: Final = 120 * SECOND_NS  # by then a window's bar is stored, unless something is away
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,16 +28,16 @@ class HistoryApi:
     now_ns: Clock
     metrics: HttpMetrics
 
-    def routes(self) -> list[web.RouteDef]:
-        return [web.get("/v1/bars", self.page)]
+    def routes(self) -> list[DataRoute]:
+        return [DataRoute("/v1/bars", self.page)]
 
-    async def page(self, request: web.Request) -> web.StreamResponse:
+    async def page(self, request: web.Request) -> Answer:
         """A page of closed bars, by symbol, then time, with the token that leads to the next."""
-        query = bars_query(
-            request.query.items(), resolver(self.market, caller_of(request)), now_ns=self.now_ns()
-        )
+        now_ns = self.now_ns()
+        resolve = resolver(self.market, caller_of(request))
+        query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         if not query.symbols or query.start_ns > query.end_ns:
-            return json_response(encode(BarsPage({}, None)))
+            return Answer(encode(BarsPage({}, None)), JSON, (), Life.RUNNING)
         bars = await self.bars.page(
             symbols=list(query.symbols),
             resolution=Resolution.of(query.timeframe),
@@ -49,4 +53,20 @@ class HistoryApi:
             last = bars[-1]
             token = encode_token(query.position(last.symbol, last.start_ns), query.binding)
         self.metrics.history_bars.inc(len(bars))
-        return json_response(encode(BarsPage(bars_by_spelling(bars, query.symbols), token)))
+        return Answer(
+            encode(BarsPage(bars_by_spelling(bars, query.symbols), token)),
+            JSON,
+            tuple(query.symbols),
+            life_of(query, now_ns),
+            (query.start_ns, query.end_ns),
+        )
+
+
+def life_of(query: BarsQuery, now_ns: int) -> Life:
+    """How long the page that answers *query* stays right.
+
+    A range with a default start or end is another one tomorrow, and one that ends not long ago
+    may have bars that are on their way to the database still.
+    """
+    over = query.end_ns + query.timeframe.ns <= now_ns - SETTLED_NS
+    return Life.CLOSED if over and query.fixed else Life.RUNNING

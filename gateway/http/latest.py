@@ -22,6 +22,7 @@ from gateway.http.days import day_of, day_so_far, symbols_by_day
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
+from gateway.http.serving import JSON, Answer, DataRoute, Life
 from gateway.http.stored import Bars, StoredPresent
 
 
@@ -32,15 +33,17 @@ class LatestApi:
     market: Market
     stored: StoredPresent
 
-    def routes(self) -> list[web.RouteDef]:
+    def data_routes(self) -> list[DataRoute]:
         return [
-            web.get("/v1/bars/latest", self.bars),
-            web.get("/v1/trades/latest", self.trades),
-            web.get("/v1/snapshots", self.snapshots),
-            web.get("/v1/symbols", self.symbols),
+            DataRoute("/v1/bars/latest", self.bars),
+            DataRoute("/v1/trades/latest", self.trades),
+            DataRoute("/v1/snapshots", self.snapshots),
         ]
 
-    async def bars(self, request: web.Request) -> web.StreamResponse:
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/v1/symbols", self.symbols)]
+
+    async def bars(self, request: web.Request) -> Answer:
         """The newest bar of each symbol; of the window that is still open, where there is one."""
         params = Params(request.query.items(), accepted=("symbols", "timeframe"))
         symbols, timeframe = (
@@ -53,9 +56,9 @@ class LatestApi:
             for symbol, spelling in symbols.items()
             if (bar := newest(stored.get(symbol), *self._held(symbol, timeframe)))
         }
-        return json_response(encode({"bars": found}))
+        return Answer(encode({"bars": found}), JSON, tuple(symbols), Life.RUNNING)
 
-    async def trades(self, request: web.Request) -> web.StreamResponse:
+    async def trades(self, request: web.Request) -> Answer:
         """The last trade of each symbol that had one."""
         params = Params(request.query.items(), accepted=("symbols",))
         symbols = params.symbols(resolver(self.market, caller_of(request)))
@@ -64,9 +67,9 @@ class LatestApi:
             for symbol, spelling in symbols.items()
             if (tick := self.market.last_trade(symbol))
         }
-        return json_response(encode({"trades": found}))
+        return Answer(encode({"trades": found}), JSON, tuple(symbols), Life.NEVER)
 
-    async def snapshots(self, request: web.Request) -> web.StreamResponse:
+    async def snapshots(self, request: web.Request) -> Answer:
         """Last trade, minute, day and day before, of each symbol that has any of these."""
         params = Params(request.query.items(), accepted=("symbols",))
         symbols = params.symbols(resolver(self.market, caller_of(request)))
@@ -84,7 +87,7 @@ class LatestApi:
             snapshot = self._snapshot(symbol, shown.get(symbol), latest, today, before)
             if snapshot is not None:
                 found[spelling] = snapshot
-        return json_response(encode({"snapshots": found}))
+        return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
         """The symbols that venues carry and the caller may read, with their last trades."""

@@ -40,6 +40,7 @@ class BarsQuery(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool
     after: tuple[Symbol, int] | None  # the last bar of the page before
     binding: tuple[str, ...]  # what a page token is bound to
+    fixed: bool  # start and end are the caller's, no default that moves with the clock
 
     def position(self, symbol: Symbol, time_ns: int) -> Position:
         """Where the next page goes on when this one ends with that bar."""
@@ -172,6 +173,7 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
     position = _position(params, binding)
     if position is not None:
         start_ns, end_ns = position.start_ns, position.end_ns
+    fixed = start_ns is not None and end_ns is not None
     start_ns, end_ns = _range(start_ns, end_ns, now_ns)
     return BarsQuery(
         symbols=symbols,
@@ -182,6 +184,7 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
         descending=descending,
         after=None if position is None else (position.symbol, position.time_ns),
         binding=binding,
+        fixed=fixed,
     )
 
 

@@ -32,6 +32,7 @@ def test_defaults_are_todays_minutes_up_to_now() -> None:
         limit=1_000,
         descending=False,
         after=None,
+        fixed=False,
         binding=("1Min", "asc", "None", "None", "BTC-USD"),
     )
 

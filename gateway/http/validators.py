@@ -1,0 +1,60 @@
+"""Entity tags and content codings of RFC 9110: what a caller has, and what it can read. Pure."""
+
+import hashlib
+import re
+from typing import Final
+
+_TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
+
+
+def entity_tag(body: bytes) -> str:
+    """The strong tag of *body*, in its quotes: other bytes have another one."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def packed_tag(tag: str) -> str:
+    """The strong tag of the gzip form of the body that has *tag*: its bytes are others."""
+    return f'{tag[:-1]}-gzip"'
+
+
+def is_known(if_none_match: str, tag: str) -> bool:
+    """Does the header ``If-None-Match`` say that the caller has the body with *tag*?
+
+    Weak tags match, too, as RFC 9110 (section 13.1.2) wants it here; of an ill-formed list, what
+    comes before the fault.
+    """
+    if if_none_match.strip() == "*":
+        return True
+    at = 0
+    while match := _TAG.match(if_none_match, at):
+        if match[1] == tag:
+            return True
+        at = match.end()
+    return False
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Does the header ``Accept-Encoding`` let gzip in, at a weight that is not zero?
+
+    Source: RFC 9110, section 12.5.3. Without the header nothing is packed.
+    """
+    others = False
+    for item in accept_encoding.lower().split(","):
+        name, _, parameters = item.partition(";")
+        allowed = _weight(parameters) > 0
+        if name.strip() in _GZIP_NAMES:
+            return allowed
+        if name.strip() == "*":
+            others = allowed
+    return others
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
