@@ -4,8 +4,9 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aggregator.shard import ShardCore, WindowKey
+from aggregator.shard import ShardCore
 from aggregator.symbols import PARENTS, SymbolState
+from aggregator.wanted import WindowKey
 from aggregator.window import Window
 from core.market.amended import Amendment, amended
 from core.market.bar import BarRow

@@ -1,6 +1,6 @@
 """The state of a shard between flushes, as bytes: what a restart goes on from. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -83,7 +83,7 @@ def encode_state(core: ShardCore, positions: Mapping[str, StreamPosition]) -> by
         )
         for state in core.symbols.values()
     ]
-    windows = [_freeze(window) for window in core.windows_to_keep()]
+    windows = [_freeze(window) for state in core.symbols.values() for window in _kept(state)]
     return _ENCODER.encode(_ShardSnapshot(VERSION, dict(positions), symbols, windows))
 
 
@@ -131,6 +131,17 @@ def _decode(shard: int, state: bytes) -> _ShardSnapshot:
         return _DECODER.decode(state)
     except msgspec.DecodeError as exc:
         raise CheckpointError(shard, f"damaged: {exc}") from exc
+
+
+def _kept(state: SymbolState) -> Iterable[Window]:
+    """The windows that are open, and the parents of open minutes."""
+    kept: dict[Window, None] = {}
+    for window in state.windows.values():
+        if not window.closed:
+            kept[window] = None
+            if window.timeframe is Timeframe.MIN_1:
+                kept |= dict.fromkeys(state.parents(window.start_ns))
+    return kept
 
 
 def _freeze(window: Window) -> _WindowState:

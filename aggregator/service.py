@@ -16,8 +16,8 @@ from aggregator.metrics import AggregatorMetrics
 from aggregator.ownership import OwnedShards
 from aggregator.rebuild import Rebuilder
 from aggregator.reporter import Reporter
-from aggregator.shard import Wanted
 from aggregator.shards import ShardState
+from aggregator.wanted import Wanted
 from core.market.block import Block, decode_block
 from core.market.errors import BlockError
 from core.runtime.ports import Clock, MonotonicClock

@@ -1,14 +1,15 @@
 """The bars of one shard: folds ticks, closes windows by watermark, revises closed ones. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 
 from aggregator.folded import kept_of
-from aggregator.gaps import Span, SymbolGaps, lost_blocks, venue_of, windows_of
+from aggregator.gaps import Span, SymbolGaps, lost_blocks, venue_of
+from aggregator.running import running_bars
 from aggregator.segments import Segments, are_worth_while
 from aggregator.symbols import PARENTS, SymbolState, note_last
+from aggregator.wanted import Deferred, Wanted, wanted_for
 from aggregator.window import Window
 from core.market.bar import Bar, BarRow
 from core.market.block import Row, Ticks
@@ -24,33 +25,7 @@ KEEP_CLOSED_NS: Final = 2 * MINUTE_NS
 _BEFORE_TIME: Final = -(2**63)
 _MINUTE: Final = Timeframe.MIN_1
 
-WindowKey = tuple[Symbol, Timeframe, int]
 DueKey = tuple[int, int, Symbol, int]  # end_ns, minutes, symbol, start_ns: 1-minute windows first
-
-
-class Deferred(NamedTuple):
-    """A tick that waits for windows from the database."""
-
-    feed: str
-    symbol: Symbol
-    event_ns: int
-    seq: int
-    price: float
-    size: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the core must be told before it can fold the deferred ticks."""
-
-    symbols: frozenset[Symbol]  # never seen by this shard: start of their newest stored 1-min bar
-    windows: frozenset[WindowKey]  # perhaps stored
-    touched: frozenset[WindowKey] = frozenset()  # of no interest unless they are stored
-
-    @property
-    def rows(self) -> list[WindowKey]:
-        """The windows whose rows are asked for."""
-        return sorted(self.windows | self.touched)
 
 
 class ShardCore:
@@ -135,27 +110,7 @@ class ShardCore:
         """What must be supplied before the next fold, or None."""
         if not self._deferred and not self._spans:
             return None
-        symbols: set[Symbol] = set()
-        keys: set[WindowKey] = set()
-        for tick in self._deferred:
-            state = self.symbols[tick.symbol]
-            if state.newest_ns is None:
-                symbols.add(tick.symbol)
-            for timeframe in Timeframe:
-                start_ns = timeframe.floor_ns(tick.event_ns)
-                if (timeframe, start_ns) not in state.windows:
-                    keys.add((tick.symbol, timeframe, start_ns))
-        touched: set[WindowKey] = set()
-        for span in self._spans:
-            state = self.symbols[span[0]]
-            if state.newest_ns is None:
-                symbols.add(state.symbol)
-            touched.update(
-                (state.symbol, *window)
-                for window in windows_of(span, newest_ns=state.newest_ns)
-                if window not in state.windows
-            )
-        return Wanted(frozenset(symbols), frozenset(keys), frozenset(touched - keys))
+        return wanted_for(self.symbols, self._deferred, self._spans)
 
     def supply(self, wanted: Wanted, newest: Mapping[Symbol, int], rows: Iterable[BarRow]) -> None:
         """Answer :meth:`wanted`, and fold what waited.
@@ -295,18 +250,8 @@ class ShardCore:
 
     def take_running(self) -> list[Bar]:
         """The open bars that changed since the last call, with all three timeframes of each."""
-        bars: list[Bar] = []
-        parents: dict[Window, None] = {}
-        for window in self._touched:
-            if window.timeframe is _MINUTE:
-                bars.append(window.bar(final=False))
-                parents |= dict.fromkeys(self.symbols[window.symbol].parents(window.start_ns))
-            else:
-                parents[window] = None
+        bars = running_bars(self.symbols, self._touched)
         self._touched.clear()
-        bars += [
-            self._running_parent(parent).bar(final=False) for parent in parents if not parent.closed
-        ]
         return bars
 
     def evict(self, committed: int) -> None:
@@ -326,18 +271,6 @@ class ShardCore:
         self._closed = kept
 
     # -- checkpoint
-
-    def windows_to_keep(self) -> list[Window]:
-        """What a checkpoint holds: windows that are open, and the parents of open minutes."""
-        kept: dict[WindowKey, Window] = {}
-        for state in self.symbols.values():
-            for (timeframe, start_ns), window in state.windows.items():
-                if not window.closed:
-                    kept[state.symbol, timeframe, start_ns] = window
-                    if timeframe is _MINUTE:
-                        for parent in state.parents(start_ns):
-                            kept[state.symbol, parent.timeframe, parent.start_ns] = parent
-        return list(kept.values())
 
     def restore(self, states: Iterable[SymbolState], windows: Iterable[Window]) -> None:
         """Go on from a checkpoint; each of *windows* names the feeds whose watermark closes it."""
@@ -493,14 +426,3 @@ class ShardCore:
                 window.gap = gap
                 if window.trades:
                     (self._dirty if window.closed else self._touched)[window] = None
-
-    def _running_parent(self, parent: Window) -> Window:
-        running = parent.copy()
-        for (timeframe, start_ns), window in self.symbols[parent.symbol].windows.items():
-            if (
-                timeframe is _MINUTE
-                and not window.closed
-                and parent.start_ns <= start_ns < parent.end_ns
-            ):
-                running.merge(window)
-        return running

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+_START_S: Final = 5.0
 _STOP_S: Final = 5.0
 
 
@@ -21,9 +22,9 @@ class LoopThread:
         self._stop = asyncio.Event()
 
     def start(self) -> None:
-        """Start the thread, and wait until its loop runs."""
+        """Start the thread, and wait until its loop runs, at most 5 s."""
         self._thread.start()
-        self._started.wait()
+        self._started.wait(_START_S)
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do *work* there; raises what it raises. A cancellation here is one there.
