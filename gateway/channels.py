@@ -8,10 +8,24 @@ from core.market.timeframe import Timeframe
 
 
 class Codec(enum.Enum):
-    """How a session's messages are written; the value is the WebSocket opcode of its frames."""
+    """How a session's messages are written: as text or binary, in the shapes of crypto or stocks.
 
-    JSON = 1
-    MSGPACK = 2
+    ``opcode`` is that of its WebSocket frames.
+    """
+
+    JSON = (1, False)
+    MSGPACK = (2, False)
+    STOCK_JSON = (1, True)
+    STOCK_MSGPACK = (2, True)
+
+    def __init__(self, opcode: int, stocks: bool) -> None:
+        self.opcode, self.stocks = opcode, stocks
+        self.is_text = opcode == 1
+
+    @property
+    def of_stocks(self) -> "Codec":
+        """The same in the shapes of stocks."""
+        return Codec.STOCK_JSON if self.is_text else Codec.STOCK_MSGPACK
 
 
 class Mode(enum.StrEnum):
@@ -26,8 +40,13 @@ class Channel(enum.StrEnum):
 
     TRADES = "trades"
     QUOTES = "quotes"
+    ORDERBOOKS = "orderbooks"
     BARS = "bars"
     UPDATED_BARS = "updatedBars"
+    DAILY_BARS = "dailyBars"
+    STATUSES = "statuses"
+    LULDS = "lulds"
+    IMBALANCES = "imbalances"
     RUNNING_BARS = "runningBars"
     BARS_5 = "bars5Min"
     UPDATED_BARS_5 = "updatedBars5Min"
@@ -56,9 +75,20 @@ _RUNNING: Final = {
     Timeframe.MIN_15: Channel.RUNNING_BARS_15,
 }
 
+SILENT: Final = frozenset(
+    (
+        Channel.QUOTES,
+        Channel.ORDERBOOKS,
+        Channel.DAILY_BARS,
+        Channel.STATUSES,
+        Channel.LULDS,
+        Channel.IMBALANCES,
+    )
+)
+"""Channels of the published protocol on which nothing comes: no feed carries that."""
+
 TYPES: Final = {
     Channel.TRADES: "t",
-    Channel.QUOTES: "q",
     **dict.fromkeys(_CLOSED.values(), "b"),
     **dict.fromkeys(_UPDATED.values(), "u"),
     **dict.fromkeys(_RUNNING.values(), "r"),

@@ -23,6 +23,7 @@ from gateway.assembly import Assembly
 from gateway.budget import Budget
 from gateway.channels import Codec, Mode
 from gateway.encode import control
+from gateway.endpoints import NATIVE, endpoint_of
 from gateway.fanout import Fanout
 from gateway.frames import frame
 from gateway.handshake import Handshake, requested_codec, shown_credentials
@@ -88,6 +89,7 @@ class Connection(Outlet):
         "_heard",
         "_message",
         "authenticated",
+        "endpoint",
         "group",
         "key_id",
         "style",
@@ -98,6 +100,7 @@ class Connection(Outlet):
         self.shared = shared
         self.style = shared.fanout.hub.style(Codec.JSON)
         self.group: Group | None = None
+        self.endpoint = NATIVE
         self.authenticated = False
         self.key_id = ""
         # The protocol core while it has a state of its own: before the handshake is through, in
@@ -291,6 +294,8 @@ class Connection(Outlet):
             response = core.reject(400, "encoding: expected json or msgpack")
         else:
             response = core.accept(request)
+            self.endpoint = endpoint_of(request.path.partition("?")[0]) or NATIVE
+            codec = self.endpoint.codec(codec)
             self.style = self.shared.fanout.hub.style(codec, deflate=bool(core.extensions))
         core.send_response(response)
         self._send_control(core)

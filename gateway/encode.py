@@ -19,6 +19,7 @@ from core.market.bar import Bar
 from core.market.block import Row
 from core.market.tick import NO_ID, Side
 from core.market.timeframe import SECOND_NS, Timeframe
+from gateway import stock_shapes
 from gateway.channels import Codec
 from gateway.frames import SEPARATORS
 
@@ -70,14 +71,14 @@ def timestamp(time_ns: int) -> bytes:
 
 def time_value(time_ns: int, codec: Codec) -> str | msgspec.msgpack.Ext:
     """A time as a field of a message: text in JSON, a timestamp in msgpack."""
-    if codec is Codec.JSON:
+    if codec.is_text:
         return rfc3339(time_ns)
     return msgspec.msgpack.Ext(_TIMESTAMP_EXT, timestamp(time_ns))
 
 
 def control(message: Mapping[str, Any], codec: Codec) -> bytes:
     """A control message, alone in an array of one."""
-    if codec is Codec.JSON:
+    if codec.is_text:
         return msgspec.json.encode([message])
     return msgspec.msgpack.encode([message])
 
@@ -85,19 +86,19 @@ def control(message: Mapping[str, Any], codec: Codec) -> bytes:
 def cursor(text: str, codec: Codec) -> bytes:
     """The item that ends a batch: where to go on after what came up to it."""
     message = {"T": "cursor", "c": text}
-    return msgspec.json.encode(message) if codec is Codec.JSON else msgspec.msgpack.encode(message)
+    return msgspec.json.encode(message) if codec.is_text else msgspec.msgpack.encode(message)
 
 
 def prefix(kind: str, spelling: str, codec: Codec) -> bytes:
     """`T` and `S` of an item; *kind* is the message type, such as ``t``."""
-    if codec is Codec.JSON:
+    if codec.is_text:
         return f'"T":"{kind}","S":'.encode() + msgspec.json.encode(spelling) + b","
     return b"".join(map(msgspec.msgpack.encode, ("T", kind, "S", spelling)))
 
 
 def trade_tails(rows: Iterable[Row], codec: Codec) -> list[Tail]:
     """Tails of trades (`T` is ``t``): p, s, t, i (left out without an id), tks (if known)."""
-    return _trades_json(rows) if codec is Codec.JSON else _trades_msgpack(rows)
+    return _trades_json(rows) if codec.is_text else _trades_msgpack(rows)
 
 
 def bar_tail(bar: Bar, codec: Codec) -> Tail:
@@ -107,7 +108,9 @@ def bar_tail(bar: Bar, codec: Codec) -> Tail:
     `final` where false, `gap` where true.
     """
     fields = {**_bar_fields(bar), "t": time_value(bar.start_ns, codec)}
-    if codec is Codec.JSON:
+    if codec.stocks:
+        fields["v"] = stock_shapes.whole(bar.volume)
+    if codec.is_text:
         return b"{", msgspec.json.encode(fields)[1:]
     body = msgspec.msgpack.encode(fields)
     return bytes((body[0] + 2,)), body[1:]  # a fixmap: two more fields come in the prefix
@@ -115,14 +118,24 @@ def bar_tail(bar: Bar, codec: Codec) -> Tail:
 
 def trades(rows: Iterable[Row], spelling: str, codec: Codec) -> bytes:
     """Trades of one symbol as the inside of an array: items without its brackets or header."""
-    if codec is Codec.JSON:
+    if codec.stocks:
+        return stock_shapes.trades(spelling, _stock_columns(rows, codec), codec)
+    if codec.is_text:
         return _JSON.encode(_structs(rows, spelling))[1:-1]
     return b"".join(items(prefix("t", spelling, codec), trade_tails(rows, codec)))
 
 
-def trade_columns(spelling: str, columns: Sequence[Sequence[Any]]) -> bytes:
-    """As :func:`trades` in JSON, from columns: prices, sizes, times as text, idents and takers."""
+def trade_columns(spelling: str, columns: Sequence[Sequence[Any]], codec: Codec) -> bytes:
+    """As :func:`trades` as text, from columns: prices, sizes, times as text, idents and takers."""
+    if codec.stocks:
+        return stock_shapes.trades(spelling, columns[:-1], codec)
     return _JSON.encode(list(map(_Trade, repeat(spelling), *columns)))[1:-1]
+
+
+def _stock_columns(rows: Iterable[Row], codec: Codec) -> stock_shapes.Columns:
+    _, times_ns, _, trade_ids, prices, sizes, _ = zip(*rows, strict=True)
+    times = [time_value(time_ns, codec) for time_ns in times_ns]
+    return prices, sizes, times, idents(list(trade_ids))
 
 
 def idents(trade_ids: list[int]) -> list[Ident]:

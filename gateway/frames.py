@@ -13,7 +13,7 @@ from gateway.channels import Codec
 
 FIN: Final = 0x80
 SHORT, MEDIUM = 126, 65_536  # payload lengths from which the header is 4 and 10 bytes long
-SEPARATORS: Final = {Codec.JSON: b",", Codec.MSGPACK: b""}
+SEPARATORS: Final = {codec: b"," if codec.is_text else b"" for codec in Codec}
 """What stands between two items of an array."""
 
 ARRAY_OVERHEAD: Final = 5  # bytes of the longest array header; JSON's brackets take two
@@ -97,7 +97,7 @@ def frame_batch(
     content = [fragment.tail for fragment in fragments]
     content[0] = fragments[0].body
     size = sum(map(len, content))
-    if size <= max_body_bytes and codec is Codec.JSON and not deflate:  # nearly always
+    if size <= max_body_bytes and codec.is_text and not deflate:  # nearly always
         return b"".join((_header(size + 2, codec) + b"[", *content, b"]"))
     add = _add_deflated if deflate else _add_message
     pieces: list[bytes] = []
@@ -126,7 +126,7 @@ def _add_message(
     pieces: list[bytes], content: list[bytes], size: int, count: int, codec: Codec
 ) -> None:
     """Add header and content of one message; *size* is that of *content*."""
-    if codec is Codec.JSON:
+    if codec.is_text:
         pieces.append(_header(size + 2, codec) + b"[")
         pieces += content
         pieces.append(b"]")
@@ -140,7 +140,7 @@ def _add_deflated(
     pieces: list[bytes], content: list[bytes], _size: int, count: int, codec: Codec
 ) -> None:
     """Add one compressed message. Source: RFC 7692, section 7.2.1."""
-    if codec is Codec.JSON:
+    if codec.is_text:
         payload = b"".join((b"[", *content, b"]"))
     else:
         payload = b"".join((_array_header(count), *content))
@@ -159,7 +159,7 @@ def _array_header(count: int) -> bytes:
 
 
 def _header(length: int, codec: Codec, flags: int = 0) -> bytes:
-    first = FIN | flags | codec.value
+    first = FIN | flags | codec.opcode
     if length < SHORT:
         return bytes((first, length))
     if length < MEDIUM:

@@ -9,12 +9,20 @@ from core.market.errors import SymbolError
 from core.market.notice import Notice
 from core.market.symbol import Symbol
 from gateway.burst import Crowds
-from gateway.channels import Channel, Codec
+from gateway.channels import SILENT, Codec
 from gateway.conflation import cursor_fragment
 from gateway.frames import Fragment
 from gateway.lane import Lane
-from gateway.market import MarketState
-from gateway.messages import DEFAULTS, INVALID_SYNTAX, SYMBOL_LIMIT, Name, Options, RequestError
+from gateway.market import MarketState, NotAStock
+from gateway.messages import (
+    DEFAULTS,
+    INVALID_SYNTAX,
+    NOT_ON_THIS_FEED,
+    SYMBOL_LIMIT,
+    Name,
+    Options,
+    RequestError,
+)
 from gateway.routes import Batches, Group, Routes, Send, Style, Variant
 from gateway.snapshot import snapshot_fragments
 from gateway.wire import Client
@@ -124,8 +132,8 @@ class Hub:
         *options* hold for the whole session from then on.
 
         Raises:
-            RequestError: a name is ill-formed or ambiguous (400), or there would be too many
-                (405); nothing has changed then.
+            RequestError: a name is ill-formed or ambiguous (400), no stock where there are only
+                such (410), or there would be too many (405); nothing has changed then.
         """
         style = self._styled(client, options)
         current = client.group.variants if client.group else ()
@@ -142,7 +150,8 @@ class Hub:
             ]
         except SymbolError as exc:
             self._tidy(_key(style))
-            raise RequestError(INVALID_SYNTAX, str(exc)) from exc
+            code = NOT_ON_THIS_FEED if isinstance(exc, NotAStock) else INVALID_SYNTAX
+            raise RequestError(code, str(exc)) from exc
         return self._move(client, style, variants, now_ns)
 
     def unsubscribe(self, client: Client, names: Iterable[Name], now_ns: int) -> list[Send]:
@@ -295,4 +304,4 @@ def _key(style: Style) -> LaneKey:
 
 
 def _listens(group: Group) -> bool:
-    return any(variant.channel is not Channel.QUOTES for variant in group.variants)
+    return any(variant.channel not in SILENT for variant in group.variants)

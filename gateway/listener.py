@@ -11,10 +11,11 @@ from aiohttp import web
 
 from core.market.errors import TickgateError
 from gateway.door import Door, Refusable, Refused
+from gateway.endpoints import ENDPOINTS, StreamPaths
 from gateway.http.protocol import http_protocols
 from gateway.sniff import First, Upgrade, sniff
 
-STREAM_PATHS: Final = frozenset(("/v1/stream",))
+_STREAM_PATHS: Final = StreamPaths()
 _BACKLOG: Final = 4_096  # a whole fleet that reconnects at once; the kernel caps it at somaxconn
 _KEEPALIVE_S: Final = 75.0  # idle HTTP connections, and later requests that stall
 
@@ -75,7 +76,7 @@ class FirstRequest(Refusable):
             self._settle(answer)
 
     def _decide(self) -> None:
-        first = sniff(self._head, STREAM_PATHS)
+        first = sniff(self._head, _STREAM_PATHS)
         if isinstance(first, Upgrade):
             self._settle(self._door.open(first, self._address))
         elif first is First.HTTP:
@@ -159,8 +160,8 @@ def add_stream_routes(app: web.Application, door: Door) -> None:
         body: Mapping[str, Any] = {"code": 426, "message": message}
         return web.json_response(body, status=426, headers={"Upgrade": "websocket"})
 
-    for path in STREAM_PATHS:
-        app.router.add_get(path, stream)
+    for endpoint in ENDPOINTS:
+        app.router.add_get(endpoint.path, stream)
 
 
 @asynccontextmanager

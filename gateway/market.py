@@ -9,8 +9,9 @@ import numpy as np
 
 from core.market.bar import Bar
 from core.market.block import BlockMeta, Row, Ticks
+from core.market.errors import SymbolError
 from core.market.notice import Cancel, Gap, Notice
-from core.market.symbol import Symbol, SymbolDirectory
+from core.market.symbol import Symbol, SymbolDirectory, only_one
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 from gateway.runs import newest
@@ -42,6 +43,14 @@ class FeedNews:
         self.ended = self.ended or meta.end
 
 
+class NotAStock(SymbolError):
+    """A name of something else, where there are stocks only."""
+
+    def __init__(self, text: str, symbol: Symbol) -> None:
+        venue = symbol.partition(":")[0]
+        super().__init__(text, f"{symbol} is no stock: no feed declares {venue} with class=stock")
+
+
 class MarketState:
     """The newest values per symbol, as the streams told. One task owns it: the gateway's reader.
 
@@ -58,6 +67,7 @@ class MarketState:
         """Symbols whose last trade was cancelled, and its id: which one is the last now?"""
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
+        self._venues: Mapping[str, bool] = {}  # with whether a feed declares them to be of stocks
         self._last: dict[Symbol, Row] = {}
         self._unread: list[Ticks] = []  # whose ticks are not in _last yet
         self._unread_ticks = 0
@@ -66,13 +76,35 @@ class MarketState:
         self._revisions: dict[Symbol, int] = {}
         self._feeds: dict[str, FeedNews] = {}
 
-    def resolve(self, text: str) -> Symbol | None:
+    def resolve(self, text: str, *, stocks: bool = False) -> Symbol | None:
         """The carried symbol that *text* names, or None for a well-formed one nobody carries yet.
+
+        With *stocks* only stocks count, and a symbol whose venue no feed has declared waits.
 
         Raises:
             SymbolError: *text* is ill-formed, or a bare name that several venues carry.
+            NotAStock: it names something else, and is to name a stock.
         """
-        return self._directory.resolve(text)
+        if not stocks:
+            return self._directory.resolve(text)
+        choices = self._directory.choices(text)
+        found = only_one(text, [symbol for symbol in choices if self.is_stock(symbol)])
+        if found is None and choices and all(_venue(symbol) in self._venues for symbol in choices):
+            raise NotAStock(text, choices[0])
+        return found
+
+    def declare(self, venues: Mapping[str, bool]) -> list[Symbol]:
+        """The feeds are of *venues*, each with whether it is one of stocks; symbols of new ones."""
+        news = {venue for venue, is_stock in venues.items() if is_stock and not self._of(venue)}
+        self._venues = venues
+        return [symbol for symbol in self.symbols() if _venue(symbol) in news] if news else []
+
+    def is_stock(self, symbol: Symbol) -> bool:
+        """Does a feed declare its venue to be one of stocks?"""
+        return self._of(_venue(symbol))
+
+    def _of(self, venue: str) -> bool:
+        return self._venues.get(venue, False)
 
     def symbols(self) -> list[Symbol]:
         """All carried symbols, sorted."""
@@ -212,3 +244,7 @@ class MarketState:
         held = self._last.get(symbol)
         if held is not None and (row[1], row[2]) >= (held[1], held[2]):
             self._last[symbol] = row
+
+
+def _venue(symbol: Symbol) -> str:
+    return symbol.partition(":")[0]

@@ -7,6 +7,7 @@ import msgspec
 
 from core.market.errors import TickgateError
 from gateway.channels import CHANNELS, Channel, Mode
+from gateway.endpoints import NATIVE, WITH_TRADES, Endpoint
 
 Name = tuple[Channel, str]
 """One subscription: the channel, and the symbol as the client spells it (or ``*``)."""
@@ -25,11 +26,7 @@ INTERNAL: Final = 500
 _ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
 _CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
 _MODES: Final = tuple(mode.value for mode in Mode)
-_ELSEWHERE: Final = (  # channels of the published protocol that this endpoint has not
-    *("orderbooks", "dailyBars", "statuses", "lulds", "imbalances", "news", "pricing"),
-)
-WITH_TRADES: Final = ("corrections", "cancelErrors")
-"""Channels that come with the trades of a symbol, and not without them."""
+_ELSEWHERE: Final = ("news", "pricing")  # channels of the published protocol that none has
 
 _SHORTHAND: Final = (Channel.TRADES, Channel.BARS)
 _MAX_SHOWN: Final = 60  # characters of what was given that an error repeats
@@ -88,8 +85,8 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 Request = Auth | Subscribe | Unsubscribe
 
 
-def decode_request(payload: bytes, *, binary: bool) -> Request:
-    """Read one client message: JSON text, or msgpack where the frame was binary.
+def decode_request(payload: bytes, *, binary: bool, endpoint: Endpoint = NATIVE) -> Request:
+    """Read one client message to *endpoint*: JSON text, or msgpack where the frame was binary.
 
     A binary frame that starts with ``{`` is read as JSON, which no msgpack map starts with.
 
@@ -101,9 +98,9 @@ def decode_request(payload: bytes, *, binary: bool) -> Request:
     if action == "auth":
         return _auth(fields)
     if action == "subscribe":
-        return _subscribe(fields)
+        return _subscribe(fields, endpoint)
     if action == "unsubscribe":
-        return Unsubscribe(tuple(dict.fromkeys(_names(fields))))
+        return Unsubscribe(tuple(dict.fromkeys(_names(fields, endpoint))))
     raise _refused("action", action, f"one of {', '.join(_ACTIONS)}")
 
 
@@ -132,12 +129,12 @@ def _auth(fields: Mapping[str, Any]) -> Auth:
     return Auth(*(value or "" for value in values))
 
 
-def _subscribe(fields: Mapping[str, Any]) -> Subscribe:
+def _subscribe(fields: Mapping[str, Any], endpoint: Endpoint) -> Subscribe:
     resume = fields.get("resume")
     if not (resume is None or isinstance(resume, str)):
         raise _refused("resume", resume, "the text of a cursor")
     return Subscribe(
-        tuple(dict.fromkeys(_names(fields))),
+        tuple(dict.fromkeys(_names(fields, endpoint))),
         snapshot=bool(_flag(fields, "snapshot")),
         options=_options(fields),
         resume=resume or "",
@@ -166,18 +163,18 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool | None:
     raise _refused(name, value, "true or false")
 
 
-def _names(fields: Mapping[str, Any]) -> list[Name]:
+def _names(fields: Mapping[str, Any], endpoint: Endpoint) -> list[Name]:
     names: list[Name] = []
     for key in WITH_TRADES:
         _check_with_trades(key, fields)
     for key, value in fields.items():
         channel = _CHANNELS.get(key)
-        if channel is not None:
+        if channel in endpoint.accepted:
             names += [(channel, symbol) for symbol in _symbols(key, value)]
         elif key == "symbols":
             names += [(each, symbol) for symbol in _symbols(key, value) for each in _SHORTHAND]
         elif key not in _OPTIONS and not _is_empty(value):
-            raise _unknown_channel(key)
+            raise _unknown_channel(key, endpoint)
     return names
 
 
@@ -204,9 +201,9 @@ def _symbols(key: str, value: Any) -> list[str]:
     return value
 
 
-def _unknown_channel(key: str) -> RequestError:
-    accepted = ", ".join(_CHANNELS)
-    if key in _ELSEWHERE:
+def _unknown_channel(key: str, endpoint: Endpoint) -> RequestError:
+    accepted = ", ".join(endpoint.accepted)
+    if key in _CHANNELS or key in _ELSEWHERE:
         return RequestError(
             NOT_ON_THIS_FEED, f"channel {key} is not on this endpoint; it has {accepted}"
         )

@@ -13,12 +13,8 @@ from core.market.tick import NO_ID, Side
 from gateway.channels import Codec
 from gateway.encode import time_value
 from gateway.frames import SEPARATORS
+from gateway.stock_shapes import EXCHANGE, TAPE, shaped_size
 
-_EXCHANGE: Final = "E"
-"""What `x` says: market independent. Readers of the published protocol refuse messages without
-one of the letters that they know."""
-
-_TAPE: Final = "O"
 _TAKER: Final = {Side.BUY: "B", Side.SELL: "S"}
 
 
@@ -46,7 +42,7 @@ def notice_item(notice: Notice, spelling: str, codec: Codec) -> bytes:
     """*notice* as an item of a batch: `T` is ``c``, ``x`` or ``gap``."""
     kind, fields = _fields(notice, codec)
     message = {"T": kind, "S": spelling, **fields}
-    return msgspec.json.encode(message) if codec is Codec.JSON else msgspec.msgpack.encode(message)
+    return msgspec.json.encode(message) if codec.is_text else msgspec.msgpack.encode(message)
 
 
 def _fields(notice: Notice, codec: Codec) -> tuple[str, dict[str, Any]]:
@@ -59,30 +55,30 @@ def _fields(notice: Notice, codec: Codec) -> tuple[str, dict[str, Any]]:
 
 def _correction(notice: Correction, codec: Codec) -> dict[str, Any]:
     return {
-        "x": _EXCHANGE,
+        "x": EXCHANGE,
         "oi": notice.trade_id,
         "op": notice.price,
-        "os": notice.size,
+        "os": shaped_size(notice.size, codec),
         "oc": [],
         "ci": notice.new_id,
         "cp": notice.new_price,
-        "cs": notice.new_size,
+        "cs": shaped_size(notice.new_size, codec),
         "cc": [],
         "t": time_value(notice.event_ns, codec),
-        "z": _TAPE,
+        "z": TAPE,
     }
 
 
 def _cancel(notice: Cancel, codec: Codec) -> dict[str, Any]:
-    taker = _TAKER.get(notice.side)
+    taker = None if codec.stocks else _TAKER.get(notice.side)
     return {
         "i": notice.trade_id,
-        "x": _EXCHANGE,
+        "x": EXCHANGE,
         "p": notice.price,
-        "s": notice.size,
+        "s": shaped_size(notice.size, codec),
         "a": notice.action.value,
         "t": time_value(notice.event_ns, codec),
-        "z": _TAPE,
+        "z": TAPE,
         **({} if taker is None else {"tks": taker}),
     }
 

@@ -1,6 +1,6 @@
 """Which streams hold what the clients that resume are subscribed to. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from core.market.errors import SymbolError
@@ -16,10 +16,13 @@ _OF_BARS: Final = TIMEFRAMES_OF.keys() - CONFLATED  # running bars are state, no
 class Wanted:
     """One name of a client, shared by all who spell it so."""
 
-    __slots__ = ("channel", "spelling", "streams", "symbol")
+    __slots__ = ("channel", "offers", "spelling", "stocks", "streams", "symbol")
 
-    def __init__(self, channel: Channel, spelling: str) -> None:
-        self.channel, self.spelling = channel, spelling
+    def __init__(self, name: Name, market: MarketState, *, stocks: bool) -> None:
+        """*stocks*: the client is where there are stocks only."""
+        self.channel, self.spelling = name
+        self.stocks = stocks
+        self.offers: Callable[[Symbol], bool] | None = market.is_stock if stocks else None
         self.symbol: Symbol | None = None  # ``*``, or a name that nobody carries yet
         self.streams: tuple[str, ...] = ()  # that may hold messages for it
 
@@ -27,10 +30,10 @@ class Wanted:
 class Plan:
     """The names of a client, shared by all who have the same."""
 
-    __slots__ = ("is_loose", "names", "streams", "users", "wanted")
+    __slots__ = ("is_loose", "names", "stocks", "streams", "users", "wanted")
 
-    def __init__(self, names: tuple[Name, ...], wanted: Sequence[Wanted]) -> None:
-        self.names, self.wanted = names, wanted
+    def __init__(self, names: tuple[Name, ...], wanted: Sequence[Wanted], *, stocks: bool) -> None:
+        self.names, self.wanted, self.stocks = names, wanted, stocks
         self.users = 0
         self.streams: frozenset[str] = frozenset()
         self.is_loose = True  # to be looked at again: some name is not bound to a symbol
@@ -45,18 +48,25 @@ class Plans:
 
     def __init__(self, market: MarketState, keys: StreamKeys) -> None:
         self._market, self._keys = market, keys
-        self._plans: dict[tuple[Name, ...], Plan] = {}
-        self._wanted: dict[Name, Wanted] = {}
+        self._plans: dict[tuple[tuple[Name, ...], bool], Plan] = {}
+        self._wanted: dict[tuple[Name, bool], Wanted] = {}
         self._feeds: list[str] = []
         self._bars = [(keys.bars(shard),) for shard in range(keys.shards)]
         self._ticks: list[tuple[str, ...]] = [()] * keys.shards  # by shard, one of each feed
 
-    def enter(self, names: tuple[Name, ...]) -> Plan:
-        """The plan for a client with *names*; call :meth:`refresh` before it is used."""
-        plan = self._plans.get(names)
+    def enter(self, names: tuple[Name, ...], *, stocks: bool = False) -> Plan:
+        """The plan for a client with *names*; call :meth:`refresh` before it is used.
+
+        *stocks*: it is where there are stocks only.
+        """
+        key = names, stocks
+        plan = self._plans.get(key)
         if plan is None:
-            wanted = [self._wanted.setdefault(name, Wanted(*name)) for name in names]
-            plan = self._plans[names] = Plan(names, wanted)
+            wanted = [
+                self._wanted.setdefault((name, stocks), Wanted(name, self._market, stocks=stocks))
+                for name in names
+            ]
+            plan = self._plans[key] = Plan(names, wanted, stocks=stocks)
         plan.users += 1
         return plan
 
@@ -64,7 +74,7 @@ class Plans:
         """A client with *plan* is done with it. What it wanted is kept until all are."""
         plan.users -= 1
         if not plan.users:
-            del self._plans[plan.names]
+            del self._plans[plan.names, plan.stocks]
 
     def refresh(self, feeds: Iterable[str]) -> None:
         """Take in new *feeds*, and bind names to symbols that are carried by now."""
@@ -86,15 +96,15 @@ class Plans:
         """Bind the names of *plan* whose symbols are carried by now."""
         for wanted in plan.wanted:
             if wanted.symbol is None and wanted.spelling != WILDCARD:
-                wanted.symbol = self._resolve(wanted.spelling)
+                wanted.symbol = self._resolve(wanted)
                 wanted.streams = ()
             wanted.streams = wanted.streams or self._streams(wanted)
         plan.is_loose = any(w.symbol is None and w.spelling != WILDCARD for w in plan.wanted)
         plan.streams = frozenset(key for wanted in plan.wanted for key in wanted.streams)
 
-    def _resolve(self, spelling: str) -> Symbol | None:
+    def _resolve(self, wanted: Wanted) -> Symbol | None:
         try:
-            return self._market.resolve(spelling)
+            return self._market.resolve(wanted.spelling, stocks=wanted.stocks)
         except SymbolError:  # carried by several venues only now: the subscription will say so
             return None
 
@@ -117,4 +127,5 @@ def spelled(plan: Plan, wanted: Wanted, symbols: Iterable[Symbol]) -> Iterable[t
     if wanted.spelling != WILDCARD:
         return ()
     named = plan.named(wanted.channel)
-    return [(symbol, symbol) for symbol in symbols if symbol not in named]
+    offered = symbols if wanted.offers is None else filter(wanted.offers, symbols)
+    return [(symbol, symbol) for symbol in offered if symbol not in named]

@@ -174,7 +174,7 @@ class Resumes:
         cursor, at = self._decode(request.resume)
         self._check(client, request)
         resumer = Resumer(
-            plan=self._ensure().plans.enter(request.names),
+            plan=self._ensure().plans.enter(request.names, stocks=client.style.codec.stocks),
             codec=client.style.codec,
             at=at,
             time_ms=cursor.time_ms,
@@ -223,7 +223,7 @@ class Resumes:
 
     def _tell(self, guest: _Guest) -> None:
         guest.is_told = True
-        guest.client.reply(subscription(set(guest.request.names)))
+        guest.client.reply(subscription(set(guest.request.names), guest.client.endpoint))
 
     def _is_told(self, guest: _Guest, now_ns: int) -> bool:
         """After a restart bare names wait until the gateway knows the symbols, for a while."""
@@ -362,7 +362,7 @@ class Resumes:
         """Symbols that came to be known meanwhile make a name ambiguous: nothing is subscribed."""
         guest.client.refuse(error.code, error.reason)
         if guest.is_told:
-            guest.client.reply(subscription(set()))
+            guest.client.reply(subscription(set(), guest.client.endpoint))
         self._end(guest, "refused")
 
     def _end(self, guest: _Guest, outcome: str) -> None:

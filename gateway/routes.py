@@ -195,14 +195,15 @@ class Routes:
         A name that is bound stays bound: *known* is the symbol that its owner knows it for.
 
         Raises:
-            SymbolError: a new name is ill-formed, or carried by several venues.
+            SymbolError: a new name is ill-formed, carried by several venues, or no stock where
+                *codec* is for stocks only.
         """
         shared = self._variants.get((channel, spelling, codec))
         if shared is not None:
             return shared
         symbol = known
         if symbol is None and spelling != WILDCARD:
-            symbol = self._market.resolve(spelling)
+            symbol = self._market.resolve(spelling, stocks=codec.stocks)
         return Variant(channel, spelling, codec, symbol)
 
     def link(self, group: Group) -> None:
@@ -225,9 +226,11 @@ class Routes:
         """*symbols* are carried now: names that waited for them go there, for good."""
         for symbol in symbols:
             for name in (fold(symbol), fold(symbol.partition(":")[2])):
-                for variant in self._waiting.pop(name, ()):
-                    variant.symbol = symbol
-                    self._attach(variant, symbol)
+                for variant in list(self._waiting.get(name, ())):
+                    if self._offers(variant.codec, symbol):
+                        self._wait_no_more(variant)
+                        variant.symbol = symbol
+                        self._attach(variant, symbol)
 
     def wanted(self, channel: Channel, symbol: Symbol) -> Topic | None:
         """The topic to publish to; None when nobody listens."""
@@ -248,6 +251,8 @@ class Routes:
         for variant in named:
             yield variant.spelling, variant.codec, variant.groups
         for star in self.wild[topic.channel]:
+            if not self._offers(star.codec, topic.symbol):
+                continue
             groups: Iterable[Group] = star.groups
             if named:
                 groups = [g for g in groups if named.keys().isdisjoint(g.variants)]
@@ -287,7 +292,13 @@ class Routes:
         elif variant.spelling == WILDCARD:
             del self.wild[variant.channel][variant]
         else:
-            name = fold(variant.spelling)
-            del self._waiting[name][variant]
-            if not self._waiting[name]:
-                del self._waiting[name]
+            self._wait_no_more(variant)
+
+    def _wait_no_more(self, variant: Variant) -> None:
+        name = fold(variant.spelling)
+        del self._waiting[name][variant]
+        if not self._waiting[name]:
+            del self._waiting[name]
+
+    def _offers(self, codec: Codec, symbol: Symbol) -> bool:
+        return not codec.stocks or self._market.is_stock(symbol)

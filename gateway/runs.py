@@ -56,8 +56,8 @@ class Run:
 
     def body(self, spelling: str, codec: Codec) -> bytes:
         """As :func:`gateway.encode.trades`."""
-        if codec is Codec.JSON and self._window is not None:
-            return self._window.body(self._start, self._stop, spelling)
+        if codec.is_text and self._window is not None:
+            return self._window.body(self._start, self._stop, spelling, codec)
         return encode.trades(self.rows(), spelling, codec)
 
     def items(self, spelling: str, codec: Codec) -> list[bytes]:
@@ -131,7 +131,7 @@ class _Window:
             self._rows = list(zip(repeat(0), *columns, strict=False))
         return self._rows[start:stop]
 
-    def body(self, start: int, stop: int, spelling: str) -> bytes:
+    def body(self, start: int, stop: int, spelling: str, codec: Codec) -> bytes:
         """Ticks of one symbol as JSON items with commas between."""
         if not self._columns:
             self._columns = (
@@ -141,7 +141,8 @@ class _Window:
                 encode.idents(self._sorted("trade_id").tolist()),
                 encode.takers(self._sorted("side").tolist()),
             )
-        return encode.trade_columns(spelling, [column[start:stop] for column in self._columns])
+        columns = [column[start:stop] for column in self._columns]
+        return encode.trade_columns(spelling, columns, codec)
 
     def _sorted(self, name: str) -> npt.NDArray[Any]:
         found: npt.NDArray[Any] = _concatenated(self._blocks, name)[self._order]

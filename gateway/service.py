@@ -69,15 +69,18 @@ class GatewaySettings:
 
 
 class _Registry:
-    """The registry of feeds as the reader asks it; notes the venue of each."""
+    """The registry of feeds as the reader asks it; notes the venue of each, and what it trades."""
 
-    def __init__(self, feeds: Feeds) -> None:
+    def __init__(self, feeds: Feeds, *, market: MarketState, hub: Hub) -> None:
         self.venues: dict[str, str] = {}
-        self._feeds = feeds
+        self._feeds, self._market, self._hub = feeds, market, hub
 
     async def feeds(self) -> list[FeedInfo]:
         found = await self._feeds.feeds()
         self.venues.update((info.feed, info.venue) for info in found)
+        classes = {info.venue: False for info in found}
+        classes.update((info.venue, True) for info in found if info.stocks)
+        self._hub.carry(self._market.declare(classes))
         return found
 
 
@@ -131,7 +134,7 @@ class GatewayService:
             heartbeat_s=self.silence.heartbeat_s,
             heartbeats=self._heartbeats,
         )
-        self._registry = _Registry(self.feeds)
+        self._registry = _Registry(self.feeds, market=self.market, hub=self._fanout.hub)
         self._recall = Recall(self.market, self.load_symbols)
         self._reader = self._make_reader(positions)
         self._resumes = Resumes(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from websockets.frames import CloseCode
 
 from gateway import messages
-from gateway.channels import CHANNELS, Channel
+from gateway.channels import Channel
+from gateway.endpoints import NATIVE, Endpoint
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> Non
     if client.shared.resumes.hold(client, payload, binary=binary):
         return
     try:
-        request = messages.decode_request(payload, binary=binary)
+        request = messages.decode_request(payload, binary=binary, endpoint=client.endpoint)
         if isinstance(request, Auth):
             _on_auth(client, request)
             return
@@ -89,7 +90,7 @@ def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     hub = shared.fanout.hub
     for send in hub.unsubscribe(client, request.names, shared.monotonic_ns()):
         send.write((client,))
-    client.reply(subscription(hub.names(client)))
+    client.reply(subscription(hub.names(client), client.endpoint))
     shared.on_change()
 
 
@@ -108,7 +109,7 @@ def enter(
     for send in hub.subscribe(client, request.names, shared.monotonic_ns(), request.options):
         send.write((client,))
     if tell:
-        client.reply(subscription(hub.names(client)))
+        client.reply(subscription(hub.names(client), client.endpoint))
     for send in (*hub.snapshot(client, snapshot), *hub.cursor(client)):
         client.deliver(send.framed())
     if was_idle and client.group is not None:
@@ -116,10 +117,10 @@ def enter(
     shared.on_change()
 
 
-def subscription(names: Collection[Name]) -> dict[str, Any]:
-    """The entire set; every channel of the endpoint is there, empty or not."""
-    by_channel: dict[str, list[str]] = {channel.value: [] for channel in CHANNELS}
+def subscription(names: Collection[Name], endpoint: Endpoint = NATIVE) -> dict[str, Any]:
+    """The entire set; every channel of *endpoint* is there, empty or not."""
+    by_channel: dict[str, list[str]] = {channel.value: [] for channel in endpoint.channels}
     for channel, spelling in sorted(names):
-        by_channel[channel].append(spelling)
-    with_trades = dict.fromkeys(messages.WITH_TRADES, by_channel[Channel.TRADES.value])
+        by_channel.setdefault(channel.value, []).append(spelling)
+    with_trades = dict.fromkeys(endpoint.with_trades, by_channel[Channel.TRADES.value])
     return {"T": "subscription", **by_channel, **with_trades}

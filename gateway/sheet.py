@@ -172,7 +172,7 @@ def _sheet(shelf: Shelf, piece: Ints, owner: Ints, first: Ints, messages: Ints) 
     heads, head_size = _heads(
         shelf.codec, np.add.reduceat(size, first), np.add.reduceat(shelf.items[piece], first)
     )
-    has_end = shelf.codec is Codec.JSON
+    has_end = shelf.codec.is_text
     number = np.diff(first, append=len(piece)) + 1 + has_end  # of rows, for each message
     stop = np.cumsum(number)
     start = stop - number
@@ -205,19 +205,19 @@ def _heads(codec: Codec, size: Ints, items: Ints) -> tuple[bytes, Ints]:
     Of a frame, source: RFC 6455, section 5.2. Of an array, source: the MessagePack specification.
     """
     heads = np.zeros((len(size), _HEAD_BYTES), np.uint8)
-    if codec is Codec.JSON:
+    if codec.is_text:
         array = np.ones_like(size)
         payload = size + 1  # brackets, and a comma less
     else:
         array = np.where(items < _FEW, 1, np.where(items < _MANY, 3, 5))
         payload = size + array
     frame = np.where(payload < SHORT, 2, np.where(payload < MEDIUM, 4, 10))
-    heads[:, 0] = FIN | codec.value
+    heads[:, 0] = FIN | codec.opcode
     heads[:, 1] = np.where(frame == 2, payload, np.where(frame == 4, SHORT, SHORT + 1))
     _big_endian(heads, frame == 4, 2, payload, 2)
     _big_endian(heads, frame == 10, 2, payload, 8)
     each = np.arange(len(size))
-    if codec is Codec.JSON:
+    if codec.is_text:
         heads[each, frame] = _LEFT_BRACKET
     else:
         heads[each, frame] = np.where(array == 1, 0x90 | items, np.where(array == 3, 0xDC, 0xDD))

@@ -30,7 +30,10 @@ def snapshot_fragments(
 
 def _named(market: MarketState, variant: Variant) -> list[tuple[str, Symbol]]:
     if variant.spelling == WILDCARD:
-        return [(symbol, symbol) for symbol in market.symbols()]
+        symbols = market.symbols()
+        if variant.codec.stocks:
+            symbols = [symbol for symbol in symbols if market.is_stock(symbol)]
+        return [(symbol, symbol) for symbol in symbols]
     return [] if variant.symbol is None else [(variant.spelling, variant.symbol)]
 
 

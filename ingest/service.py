@@ -316,6 +316,7 @@ class IngestService:
                     namespace=self.namespace,
                     feed=feed.name,
                     venue=feed.journal.venue,
+                    stocks=feed.spec.stocks,
                     shards=self.shards,
                     retention_s=self.retention_s,
                     max_bytes=self.stream_max_bytes,

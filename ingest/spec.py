@@ -19,11 +19,11 @@ feed          source                         options
                                              ``price`` ``size`` ``time`` ``unit`` ``id``
 ============  =============================  =====================================================
 
+Feeds but those of coinbase, binance and kraken take ``class`` as well: ``crypto`` or ``stock``.
 The options begin at the first ``?``; for ``replay`` and ``poll`` at the last one, because a path
 or URL may hold others. Nothing may be named twice. `docs/feeds.md` explains every option.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -31,8 +31,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from core.market.errors import SymbolError
-from core.market.symbol import make_symbol
+from ingest import spec_values as values
 from ingest.errors import SpecError
 from ingest.times import UNITS
 
@@ -99,11 +98,12 @@ Options: TypeAlias = VenueOptions | SimOptions | ReplayOptions | PollOptions
 
 
 class FeedSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One parsed feed spec. ``text`` is what the user wrote."""
+    """One parsed feed spec. ``text`` is what the user wrote; ``stocks``: the venue is of stocks."""
 
     text: str
     feed: str
     options: Options
+    stocks: bool = False
 
     @property
     def has_end(self) -> bool:
@@ -146,9 +146,13 @@ class FeedSpec(msgspec.Struct, frozen=True, kw_only=True):
         source, mark, query = cut("?")
         source, query = (source, query) if mark else (rest, "")
         read = _Options(text, query)
-        options = _venue(read, feed, source) if feed in VENUES else _OTHERS[feed](read, source)
+        if feed in VENUES:
+            found = cls(text=text, feed=feed, options=_venue(read, feed, source))
+        else:
+            options = _OTHERS[feed](read, source)
+            found = cls(text=text, feed=feed, options=options, stocks=_is_of_stocks(read))
         read.refuse_the_rest()
-        return cls(text=text, feed=feed, options=options)
+        return found
 
 
 def name_feeds(specs: Sequence[FeedSpec]) -> list[str]:
@@ -192,6 +196,11 @@ class _Options:
             raise SpecError(self.spec, "an option", name, ", ".join(self._known))
 
 
+def _is_of_stocks(read: _Options) -> bool:
+    kind = read.take("class", values.one_of("crypto", "stock"), "crypto", "crypto, stock")
+    return bool(kind == "stock")
+
+
 def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
     shape, example, separator = _TICKERS[feed]
     symbols = [_respell(part, separator) for part in source.split(",") if part.strip()]
@@ -204,17 +213,17 @@ def _venue(read: _Options, feed: str, source: str) -> VenueOptions:
     return VenueOptions(
         symbols=tuple(symbols),
         url=_stream_url(read),
-        rest_url=read.take("rest_url", _url("http", "https"), None, "an http(s):// address"),
+        rest_url=read.take("rest_url", values.url("http", "https"), None, "an http(s):// address"),
         silence_s=_silence_s(read),
     )
 
 
 def _stream_url(read: _Options) -> Any:
-    return read.take("url", _url("ws", "wss"), None, "a ws:// or wss:// address")
+    return read.take("url", values.url("ws", "wss"), None, "a ws:// or wss:// address")
 
 
 def _silence_s(read: _Options) -> Any:
-    return read.take("silence", _number(0.1, 3_600), None, "0.1 to 3600 seconds")
+    return read.take("silence", values.number(0.1, 3_600), None, "0.1 to 3600 seconds")
 
 
 def _alpaca(read: _Options, source: str) -> AlpacaOptions:
@@ -227,10 +236,12 @@ def _alpaca(read: _Options, source: str) -> AlpacaOptions:
         symbols=tuple(symbols),
         url=_stream_url(read),
         silence_s=_silence_s(read),
-        venue=read.take("venue", _venue_name, "ALPACA", "a letter, then letters, digits and _"),
+        venue=read.take(
+            "venue", values.venue_name, "ALPACA", "a letter, then letters, digits and _"
+        ),
         key=read.take("key", str, "", "the key's id"),
         secret=read.take("secret", str, "", "the key's secret"),
-        encoding=read.take("encoding", _one_of("json", "msgpack"), "json", "json, msgpack"),
+        encoding=read.take("encoding", values.one_of("json", "msgpack"), "json", "json, msgpack"),
     )
     if bool(options.key) != bool(options.secret):
         raise SpecError(read.spec, "option key", "one of key and secret", "both, or none")
@@ -241,11 +252,16 @@ def _sim(read: _Options, source: str) -> SimOptions:
     if source:
         raise SpecError(read.spec, "the source", source, "nothing: sim:?symbols=50&rate=1000")
     return SimOptions(
-        symbols=read.take("symbols", _whole(1, MAX_SIM_SYMBOLS), 50, f"1 to {MAX_SIM_SYMBOLS}"),
-        rate=read.take("rate", _number(0, MAX_RATE), 1_000.0, f"0 to {MAX_RATE} ticks/s"),
-        seed=read.take("seed", _whole(0, 2**63 - 1), 1, "0 to 2^63 - 1"),
+        symbols=read.take(
+            "symbols", values.whole(1, MAX_SIM_SYMBOLS), 50, f"1 to {MAX_SIM_SYMBOLS}"
+        ),
+        rate=read.take("rate", values.number(0, MAX_RATE), 1_000.0, f"0 to {MAX_RATE} ticks/s"),
+        seed=read.take("seed", values.whole(0, 2**63 - 1), 1, "0 to 2^63 - 1"),
         history=read.take(
-            "history", _whole(0, MAX_HISTORY), 0, f"0 to {MAX_HISTORY} minutes before the start"
+            "history",
+            values.whole(0, MAX_HISTORY),
+            0,
+            f"0 to {MAX_HISTORY} minutes before the start",
         ),
     )
 
@@ -255,29 +271,31 @@ def _replay(read: _Options, source: str) -> ReplayOptions:
         raise SpecError(read.spec, "the path", source, "a CSV file, plain or gzip")
     return ReplayOptions(
         path=source,
-        speed=read.take("speed", _speed, 1.0, "max, or a factor above 0, such as 1 or 60"),
-        venue=read.take("venue", _venue_name, "REPLAY", "a letter, then letters, digits and _"),
-        start=read.take("start", _start, 0.0, "subscribed, or seconds from 0 to 86400"),
+        speed=read.take("speed", values.speed, 1.0, "max, or a factor above 0, such as 1 or 60"),
+        venue=read.take(
+            "venue", values.venue_name, "REPLAY", "a letter, then letters, digits and _"
+        ),
+        start=read.take("start", values.start, 0.0, "subscribed, or seconds from 0 to 86400"),
     )
 
 
 def _poll(read: _Options, source: str) -> PollOptions:
     try:
-        source = _url("http", "https")(source)
+        source = values.url("http", "https")(source)
     except ValueError as exc:
         raise SpecError(read.spec, "the URL", source, "http(s)://HOST/…") from exc
     options = PollOptions(
         url=source,
-        symbols=read.take("symbols", _names, (), "names separated by commas"),
-        venue=read.take("venue", _venue_name, "POLL", "a letter, then letters, digits and _"),
-        every_s=read.take("every", _number(0.05, 86_400), 1.0, "0.05 to 86400 seconds"),
-        items=read.take("items", _path, "", "a path such as data.trades"),
-        symbol=read.take("symbol", _path, "", "a path such as s"),
-        price=read.take("price", _path, "", "a path such as p"),
-        size=read.take("size", _path, "", "a path such as q"),
-        time=read.take("time", _path, "", "a path such as T"),
-        unit=read.take("unit", _one_of(*UNITS, "rfc3339"), "ms", "s, ms, us, ns, rfc3339"),
-        id=read.take("id", _path, "", "a path such as id"),
+        symbols=read.take("symbols", values.names, (), "names separated by commas"),
+        venue=read.take("venue", values.venue_name, "POLL", "a letter, then letters, digits and _"),
+        every_s=read.take("every", values.number(0.05, 86_400), 1.0, "0.05 to 86400 seconds"),
+        items=read.take("items", values.path, "", "a path such as data.trades"),
+        symbol=read.take("symbol", values.path, "", "a path such as s"),
+        price=read.take("price", values.path, "", "a path such as p"),
+        size=read.take("size", values.path, "", "a path such as q"),
+        time=read.take("time", values.path, "", "a path such as T"),
+        unit=read.take("unit", values.one_of(*UNITS, "rfc3339"), "ms", "s, ms, us, ns, rfc3339"),
+        id=read.take("id", values.path, "", "a path such as id"),
     )
     _refuse_repeats(read.spec, options.symbols)
     if not options.price:
@@ -317,83 +335,5 @@ def _refuse_repeats(spec: str, names: Sequence[str]) -> None:
             raise SpecError(spec, "a symbol", f"{name} twice", "each symbol once")
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:  # also refuses NaN
-            raise ValueError(text)
-        return value
-
-    return read
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise ValueError(text)
-        return int(text)
-
-    return read
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        parts = urlsplit(text)  # raises ValueError on an ill-formed IPv6 address or port
-        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
-            raise ValueError(text)
-        return text
-
-    return read
-
-
 def _host(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]", "_", urlsplit(url).netloc.rpartition("@")[2])
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError(text)
-    return value
-
-
-def _start(text: str) -> Literal["subscribed"] | float:
-    return "subscribed" if text == "subscribed" else _number(0, 86_400)(text)
-
-
-def _venue_name(text: str) -> str:
-    try:
-        return make_symbol(text, "X").partition(":")[0]
-    except SymbolError as exc:
-        raise ValueError(text) from exc
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        _ = _ticker(name)
-    return names
-
-
-def _ticker(text: str) -> str:
-    try:
-        return make_symbol("X", text)
-    except SymbolError as exc:
-        raise ValueError(text) from exc
-
-
-def _path(text: str) -> str:
-    if not re.fullmatch(r"[^.]+(\.[^.]+)*", text):
-        raise ValueError(text)
-    return text
-
-
-def _one_of(*names: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(text)
-        return text
-
-    return read

@@ -17,7 +17,7 @@ class FeedInfo(msgspec.Struct, frozen=True):
 
     A writer that appends registers again every few seconds, so ``registered_ms`` tells the feeds
     that run from those that ran once. ``bars_only``: its ticks are from the past and are there for
-    the bars; no subscriber gets them.
+    the bars; no subscriber gets them. ``stocks``: the venue's symbols are stocks.
     """
 
     feed: str
@@ -25,6 +25,7 @@ class FeedInfo(msgspec.Struct, frozen=True):
     shards: int
     registered_ms: int
     bars_only: bool = False
+    stocks: bool = False
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -102,6 +102,7 @@ class TickWriter:
         feed: str,
         venue: str = "",
         bars_only: bool = False,
+        stocks: bool = False,
         shards: int,
         retention_s: float,
         max_bytes: int,
@@ -121,6 +122,7 @@ class TickWriter:
             feed: names the streams; unique in the deployment.
             venue: shown to readers of the registry.
             bars_only: so is this.
+            stocks: and this.
             shards: streams of the feed, 1 to 1,024.
             retention_s: what is older goes.
             max_bytes: for all feeds together.
@@ -147,7 +149,7 @@ class TickWriter:
         self = cls(
             redis,
             keys=keys,
-            info=FeedInfo(feed, venue or feed, shards, now_ms, bars_only),
+            info=FeedInfo(feed, venue or feed, shards, now_ms, bars_only, stocks),
             lease=lease,
             retention_s=retention_s,
             max_bytes=max_bytes,

@@ -1,7 +1,7 @@
 """Symbols: ``VENUE:BASE-QUOTE`` or ``VENUE:TICKER``, and how a client may spell them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NewType
 
 from core.market.errors import SymbolError
@@ -85,13 +85,30 @@ class SymbolDirectory:
             SymbolError: *text* is ill-formed, or a bare name that several venues carry (the
                 message names the choices).
         """
+        return only_one(text, self.choices(text))
+
+    def choices(self, text: str) -> list[Symbol]:
+        """The carried symbols that *text* may name: none, one, or those of several venues.
+
+        Raises:
+            SymbolError: *text* is ill-formed.
+        """
         if ":" in text:
             symbol = parse_symbol(text)
-            return symbol if symbol in self._exact else self._full.get(fold(symbol))
+            found = symbol if symbol in self._exact else self._full.get(fold(symbol))
+            return [] if found is None else [found]
         bare = text.upper()
         if not text.isascii() or not _TICKER.fullmatch(bare):
             raise SymbolError(text, _SHAPE)
-        choices = self._bare.get(fold(bare), [])
-        if len(choices) > 1:
-            raise SymbolError(text, f"carried by several venues, say which: {', '.join(choices)}")
-        return choices[0] if choices else None
+        return self._bare.get(fold(bare), [])
+
+
+def only_one(text: str, choices: Sequence[Symbol]) -> Symbol | None:
+    """The one of *choices* for *text*, None without any.
+
+    Raises:
+        SymbolError: there are several; the message names them.
+    """
+    if len(choices) > 1:
+        raise SymbolError(text, f"carried by several venues, say which: {', '.join(choices)}")
+    return choices[0] if choices else None
