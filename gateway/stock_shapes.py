@@ -20,7 +20,7 @@ one of the letters that they know."""
 TAPE: Final = "O"
 """What `z` says: none of the three consolidated tapes."""
 
-_MAX_WHOLE: Final = 2.0**53  # floats above it are whole because they have no room for more
+_MAX_WHOLE: Final = 2.0**53  # larger floats are whole for want of room, and too large to encode
 _JSON: Final = msgspec.json.Encoder()
 _MSGPACK: Final = msgspec.msgpack.Encoder()
 
@@ -42,7 +42,7 @@ class StockTrade(msgspec.Struct, tag_field="T", tag="t", gc=False):
 
 def whole(size: float) -> int | float:
     """*size* as an integer, as typed clients read it; what is no whole number stays as it is."""
-    return int(size) if size.is_integer() and size < _MAX_WHOLE else size
+    return int(size) if size.is_integer() and abs(size) <= _MAX_WHOLE else size
 
 
 def shaped_size(size: float, codec: Codec) -> int | float:

@@ -72,10 +72,11 @@ class Rig:
         return f"ws://127.0.0.1:{self.service.port}/v1/stream"
 
     @asynccontextmanager
-    async def client(self, path: str = "", **options: Any) -> AsyncIterator["Client"]:
-        """A client of the `websockets` package that has seen `connected`."""
+    async def client(self, query: str = "", **options: Any) -> AsyncIterator["Client"]:
+        """A client of the `websockets` package that has seen `connected`; *path* is an option."""
         options.setdefault("compression", None)
-        async with connect(self.url + path, **options) as connection:
+        url = self.url.replace("/v1/stream", options.pop("path", "/v1/stream"))
+        async with connect(url + query, **options) as connection:
             client = Client(connection)
             assert await client.receive() == [{"T": "success", "msg": "connected"}]
             yield client
@@ -166,7 +167,7 @@ class Rig:
         else:
             await writer.publish_running(shard, [bar])
 
-    async def open(self, feed: str, *, bars_only: bool = False) -> TickWriter:
+    async def open(self, feed: str, *, bars_only: bool = False, stocks: bool = False) -> TickWriter:
         """Register *feed*, unless it is."""
         if feed in self._writers:
             return self._writers[feed]
@@ -177,6 +178,7 @@ class Rig:
             feed=feed,
             venue=feed.upper(),
             bars_only=bars_only,
+            stocks=stocks,
             retention_s=1800,
             max_bytes=1 << 28,
             now_ns=wall_ns,
@@ -235,6 +237,7 @@ async def gateway(
     keys: ApiKeys | None = None,
     symbols: Sequence[SymbolRow] = (),
     await_streams: bool = True,
+    stocks: Sequence[str] = (),
     load_symbols: Callable[[], Awaitable[Sequence[SymbolRow]]] | None = None,
     ping_database: Callable[[], Awaitable[None]] | None = None,
     make: type[GatewayService] = GatewayService,
@@ -242,6 +245,8 @@ async def gateway(
     reader_url: str = "",
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
+
+    *stocks*: feeds that declare their venues as such.
 
     *reader_url*: for reading what is new, where that is another way than that for all else.
     """
@@ -281,7 +286,9 @@ async def gateway(
     rig = Rig(service, redis, stream_keys)
     rig.registry = registry
     if await_streams:
-        await rig.open("sim")  # before the gateway looks for feeds, which it does each second
+        # Before the gateway looks for feeds, which it does each second.
+        for feed in ("sim", *stocks):
+            await rig.open(feed, stocks=feed in stocks)
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(service.run(), name="gateway under test")

@@ -217,7 +217,7 @@ class Gateway:
         client.log += [_gap(gap, dict(self.positions.reached())) for gap in served.gaps]
         if served.parts:
             if client.mode is Mode.LATEST:
-                kinds = [msgspec.json.decode(b"[" + p.body + b"]") if p.codec is Codec.JSON else
+                kinds = [msgspec.json.decode(b"[" + p.body + b"]") if p.codec.is_text else
                          [] for p in served.parts]  # fmt: skip
                 assert all([m["T"] for m in some].count("x") >= len(some) - 1 for some in kinds)
                 assert len({part.body for part in served.parts}) == len(served.parts)

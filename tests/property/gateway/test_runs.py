@@ -35,7 +35,7 @@ blocks = st.lists(
 
 
 def decoded(body: bytes, codec: Codec) -> list[dict[str, Any]]:
-    if codec is Codec.JSON:
+    if codec.is_text:
         found: list[dict[str, Any]] = msgspec.json.decode(b"[" + body + b"]")
         return [{**trade, "t": digits(trade["t"])} for trade in found]
     count = body.count(b"\xa1T\xa1t")

@@ -55,7 +55,7 @@ class Listener:
             if size == 126:
                 size, head = int.from_bytes(framed[at + 2 : at + 4], "big"), 4
             payload = framed[at + head : at + head + size]
-            decoder = msgspec.json if self.style.codec is Codec.JSON else msgspec.msgpack
+            decoder = msgspec.json if self.style.codec.is_text else msgspec.msgpack
             self.batches.append(decoder.decode(payload))
             at += head + size
 

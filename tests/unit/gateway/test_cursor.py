@@ -90,6 +90,6 @@ def test_there_is_no_cursor_before_the_streams_are_known() -> None:
 
 @pytest.mark.parametrize("codec", Codec)
 def test_a_cursor_may_be_a_message_of_its_own(codec: Codec) -> None:
-    decode = msgspec.json.decode if codec is Codec.JSON else msgspec.msgpack.decode
+    decode = msgspec.json.decode if codec.is_text else msgspec.msgpack.decode
 
     assert decode(cursor_frame("text", codec)[2:]) == [{"T": "cursor", "c": "text"}]

@@ -70,9 +70,9 @@ def test_a_gap_names_its_times_its_state_and_the_ids_where_they_are_known(
 @pytest.mark.parametrize("codec", list(Codec))
 def test_many_stand_in_one_body(codec: Codec) -> None:
     run = NoticeRun((CORRECTION, CANCEL))
-    head = b"[" if codec is Codec.JSON else b"\x92"
-    tail = b"]" if codec is Codec.JSON else b""
-    decode = msgspec.json.decode if codec is Codec.JSON else msgspec.msgpack.decode
+    head = b"[" if codec.is_text else b"\x92"
+    tail = b"]" if codec.is_text else b""
+    decode = msgspec.json.decode if codec.is_text else msgspec.msgpack.decode
 
     assert len(run) == 2
     found = decode(head + run.body("A", codec) + tail)

@@ -22,8 +22,8 @@ VENUES = {"sim": "SIM"}
 def decoded(framed: dict[Codec, bytes], codec: Codec) -> Any:
     """The message in a frame of less than 64 KiB."""
     first, size, *_ = framed[codec]
-    assert first == 0x80 | codec.value
-    decoder = msgspec.json if codec is Codec.JSON else msgspec.msgpack
+    assert first == 0x80 | codec.opcode
+    decoder = msgspec.json if codec.is_text else msgspec.msgpack
     return decoder.decode(framed[codec][2 if size < 126 else 4 :])
 
 
@@ -129,7 +129,7 @@ def test_a_feed_that_begins_anew_is_watched_again() -> None:
 def test_messages_tell_times_in_the_way_of_their_codec(codec: Codec) -> None:
     def time(at_ns: int) -> Any:
         text = "2023-11-14T22:13:20" + (".500Z" if at_ns % S_NS else "Z")
-        if codec is Codec.JSON:
+        if codec.is_text:
             return text
         return datetime.fromisoformat(text)
 
