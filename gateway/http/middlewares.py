@@ -12,6 +12,7 @@ from core.market.timeframe import SECOND_NS
 from core.runtime.ports import MonotonicClock
 from gateway.access.caller import CALLER, caller_of
 from gateway.access.grant import Caller
+from gateway.endpoints import StreamPaths
 from gateway.http.errors import ApiError, shown, unavailable
 from gateway.http.limits import RequestLimiter
 from gateway.http.metrics import HttpMetrics
@@ -21,8 +22,9 @@ from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 log = logging.getLogger(__name__)
 
 # The stream's clients may show their key in a message, so the stream itself asks for it.
-_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico", "/v1/stream"})
+_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
 _OPEN_FOLDER: Final = "/static/"
+_STREAM_PATHS: Final = StreamPaths()
 SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
     "X-Content-Type-Options": "nosniff",
@@ -169,7 +171,7 @@ def limited(limiter: RequestLimiter | None, monotonic_ns: MonotonicClock) -> Mid
 
 
 def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER) or path in _STREAM_PATHS
 
 
 def _described(request: web.Request, error: web.HTTPException) -> ApiError:

@@ -72,11 +72,14 @@ class Rig:
         return f"ws://127.0.0.1:{self.service.port}/v1/stream"
 
     @asynccontextmanager
-    async def client(self, query: str = "", **options: Any) -> AsyncIterator["Client"]:
-        """A client of the `websockets` package that has seen `connected`; *path* is an option."""
+    async def client(self, path: str = "", **options: Any) -> AsyncIterator["Client"]:
+        """A client of the `websockets` package that has seen `connected`.
+
+        *path* is that of another endpoint, or the query of ours.
+        """
         options.setdefault("compression", None)
-        url = self.url.replace("/v1/stream", options.pop("path", "/v1/stream"))
-        async with connect(url + query, **options) as connection:
+        url = self.url.replace("/v1/stream", path) if path[:1] == "/" else self.url + path
+        async with connect(url, **options) as connection:
             client = Client(connection)
             assert await client.receive() == [{"T": "success", "msg": "connected"}]
             yield client
