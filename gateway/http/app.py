@@ -25,6 +25,7 @@ from gateway.http.middlewares import (
 )
 from gateway.http.page import Page
 from gateway.http.ports import Board, History, Market
+from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.serving import Serving
 from gateway.http.state import StateApi
@@ -108,7 +109,8 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         version=version,
     )
     history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
-    latest = LatestApi(market=market, stored=stored)
+    present = Present(market=market, stored=stored)
+    latest = LatestApi(market=market, present=present)
     pages = page or Page.installed()
     serving = Serving(keys_required=keys.required)
     data = history.routes() + latest.data_routes()

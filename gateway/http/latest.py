@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from core.market.bar import Bar
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from gateway.access.caller import caller_of
@@ -18,12 +17,12 @@ from gateway.http.answers import (
     symbol_answer,
     trade_answer,
 )
-from gateway.http.days import day_of, day_so_far, symbols_by_day
+from gateway.http.days import day_of
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
+from gateway.http.present import Present, Standing
 from gateway.http.serving import JSON, Answer, DataRoute, Life
-from gateway.http.stored import Bars, StoredPresent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +30,7 @@ class LatestApi:
     """Answers from memory where it knows, else from the database: a bounded number of queries."""
 
     market: Market
-    stored: StoredPresent
+    present: Present
 
     def data_routes(self) -> list[DataRoute]:
         return [
@@ -50,11 +49,11 @@ class LatestApi:
             params.symbols(resolver(self.market, caller_of(request))),
             params.timeframe(),
         )
-        stored = await self.stored.latest(self._not_running(symbols, timeframe), timeframe)
+        stored = await self.present.stored.latest(self._not_running(symbols, timeframe), timeframe)
         found = {
             spelling: bar_answer(bar)
             for symbol, spelling in symbols.items()
-            if (bar := newest(stored.get(symbol), *self._held(symbol, timeframe)))
+            if (bar := newest(stored.get(symbol), *self.present.held(symbol, timeframe)))
         }
         return Answer(encode({"bars": found}), JSON, tuple(symbols), Life.RUNNING)
 
@@ -73,20 +72,12 @@ class LatestApi:
         """Last trade, minute, day and day before, of each symbol that has any of these."""
         params = Params(request.query.items(), accepted=("symbols",))
         symbols = params.symbols(resolver(self.market, caller_of(request)))
-        days = self._days(symbols)
-        today: dict[Symbol, Bar] = {}
-        before: dict[Symbol, Bar] = {}
-        for day_ns, names in days.items():
-            today.update(await self.stored.day(names, day_ns))
-            before.update(await self.stored.previous_day(names, day_ns))
-        # Asked last: a minute stored in between is missed for a second, and not counted twice.
-        latest = await self.stored.latest(sorted(symbols), Timeframe.MIN_1)
-        shown = {name: day_ns for day_ns, names in days.items() for name in names}
-        found: dict[str, SnapshotAnswer] = {}
-        for symbol, spelling in symbols.items():
-            snapshot = self._snapshot(symbol, shown.get(symbol), latest, today, before)
-            if snapshot is not None:
-                found[spelling] = snapshot
+        standings = await self.present.standings(symbols)
+        found = {
+            spelling: _snapshot(standings[symbol])
+            for symbol, spelling in symbols.items()
+            if symbol in standings
+        }
         return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
@@ -100,48 +91,20 @@ class LatestApi:
         ]
         return json_response(encode({"symbols": found}))
 
-    def _held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, Bar | None]:
-        closed = self.market.closed_bar(symbol, timeframe)
-        return closed, self.market.running_bar(symbol, timeframe)
-
     def _not_running(self, symbols: Iterable[Symbol], timeframe: Timeframe) -> list[Symbol]:
         """Those whose newest bar may be in the database only, such as before a restart."""
         return sorted(s for s in symbols if self.market.running_bar(s, timeframe) is None)
 
-    def _days(self, symbols: Iterable[Symbol]) -> dict[int, list[Symbol]]:
-        newest_ns: dict[Symbol, int] = {}
-        for symbol in symbols:
-            trade = self.market.last_trade(symbol)
-            bar = newest(*self._held(symbol, Timeframe.MIN_1))
-            times = [trade.event_ns] if trade else []
-            times += [bar.start_ns] if bar else []
-            if times:
-                newest_ns[symbol] = max(times)
-        return symbols_by_day(newest_ns)
 
-    def _snapshot(
-        self, symbol: Symbol, day_ns: int | None, latest: Bars, today: Bars, before: Bars
-    ) -> SnapshotAnswer | None:
-        trade = self.market.last_trade(symbol)
-        held = self._held(symbol, Timeframe.MIN_1)
-        minute = newest(latest.get(symbol), *held)
-        if trade is None and minute is None:
-            return None
-        day = None
-        if day_ns is not None:
-            day = day_so_far(
-                today.get(symbol),
-                day_ns=day_ns,
-                newest_stored=latest.get(symbol),
-                in_memory=held,
-            )
-        previous = before.get(symbol)
-        return SnapshotAnswer(
-            latest_trade=None if trade is None else trade_answer(trade),
-            latest_quote=None,  # no feed carries quotes yet
-            minute_bar=None if minute is None else bar_answer(minute),
-            daily_bar=None if day is None else day_answer(day, day_of(day.start_ns)),
-            prev_daily_bar=None
-            if previous is None
-            else day_answer(previous, day_of(previous.start_ns)),
-        )
+def _snapshot(standing: Standing) -> SnapshotAnswer:
+    trade, minute, day = standing.trade, standing.minute, standing.day
+    previous = standing.previous_day
+    return SnapshotAnswer(
+        latest_trade=None if trade is None else trade_answer(trade),
+        latest_quote=None,  # no feed carries quotes yet
+        minute_bar=None if minute is None else bar_answer(minute),
+        daily_bar=None if day is None else day_answer(day, day_of(day.start_ns)),
+        prev_daily_bar=None
+        if previous is None
+        else day_answer(previous, day_of(previous.start_ns)),
+    )
