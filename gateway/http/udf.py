@@ -1,6 +1,6 @@
 """``/udf``: the data feed of charts made with TradingView's library, over HTTP."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,13 +13,19 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS, TIMEFRAMES, Timeframe
 from core.runtime.ports import Clock
+from gateway.access.caller import caller_of
 from gateway.http import udf_answers as answers
 from gateway.http.answers import encode, newest
 from gateway.http.cache import SingleFlight
+from gateway.http.day_views import DayView, day_views
+from gateway.http.errors import ApiError
+from gateway.http.history import SETTLED_NS
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
 from gateway.http.params import Resolve, resolver
 from gateway.http.ports import History, Market
+from gateway.http.serving import JSON, Answer, DataRoute, Life
+from gateway.http.stored import StoredPresent
 from gateway.http.udf_requests import (
     MAX_BARS,
     SpanQuery,
@@ -42,76 +48,115 @@ class UdfApi:
 
     market: Market
     bars: History
+    stored: StoredPresent
     samples: SingleFlight[Symbol, list[Bar]]
     now_ns: Clock
     metrics: HttpMetrics
 
+    def data_routes(self) -> list[DataRoute]:
+        return [
+            DataRoute("/udf/symbols", self.symbol),
+            DataRoute("/udf/symbol_info", self.group),
+            DataRoute("/udf/history", self.history),
+            DataRoute("/udf/marks", self.marks),
+            DataRoute("/udf/timescale_marks", self.timescale_marks),
+            DataRoute("/udf/quotes", self.quotes),
+        ]
+
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/udf/config", self.config),
-            web.get("/udf/symbols", self.symbol),
-            web.get("/udf/symbol_info", self.group),
             web.get("/udf/search", self.search),
-            web.get("/udf/history", self.history),
             web.get("/udf/time", self.time),
-            web.get("/udf/marks", self.marks),
-            web.get("/udf/timescale_marks", self.timescale_marks),
         ]
 
     async def config(self, request: web.Request) -> web.StreamResponse:
         """What this feed offers."""
-        return _answer(answers.config_answer(self._visible(request)))
-
-    async def symbol(self, request: web.Request) -> web.StreamResponse:
-        """What the library has to know of a symbol."""
-        symbol = UdfParams(request.query.items()).symbol(self._resolve(request))
-        if symbol not in self._visible(request):
-            raise UnknownSymbol(symbol)
-        sample = await self.samples.get(symbol, lambda: self._sample(symbol))
-        return _answer(answers.symbol_answer(self._info(symbol, sample)))
-
-    async def group(self, request: web.Request) -> web.StreamResponse:
-        """All symbols of a venue as a table, by what memory holds of them."""
-        shape = "expected a venue, such as COINBASE"
-        venue = UdfParams(request.query.items()).required("group", shape).upper()
-        symbols = [name for name in self._visible(request) if answers.venue_of(name) == venue]
-        return _answer(answers.symbol_table([self._info(name, ()) for name in symbols]))
+        return json_response(encode(answers.config_answer(self._visible(request))))
 
     async def search(self, request: web.Request) -> web.StreamResponse:
         """The symbols that fit what was typed."""
         query = search_query(request.query.items())
-        return _answer(answers.found_symbols(self._visible(request), query))
+        return json_response(encode(answers.found_symbols(self._visible(request), query)))
 
-    async def history(self, request: web.Request) -> web.StreamResponse:
+    async def time(self, request: web.Request) -> web.StreamResponse:
+        """The server's clock in seconds."""
+        return json_response(encode(self.now_ns() // SECOND_NS))
+
+    async def symbol(self, request: web.Request) -> Answer:
+        """What the library has to know of a symbol."""
+        symbol = UdfParams(request.query.items()).symbol(self._resolve(request))
+        if symbol not in self.market.symbols():
+            raise UnknownSymbol(symbol)
+        sample = await self.samples.get(symbol, lambda: self._sample(symbol))
+        return _present(answers.symbol_answer(self._info(symbol, sample)), symbol)
+
+    async def group(self, request: web.Request) -> Answer:
+        """All symbols of a venue as a table, by what memory holds of them."""
+        shape = "expected a venue, such as COINBASE"
+        venue = UdfParams(request.query.items()).required("group", shape).upper()
+        symbols = [name for name in self._visible(request) if answers.venue_of(name) == venue]
+        table = answers.symbol_table([self._info(name, ()) for name in symbols])
+        return _present(table, *symbols)
+
+    async def history(self, request: web.Request) -> Answer:
         """Bars before ``to``: the last ``countback`` ones, or those from ``from`` on."""
         query = history_query(request.query.items(), self._resolve(request))
         bars = await self._bars(query)
         self.metrics.history_bars.inc(len(bars))
         if bars:
-            return _answer(answers.history_answer(bars))
+            return self._past(answers.history_answer(bars), query, bars)
         closest_ns = None if query.countback else await self._closest_ns(query)
-        return _answer(answers.no_data_answer(closest_ns))
+        return self._past(answers.no_data_answer(closest_ns), query, bars)
 
-    async def time(self, request: web.Request) -> web.StreamResponse:
-        """The server's clock in seconds."""
-        return _answer(self.now_ns() // SECOND_NS)
-
-    async def marks(self, request: web.Request) -> web.StreamResponse:
+    async def marks(self, request: web.Request) -> Answer:
         """Which bars miss trades or were revised."""
         query = marks_query(request.query.items(), self._resolve(request))
-        return _answer(answers.marks_answer(await self._bars(query)))
+        bars = await self._bars(query)
+        return self._past(answers.marks_answer(bars), query, bars)
 
-    async def timescale_marks(self, request: web.Request) -> web.StreamResponse:
+    async def timescale_marks(self, request: web.Request) -> Answer:
         """Where spans of bars with missing trades begin."""
         query = marks_query(request.query.items(), self._resolve(request))
-        return _answer(answers.timescale_marks(await self._bars(query), query.resolution))
+        bars = await self._bars(query)
+        return self._past(answers.timescale_marks(bars, query.resolution), query, bars)
+
+    async def quotes(self, request: web.Request) -> Answer:
+        """Prices now, each with the day's change; a name that has none does not harm the others."""
+        names = quotes_query(request.query.items())
+        resolve = self._resolve(request)
+        found = {name: _named(name, resolve) for name in names}
+        symbols = [one for one in found.values() if not isinstance(one, ApiError)]
+        views = await day_views(self.market, self.stored, symbols)
+        quotes = [self._quote(name, found[name], views) for name in names]
+        return _present(answers.QuotesAnswer(quotes), *symbols)
+
+    def _past(self, body: Any, query: SpanQuery, bars: Sequence[Bar]) -> Answer:
+        """An answer made of *bars*; it stays right when none of them can still grow."""
+        end_ns = query.end_ns + query.resolution.ns
+        over = end_ns <= self.now_ns() - SETTLED_NS and all(bar.final for bar in bars)
+        # Without a bar, or with too few of them, any older one would change it.
+        full = bars and (not query.countback or len(bars) == query.countback)
+        first_ns = bars[0].start_ns if full else 0
+        life = Life.CLOSED if over else Life.RUNNING
+        return Answer(encode(body), JSON, (query.symbol,), life, (first_ns, end_ns))
+
+    def _quote(
+        self, name: str, found: Symbol | ApiError, views: Mapping[Symbol, DayView]
+    ) -> answers.Quote | answers.NoQuote:
+        if isinstance(found, ApiError):
+            return answers.no_quote(name, found.message)
+        view = views.get(found, DayView(None, None))
+        trade = self.market.last_trade(found)
+        return answers.quote(name, found, trade, view.day, view.before)
 
     def _resolve(self, request: web.Request) -> Resolve:
-        return resolver(self.market)
+        return resolver(self.market, caller_of(request))
 
     def _visible(self, request: web.Request) -> list[Symbol]:
         """The carried symbols that the caller may see."""
-        return self.market.symbols()
+        caller = caller_of(request)
+        return [symbol for symbol in self.market.symbols() if caller.permits(symbol)]
 
     def _info(self, symbol: Symbol, sample: Iterable[Bar]) -> answers.SymbolInfo:
         bars = [*sample, *(bar for t in TIMEFRAMES for bar in self._held(symbol, t))]
@@ -205,5 +250,14 @@ async def udf_errors(request: web.Request, handler: Handler) -> web.StreamRespon
     return response
 
 
-def _answer(body: Any) -> web.Response:
-    return json_response(encode(body))
+def _named(name: str, resolve: Resolve) -> Symbol | ApiError:
+    """The symbol that *name* names, or why it names none."""
+    try:
+        return UdfParams([("symbol", name)]).symbol(resolve)
+    except ApiError as error:
+        return error
+
+
+def _present(body: Any, *symbols: Symbol) -> Answer:
+    """An answer that shows how things stand with *symbols* now."""
+    return Answer(encode(body), JSON, symbols, Life.RUNNING)

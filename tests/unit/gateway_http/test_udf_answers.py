@@ -247,7 +247,10 @@ def test_what_was_never_traded_has_no_quote() -> None:
 @pytest.mark.parametrize(
     ("error", "errmsg"),
     [
-        (BadParameter("to", "x", "give seconds"), "parameter to: 'x' is not accepted; give seconds"),
+        (
+            BadParameter("to", "x", "give seconds"),
+            "parameter to: 'x' is not accepted; give seconds",
+        ),
         (UnknownSymbol("X"), "unknown_symbol"),
     ],
 )
