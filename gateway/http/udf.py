@@ -86,7 +86,7 @@ class UdfApi:
     async def symbol(self, request: web.Request) -> Answer:
         """What the library has to know of a symbol."""
         symbol = UdfParams(request.query.items()).symbol(self._resolve(request))
-        if symbol not in self.market.symbols():
+        if self.market.resolve(symbol) is None:
             raise UnknownSymbol(symbol)
         sample = await self.samples.get(symbol, lambda: self._sample(symbol))
         return _present(answers.symbol_answer(self._info(symbol, sample)), symbol)
@@ -135,9 +135,9 @@ class UdfApi:
         """An answer made of *bars*; it stays right when none of them can still grow."""
         end_ns = query.end_ns + query.resolution.ns
         over = end_ns <= self.now_ns() - SETTLED_NS and all(bar.final for bar in bars)
-        # Without a bar, or with too few of them, any older one would change it.
-        full = bars and (not query.countback or len(bars) == query.countback)
-        first_ns = bars[0].start_ns if full else 0
+        first_ns = query.start_ns if bars else 0  # without a bar any older one changes it
+        if query.countback:
+            first_ns = bars[0].start_ns if len(bars) == query.countback else 0
         life = Life.CLOSED if over else Life.RUNNING
         return Answer(encode(body), JSON, (query.symbol,), life, (first_ns, end_ns))
 
