@@ -30,12 +30,15 @@ from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.serving import Serving
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
+from gateway.http.udf import UdfApi, udf_errors
 from gateway.keys import ApiKeys
 from gateway.silence import Silence
 from gateway.tally import Tally
 from gateway.tally_memory import private
 
 _REPORTS_NS: Final = SECOND_NS  # roles report each second
+_SAMPLES_NS: Final = 60 * SECOND_NS  # how fine a symbol's prices are hardly changes
+_MAX_SAMPLES: Final = 1_000  # symbols; 200 bars of 100 bytes each
 _MAX_BODY: Final = 16 * 1024  # bytes; nothing here reads a body
 
 
@@ -84,6 +87,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     app = web.Application(
         middlewares=[
             measured(metrics, monotonic_ns),
+            udf_errors,
             json_errors(timeout_s),
             key_required(keys),
             limited(limiter, monotonic_ns),
@@ -111,11 +115,24 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
     present = Present(market=market, stored=stored)
     latest = LatestApi(market=market, present=present)
+    udf = UdfApi(
+        market=market,
+        bars=bars,
+        stored=stored,
+        samples=SingleFlight(
+            ttl_ns=_SAMPLES_NS,
+            max_keys=_MAX_SAMPLES,
+            monotonic_ns=monotonic_ns,
+            on_lookup=lambda outcome: metrics.cache_lookups.labels("price_samples", outcome).inc(),
+        ),
+        now_ns=now_ns,
+        metrics=metrics,
+    )
     pages = page or Page.installed()
     serving = Serving(keys_required=keys.required)
-    data = history.routes() + latest.data_routes()
+    data = history.routes() + latest.data_routes() + udf.data_routes()
     handlers = [(each.path, serving.handler(each)) for each in data]
-    plain = latest.routes() + state.routes() + pages.routes()
+    plain = latest.routes() + udf.routes() + state.routes() + pages.routes()
     for path, handler in handlers + [(each.path, each.handler) for each in plain]:
         app.router.add_get(path, handler, expect_handler=check_expectation)
     app.on_response_prepare.append(add_safe_headers)
