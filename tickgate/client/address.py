@@ -1,0 +1,73 @@
+"""Where a gateway is and who asks: URLs of stream and HTTP, credentials. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
+
+from tickgate.client.wire import Encoding
+
+_STREAM: Final = "/v1/stream"
+_SECURE: Final = {"ws": False, "http": False, "wss": True, "https": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key with its secret, or a token (``key`` is empty then)."""
+
+    key: str = ""
+    secret: str = ""
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(key={self.key!r})"  # secrets do not go into logs and tracebacks
+
+    def message(self) -> dict[str, str] | None:
+        """The message of the stream that shows them; None where there are none."""
+        if self.token:
+            return {"action": "auth", "key": "oauth", "secret": self.token}
+        if self.key:
+            return {"action": "auth", "key": self.key, "secret": self.secret}
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """The header of HTTP requests that shows them."""
+        if self.token:
+            return {"Authorization": f"Bearer {self.token}"}
+        if self.key:
+            return {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret}
+        return {}
+
+
+def stream_url(url: str, encoding: Encoding) -> str:
+    """The stream of the gateway at *url*, which may be ``ws(s)://`` or ``http(s)://``.
+
+    Raises:
+        ValueError: *url* is no such address.
+    """
+    parts = _split(url)
+    scheme = "wss" if _SECURE[parts.scheme] else "ws"
+    path = _base_path(parts) + _STREAM
+    return urlunsplit((scheme, parts.netloc, path, urlencode({"encoding": encoding.value}), ""))
+
+
+def http_url(url: str) -> str:
+    """The HTTP API of the gateway at *url*, without a slash at its end.
+
+    Raises:
+        ValueError: as :func:`stream_url`.
+    """
+    parts = _split(url)
+    scheme = "https" if _SECURE[parts.scheme] else "http"
+    return urlunsplit((scheme, parts.netloc, _base_path(parts), "", ""))
+
+
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in _SECURE or not parts.hostname:
+        raise ValueError(f"{url!r} is no address of a gateway; expected as ws://127.0.0.1:8080")
+    return parts
+
+
+def _base_path(parts: SplitResult) -> str:
+    """A gateway may be behind a path; that of the stream itself may be named as well."""
+    return parts.path.rstrip("/").removesuffix(_STREAM)

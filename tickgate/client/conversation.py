@@ -1,0 +1,252 @@
+"""What client and gateway say to each other: requests, replies, batches, cursors. Pure.
+
+One conversation outlives many connections. It asks one thing at a time: first it shows who asks,
+then it restores the whole set of subscriptions where the newest cursor stands, then it makes the
+changes that were asked for. Data is held until the cursor behind it has come: only then does it
+count as received, so that after a lost connection nothing is missing and nothing comes twice.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from tickgate.client.errors import (
+    AUTH_FAILED,
+    NOT_AUTHENTICATED,
+    AuthFailed,
+    ClientError,
+    Refused,
+    SymbolRefused,
+)
+from tickgate.client.messages import Gap, Heartbeat, Message, Shutdown, Stale
+from tickgate.client.wanted import ByChannel, Wanted, by_symbol
+from tickgate.client.wire import Cursor, Decoder, Encoding, Error, Subscription, Success
+
+_ALREADY_AUTHENTICATED: Final = 403
+_INTERNAL: Final = 500
+_OF_THE_CONNECTION: Final = frozenset({404, 406, 407})  # late, too many, slow: no one's answer
+_CURSOR_UNKNOWN: Final = frozenset({400, _INTERNAL})
+_AT_ONCE: Final = frozenset({Heartbeat, Stale, Shutdown})  # not part of what a cursor counts
+_CONTROL: Final = frozenset({Success, Subscription, Error, Cursor})
+
+
+@dataclass(kw_only=True, eq=False)
+class Ask:
+    """A change of the set; ``done`` is told the outcome, an error or None, exactly once."""
+
+    names: ByChannel
+    adds: bool
+    done: Callable[[ClientError | None], None]
+    snapshot: bool = False
+
+
+@dataclass(kw_only=True, eq=False)
+class _Sent:
+    """What was asked last and has no answer yet."""
+
+    request: dict[str, Any]
+    ask: Ask | None = None  # None: authentication, or the set is restored
+    lost: bool = False  # the cursor is not known any more
+    is_said: bool = False
+
+
+@dataclass
+class Received:
+    """What one frame led to: requests to send, messages to hand on, the cursor behind them."""
+
+    send: list[bytes | str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    cursor: str = ""
+
+
+class Conversation:
+    """See the module. ``complaint`` is what the gateway said last before it ended a connection."""
+
+    def __init__(
+        self, *, encoding: Encoding, options: dict[str, Any] | None = None, cursor: str = ""
+    ) -> None:
+        """*options* go into every subscription; *cursor* is where the first one goes on."""
+        self._encoding = Encoding(encoding)
+        self._decoder = Decoder(self._encoding)
+        self._options = {**(options or {}), "cursor": True}
+        self._wanted = Wanted()
+        self._asks: deque[Ask] = deque()
+        self._cursor, self._cursor_ns = cursor, 0
+        self._held: list[Message] = []
+        self._login: dict[str, str] | None = None
+        self._sent: _Sent | None = None
+        self._is_restored = self._has_subscribed = False
+        self.has_begun = False
+        self.complaint = ""
+
+    @property
+    def is_let_in(self) -> bool:
+        """Has the gateway accepted the credentials, or asked for none?"""
+        if not self.has_begun or self._login is not None:
+            return False
+        return self._sent is None or self._sent.request["action"] != "auth"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Is an answer of the gateway due?"""
+        return not self.has_begun or self._sent is not None
+
+    @property
+    def is_resuming(self) -> bool:
+        """May that answer take a while?"""
+        return self._sent is not None and "resume" in self._sent.request
+
+    @property
+    def has_subscriptions(self) -> bool:
+        """Then heartbeats come."""
+        return bool(self._wanted)
+
+    def begin(self, login: dict[str, str] | None) -> None:
+        """A new connection; *login* is the message that shows who asks, if any."""
+        self._login, self._sent = login, None
+        self._held.clear()
+        self._is_restored = self._has_subscribed = self.has_begun = False
+        self.complaint = ""
+
+    def ask(self, ask: Ask) -> list[bytes | str]:
+        """Make a change as soon as it is its turn; what is to be sent now."""
+        self._asks.append(ask)
+        return self._due()
+
+    def withdraw(self, ask: Ask) -> None:
+        """Nobody waits for *ask* any more; if it was sent, its outcome holds nevertheless."""
+        is_sent = self._sent is not None and self._sent.ask is ask
+        if ask in self._asks and not is_sent:
+            self._asks.remove(ask)
+
+    def log_in_again(self, login: dict[str, str]) -> list[bytes | str]:
+        """Show new credentials on a connection that lives; what is to be sent now."""
+        self._login = login
+        return self._due()
+
+    def fail(self, error: ClientError) -> None:
+        """There is no further connection: every change that waits has failed."""
+        asks, self._asks = self._asks, deque()
+        for ask in asks:
+            ask.done(error)
+
+    def receive(self, payload: bytes | str, now_ns: int) -> Received:
+        """Take in one frame.
+
+        Raises:
+            AuthFailed: the credentials are not accepted, or are missing.
+            SymbolRefused: the set that was accepted before is refused now.
+            WireError: it is no frame of the stream.
+        """
+        received = Received()
+        for item in self._decoder.decode(payload):
+            kind = type(item)
+            if kind in _CONTROL:
+                self._take_control(item, received, now_ns)
+            elif kind in _AT_ONCE:
+                received.messages.append(item)  # type: ignore[arg-type]
+            else:
+                self._held.append(item)  # type: ignore[arg-type]
+        received.send = self._due()
+        return received
+
+    def _take_control(self, item: Any, received: Received, now_ns: int) -> None:
+        if isinstance(item, Cursor):
+            self._cursor, self._cursor_ns = item.c, now_ns
+            received.messages += self._held
+            received.cursor = item.c
+            self._held.clear()
+            return
+        if isinstance(item, Success):
+            self.has_begun = True
+            if item.msg == "authenticated":
+                self._sent = None
+        elif isinstance(item, Subscription):
+            self._confirm(now_ns)
+        else:
+            self._refuse(item)
+
+    def _due(self) -> list[bytes | str]:
+        """What is to be sent now: at most one request, and none while an answer is due."""
+        if self._sent is None and self.has_begun:
+            self._sent = self._next()
+        if self._sent is None or self._sent.is_said:
+            return []
+        self._sent.is_said = True
+        if self._encoding is Encoding.JSON:
+            return [msgspec.json.encode(self._sent.request).decode()]
+        return [msgspec.msgpack.encode(self._sent.request)]
+
+    def _next(self) -> _Sent | None:
+        """Who asks, then the whole set, then changes, one by one."""
+        if self._login is not None:
+            login, self._login = self._login, None
+            return _Sent(request=dict(login))
+        if not self._is_restored:
+            self._is_restored = True
+            if self._wanted:
+                return _Sent(request=self._subscribe(self._wanted.by_channel()))
+        if not self._asks:
+            return None
+        ask = self._asks[0]
+        if ask.adds:
+            return _Sent(request=self._subscribe(ask.names, snapshot=ask.snapshot), ask=ask)
+        return _Sent(request={"action": "unsubscribe", **ask.names}, ask=ask)
+
+    def _subscribe(self, names: ByChannel, *, snapshot: bool = False) -> dict[str, Any]:
+        request = {"action": "subscribe", **names, **self._options}
+        if snapshot:
+            request["snapshot"] = True
+        if self._cursor and not self._has_subscribed:
+            request["resume"] = self._cursor
+        return request
+
+    def _confirm(self, now_ns: int) -> None:
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return  # a gateway that tells unasked changes nothing
+        self._has_subscribed = self._has_subscribed or sent.request["action"] == "subscribe"
+        if sent.lost:
+            self._held += self._gaps(sent.request, now_ns)
+        if sent.ask is None:
+            return
+        self._asks.popleft()
+        if sent.ask.adds:
+            self._wanted.add(sent.ask.names)
+        else:
+            self._wanted.remove(sent.ask.names)
+            if not self._wanted:
+                self._cursor = ""  # what begins after this begins anew
+        sent.ask.done(None)
+
+    def _gaps(self, request: dict[str, Any], now_ns: int) -> list[Message]:
+        """The client's own words for what nobody can give it any more."""
+        names = {name: symbols for name, symbols in request.items() if isinstance(symbols, tuple)}
+        return [
+            Gap(symbol, self._cursor_ns, now_ns, "lost", channels)
+            for symbol, channels in by_symbol(names).items()
+        ]
+
+    def _refuse(self, error: Error) -> None:
+        sent = self._sent
+        self.complaint = f"{error.msg} (code {error.code})"
+        if error.code in (AUTH_FAILED, NOT_AUTHENTICATED):
+            raise AuthFailed(self.complaint)
+        if sent is None or error.code in _OF_THE_CONNECTION:
+            return
+        self._sent = None
+        if sent.request["action"] == "auth":
+            if error.code != _ALREADY_AUTHENTICATED:
+                raise AuthFailed(self.complaint)
+        elif "resume" in sent.request and error.code in _CURSOR_UNKNOWN:
+            request = {name: value for name, value in sent.request.items() if name != "resume"}
+            self._sent = _Sent(request=request, ask=sent.ask, lost=True)
+        elif sent.ask is None:
+            raise SymbolRefused(error.code, error.msg)
+        else:
+            self._asks.popleft()
+            kind = Refused if error.code == _INTERNAL else SymbolRefused
+            sent.ask.done(kind(error.code, error.msg))

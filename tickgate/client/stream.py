@@ -1,0 +1,416 @@
+"""The stream: connect, subscribe, iterate over messages; it comes back by itself."""
+
+import asyncio
+import inspect
+import logging
+import random
+import ssl as tls
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Final, Literal, Self, Unpack
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from tickgate.client.address import Credentials, stream_url
+from tickgate.client.backoff import Backoff
+from tickgate.client.conversation import Ask, Conversation
+from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
+from tickgate.client.inbox import Inbox
+from tickgate.client.messages import Gap, Message
+from tickgate.client.tokens import renewal_s
+from tickgate.client.wanted import Channels, by_channel
+from tickgate.client.wire import Encoding, WireError
+
+Token = str | Callable[[], str | Awaitable[str]]
+"""A token, or what gets a new one: called before each connection, and before one expires."""
+
+OnGap = Callable[[Gap], Awaitable[None] | None]
+
+log = logging.getLogger(__name__)
+
+_ANSWER_S: Final = 10.0  # a gateway that works answers a request within milliseconds
+_RESUME_S: Final = 75.0  # while Redis is away a resume may wait for 60 s
+_MISSED_HEARTBEATS: Final = 2.5
+_CLOSE_S: Final = 2.0
+_MAX_FRAME: Final = (
+    16 << 20
+)  # bytes; frames of data are far smaller, a long subscription's reply not
+_REQUESTS_PER_S: Final = 10  # the gateway takes 20
+_HTTP_UNAUTHORISED: Final = (401, 403)
+_HTTP_PASSING: Final = (408, 425, 429)  # of the statuses of 400 and more, those worth a retry
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the connection stands; ``retry_s`` is when the next attempt comes, ``reason`` why."""
+
+    phase: Literal["connecting", "live", "lost", "closed"] = "connecting"
+    reason: str = ""
+    attempt: int = 0
+    retry_s: float = 0.0
+
+
+@dataclass
+class connect:  # noqa: N801  used as a function: async with connect(…) as stream
+    """Open a gateway's stream, and keep it open.
+
+    The block begins when the gateway has let the client in. A connection that is lost later is
+    opened again after a wait with full jitter, for ever unless *max_attempts* bounds it; then all
+    subscriptions are restored and go on where they stopped: nothing is missing, nothing comes
+    twice. What the gateway cannot give any more is named in a :class:`Gap`.
+
+    Args:
+        url: as ``ws://127.0.0.1:8080``; ``http``, ``https`` and ``wss`` will do as well.
+        key: the API key's id, where the gateway wants one.
+        secret: its secret.
+        token: instead of a key: a token, or a function that gets a new one.
+        on_gap: called with each gap, at its place in the stream, before it is yielded.
+        resume: the cursor of an earlier stream (:attr:`Stream.cursor`): go on where it stands.
+        mode: ``latest``: of each symbol and channel a batch holds the newest message only.
+        interval_ms: length of the batch windows, 0 to 5,000; None: the gateway's.
+        encoding: of the frames: ``msgpack`` or ``json``.
+        max_queued: messages that wait for the reader at most. When they are as many, reading from
+            the connection stops: the gateway closes it as slow, and the client resumes.
+        first_s: how long the first connection is tried for, in seconds; ``math.inf``: for ever.
+        max_attempts: how often in a row a lost connection is tried again; None: for ever.
+        backoff: how long it waits before each attempt.
+        heartbeat_s: time between the gateway's heartbeats (``/v1/status`` tells); without any
+            message for 2.5 times as long the connection counts as lost. 0: there are none.
+        compression: take compressed messages where the gateway offers it.
+        ssl: for ``wss``, where the system's certificates will not do.
+        on_state: called when the connection is lost, live again, …
+
+    Raises:
+        Unreachable: on entering, no connection within *first_s*; later, *max_attempts* failed.
+        AuthFailed: the key or the token is not accepted: not tried again.
+        ValueError: *url* or another argument makes no sense.
+    """
+
+    url: str
+    _: KW_ONLY
+    key: str = ""
+    secret: str = ""
+    token: Token = ""
+    on_gap: OnGap | None = None
+    resume: str = ""
+    mode: Literal["all", "latest"] = "all"
+    interval_ms: int | None = None
+    encoding: Literal["msgpack", "json"] = "msgpack"
+    max_queued: int = 10_000
+    first_s: float = 10.0
+    max_attempts: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    heartbeat_s: float = 15.0
+    compression: bool = False
+    ssl: tls.SSLContext | None = None
+    on_state: Callable[[State], None] | None = None
+
+    async def __aenter__(self) -> "Stream":
+        self._stream = Stream(self)
+        return await self._stream.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stream.__aexit__(kind, error, trace)
+
+
+class Stream:
+    """An open stream: subscribe, and iterate over what comes. One task iterates at a time."""
+
+    def __init__(self, options: connect) -> None:
+        encoding = Encoding(options.encoding)
+        self._options = options
+        self._url = stream_url(options.url, encoding)
+        wishes = {"mode": options.mode, "interval_ms": options.interval_ms}
+        self._conversation = Conversation(
+            encoding=encoding,
+            options={name: value for name, value in wishes.items() if value is not None},
+            cursor=options.resume,
+        )
+        self._inbox = Inbox(options.max_queued)
+        self._inbox.cursor = options.resume
+        self._socket: ClientConnection | None = None
+        self._failure: ClientError | None = None
+        self._is_closed = False
+        self._renew_at_s: float | None = None  # by the loop's clock
+        self._requests: deque[float] = deque(maxlen=_REQUESTS_PER_S)
+        self._heard = False
+        self.state = State()
+
+    @property
+    def cursor(self) -> str:
+        """Where the messages that were taken end; store it, and give it to ``resume=`` later.
+
+        It moves batch by batch: with the last message of a batch it covers all of them.
+        """
+        return self._inbox.cursor
+
+    @property
+    def queued(self) -> int:
+        """Messages that have come and were not taken yet."""
+        return len(self._inbox)
+
+    async def subscribe(self, *, snapshot: bool = False, **channels: Unpack[Channels]) -> None:
+        """Add symbols to channels; returns once the gateway has agreed.
+
+        While the connection is lost that takes until it is back. With *snapshot* the last trade
+        and the running bar of each symbol come first, as far as there are any.
+
+        Raises:
+            SymbolRefused: a symbol is ill-formed, ambiguous or not allowed; nothing has changed.
+            StreamClosed, Unreachable, AuthFailed: the stream has ended.
+            TypeError: a channel that there is not.
+        """
+        await self._change(channels, adds=True, snapshot=snapshot)
+
+    async def unsubscribe(self, **channels: Unpack[Channels]) -> None:
+        """Take symbols off channels, as they were spelled; what is on its way still comes.
+
+        Raises: as :meth:`subscribe`.
+        """
+        await self._change(channels, adds=False)
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message.
+
+        Raises:
+            AuthFailed, Unreachable, SymbolRefused: what ended the stream, behind its last message.
+        """
+        message = await self._inbox.get()
+        if message is None:
+            if self._failure is not None:
+                raise self._failure
+            raise StopAsyncIteration
+        if type(message) is Gap and self._options.on_gap is not None:
+            outcome = self._options.on_gap(message)
+            if inspect.isawaitable(outcome):
+                await outcome
+        return message
+
+    async def __aenter__(self) -> Self:
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        self._running = self._group.create_task(self._run(), name="tickgate stream")
+        try:
+            async with asyncio.timeout(self._options.first_s):
+                await asyncio.shield(self._opened)
+        except TimeoutError:
+            await self.__aexit__(None, None, None)
+            reason = self.state.reason or f"no answer for {self._options.first_s:g} s"
+            raise Unreachable(self._url, reason) from None
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the connection. An error of the block leaves it as it is, in no group."""
+        self._running.cancel()
+        await self._group.__aexit__(None, None, None)
+        self._end(StreamClosed())
+        self._failure = None
+        self._tell(State("closed"))
+
+    async def _change(self, channels: Channels, *, adds: bool, snapshot: bool = False) -> None:
+        if self._is_closed:
+            raise self._failure or StreamClosed()
+        names = by_channel(channels)
+        if not names:
+            return
+        await self._pace()
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ask = Ask(names=names, adds=adds, snapshot=snapshot, done=partial(_resolve, answer))
+        await self._send(self._conversation.ask(ask))
+        try:
+            with self._inbox.hurried():
+                await answer
+        finally:
+            self._conversation.withdraw(ask)
+
+    async def _pace(self) -> None:
+        """Stay below what a gateway takes from one connection in a second."""
+        loop = asyncio.get_running_loop()
+        if len(self._requests) == _REQUESTS_PER_S:
+            await asyncio.sleep(self._requests[0] + 1.0 - loop.time())
+        self._requests.append(loop.time())
+
+    async def _send(self, requests: list[bytes | str]) -> None:
+        for request in requests:
+            if self._socket is not None:
+                with suppress(ConnectionClosed):  # who reads finds out, and everything comes again
+                    await self._socket.send(request)
+
+    async def _run(self) -> None:
+        """Connect, again and again; ends with the error that makes it useless."""
+        try:
+            await self._keep_connected()
+        except ClientError as exc:
+            self._end(exc)
+
+    async def _keep_connected(self) -> None:
+        attempt = 0
+        while True:
+            self._heard = False
+            reason = await self._one_connection()
+            if self._heard:
+                attempt = 0
+            limit = self._options.max_attempts
+            if limit is not None and attempt >= limit:
+                raise Unreachable(self._url, reason)
+            wait_s = self._options.backoff.wait_s(attempt, random.random())
+            attempt += 1
+            self._tell(State("lost", reason, attempt, wait_s))
+            await asyncio.sleep(wait_s)
+
+    async def _one_connection(self) -> str:
+        """From connecting to the loss; the reason of it.
+
+        Raises:
+            ClientError: trying again would be of no use.
+        """
+        options = self._options
+        try:
+            login = await self._login()
+            async with open_socket(
+                self._url,
+                compression="deflate" if options.compression else None,
+                max_size=_MAX_FRAME,
+                open_timeout=_ANSWER_S,
+                close_timeout=_CLOSE_S,
+                ping_interval=None,  # heartbeats tell; a reader that stops must not look dead
+                ssl=options.ssl or (True if self._url.startswith("wss:") else None),
+            ) as socket:
+                self._socket = socket
+                await self._converse(socket, login)
+        except InvalidStatus as exc:
+            return _passing(exc)
+        except (OSError, TimeoutError, WebSocketException, WireError) as exc:
+            return self._conversation.complaint or str(exc) or type(exc).__name__
+        finally:
+            self._socket = None
+        return self._conversation.complaint or "the gateway closed the connection"
+
+    async def _login(self) -> dict[str, str] | None:
+        options = self._options
+        token = options.token
+        if callable(token):
+            given = token()
+            token = await given if inspect.isawaitable(given) else given
+            left_s = renewal_s(token, time.time_ns() / 1e9)
+            now_s = asyncio.get_running_loop().time()
+            self._renew_at_s = None if left_s is None else now_s + left_s
+        return Credentials(options.key, options.secret, token).message()
+
+    async def _converse(self, socket: ClientConnection, login: dict[str, str] | None) -> None:
+        conversation = self._conversation
+        conversation.begin(login)
+        was_let_in = False
+        while True:
+            payload = await self._receive(socket)
+            try:
+                received = conversation.receive(payload, time.time_ns())
+            except AuthFailed:
+                if was_let_in and callable(self._options.token):
+                    return  # it has expired: the next connection shows a new one
+                raise
+            await self._send(received.send)
+            if not was_let_in and conversation.is_let_in:
+                was_let_in = True
+                self._let_in()
+            self._heard = self._heard or bool(received.messages)
+            await self._inbox.put(received.messages, received.cursor)
+
+    async def _receive(self, socket: ClientConnection) -> bytes | str:
+        """The next frame; shows a new token meanwhile when the old one is about to expire."""
+        loop = asyncio.get_running_loop()
+        patience_s = self._patience_s()
+        deadline_s = None if patience_s is None else loop.time() + patience_s
+        while True:
+            times_s = [at_s for at_s in (deadline_s, self._renew_at_s) if at_s is not None]
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(times_s, default=None)):
+                    return await socket.recv()
+            if deadline_s is not None and loop.time() >= deadline_s:
+                raise TimeoutError(f"nothing was heard for {patience_s:g} s")
+            login = await self._login()
+            if login is not None:
+                await self._send(self._conversation.log_in_again(login))
+
+    def _patience_s(self) -> float | None:
+        conversation = self._conversation
+        if conversation.is_resuming:
+            return _RESUME_S
+        if conversation.is_waiting:
+            return _ANSWER_S
+        if conversation.has_subscriptions and self._options.heartbeat_s > 0:
+            return self._options.heartbeat_s * _MISSED_HEARTBEATS
+        return None
+
+    def _let_in(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+        self._tell(State("live"))
+
+    def _end(self, error: ClientError) -> None:
+        """No further connection, and *error* for everybody who waits."""
+        self._is_closed = True
+        if self._failure is None:
+            self._failure = error
+        self._conversation.fail(error)
+        self._inbox.close()
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            self._opened.exception()  # whoever waits raises it; it is no news for the loop
+
+    def _tell(self, state: State) -> None:
+        self.state = state
+        log.debug("%s: %s", self._url, state)
+        if self._options.on_state is not None:
+            self._options.on_state(state)
+
+
+def _passing(exc: InvalidStatus) -> str:
+    """Why a handshake was refused, where another one may fare better.
+
+    Raises:
+        AuthFailed, Refused: it will not.
+    """
+    status = exc.response.status_code
+    reason = f"{status} {exc.response.reason_phrase}"
+    body = exc.response.body
+    if body:
+        reason += ": " + body[:500].decode(errors="replace")
+    if status in _HTTP_UNAUTHORISED:
+        raise AuthFailed(reason) from exc
+    if 400 <= status < 500 and status not in _HTTP_PASSING:
+        raise Refused(status, reason) from exc
+    return reason
+
+
+def _resolve(answer: "asyncio.Future[None]", error: ClientError | None) -> None:
+    if answer.done():
+        return  # nobody waits any more
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

@@ -1,0 +1,71 @@
+"""Times as the gateway writes and reads them: RFC 3339 text, msgpack timestamps. Pure."""
+
+import struct
+from datetime import UTC, date, datetime
+from typing import Final
+
+_SECOND_NS: Final = 1_000_000_000
+_FRACTION_DIGITS: Final = 9
+_LOW_34: Final = (1 << 34) - 1
+
+Time = datetime | date | int | str
+"""A time as callers give it: aware datetime, date (its midnight, UTC), UNIX ns, RFC 3339 text."""
+
+
+def from_timestamp(payload: bytes) -> int:
+    """UNIX ns from the payload of a msgpack timestamp (extension type -1).
+
+    Source: MessagePack specification, "Timestamp extension type".
+
+    Raises:
+        struct.error: it is none.
+    """
+    if len(payload) == 8:
+        both = int.from_bytes(payload)
+        return (both & _LOW_34) * _SECOND_NS + (both >> 34)
+    if len(payload) == 4:
+        return int.from_bytes(payload) * _SECOND_NS
+    fraction_ns, second = struct.unpack(">Iq", payload)
+    return int(second) * _SECOND_NS + int(fraction_ns)
+
+
+def from_text(text: str) -> int:
+    """UNIX ns from RFC 3339 with up to nine decimals, which datetime would cut off.
+
+    Raises:
+        ValueError: it is something else, or has no zone.
+    """
+    head, point, rest = text.partition(".")
+    if not point:
+        return _whole_ns(text)
+    digits = rest[:_FRACTION_DIGITS]
+    while digits and not digits.isdigit():
+        digits = digits[:-1]
+    fraction_ns = int(digits.ljust(_FRACTION_DIGITS, "0"))
+    return _whole_ns(head + rest[len(digits) :]) + fraction_ns
+
+
+def to_text(time: Time) -> str:
+    """*time* as a parameter of a request.
+
+    Raises:
+        ValueError: a datetime without a zone, which could be meant in any.
+    """
+    if isinstance(time, str):
+        return time
+    if isinstance(time, int):
+        second, fraction_ns = divmod(time, _SECOND_NS)
+        whole = datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+        return f"{whole}.{fraction_ns:09d}Z"
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise ValueError(f"{time!r} has no time zone; use datetime(…, tzinfo=UTC)")
+        return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return time.isoformat()
+
+
+def _whole_ns(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return int(moment.timestamp()) * _SECOND_NS

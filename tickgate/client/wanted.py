@@ -1,0 +1,96 @@
+"""What a client wants of the stream: names by channel. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypedDict
+
+Names = str | Iterable[str]
+"""One symbol or several, as ``BTC/USD``, ``COINBASE:BTC-USD``, or ``*`` for all."""
+
+
+class Channels(TypedDict, total=False):
+    """The channels of the stream, each with the symbols that are wanted of it."""
+
+    trades: Names
+    bars: Names
+    updated_bars: Names
+    running_bars: Names
+    bars_5min: Names
+    updated_bars_5min: Names
+    running_bars_5min: Names
+    bars_15min: Names
+    updated_bars_15min: Names
+    running_bars_15min: Names
+
+
+_WIRE: Final = {
+    "trades": "trades",
+    "bars": "bars",
+    "updated_bars": "updatedBars",
+    "running_bars": "runningBars",
+    "bars_5min": "bars5Min",
+    "updated_bars_5min": "updatedBars5Min",
+    "running_bars_5min": "runningBars5Min",
+    "bars_15min": "bars15Min",
+    "updated_bars_15min": "updatedBars15Min",
+    "running_bars_15min": "runningBars15Min",
+}
+
+ByChannel = dict[str, tuple[str, ...]]
+"""Symbols by the channel's name on the wire; no channel without any."""
+
+
+def by_channel(channels: Mapping[str, Any]) -> ByChannel:
+    """The keywords of a call as the wire has them.
+
+    Raises:
+        TypeError: a channel that there is not, or symbols that are no text.
+    """
+    found: ByChannel = {}
+    for channel, names in channels.items():
+        if channel not in _WIRE:
+            raise TypeError(f"no channel {channel!r}; there are {', '.join(_WIRE)}")
+        symbols = (names,) if isinstance(names, str) else tuple(names)
+        for symbol in symbols:
+            if not isinstance(symbol, str):
+                raise TypeError(f"{channel}: expected symbols as text, was {symbol!r}")
+        if symbols:
+            found[_WIRE[channel]] = tuple(dict.fromkeys(symbols))
+    return found
+
+
+class Wanted:
+    """The set of subscriptions, which outlives connections."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], None] = {}  # in the order of subscription
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def add(self, names: ByChannel) -> None:
+        """Names that are there already stay once."""
+        self._names |= dict.fromkeys(_pairs(names))
+
+    def remove(self, names: ByChannel) -> None:
+        """Names that are not there do not matter."""
+        for pair in _pairs(names):
+            self._names.pop(pair, None)
+
+    def by_channel(self) -> ByChannel:
+        """The whole set."""
+        found: ByChannel = {}
+        for channel, symbol in self._names:
+            found[channel] = (*found.get(channel, ()), symbol)
+        return found
+
+
+def by_symbol(names: ByChannel) -> dict[str, tuple[str, ...]]:
+    """The channels of each symbol."""
+    found: dict[str, tuple[str, ...]] = {}
+    for channel, symbol in _pairs(names):
+        found[symbol] = (*found.get(symbol, ()), channel)
+    return found
+
+
+def _pairs(names: ByChannel) -> list[tuple[str, str]]:
+    return [(channel, symbol) for channel, symbols in names.items() for symbol in symbols]
