@@ -4,6 +4,7 @@
 ``msgspec`` and nothing of the rest of tickgate.
 """
 
+from tickgate.client.answers import Snapshot, SymbolInfo
 from tickgate.client.backoff import Backoff
 from tickgate.client.errors import (
     AuthFailed,
@@ -15,6 +16,7 @@ from tickgate.client.errors import (
     SymbolRefused,
     Unreachable,
 )
+from tickgate.client.history import Client
 from tickgate.client.messages import (
     Bar,
     Cancel,
@@ -28,13 +30,17 @@ from tickgate.client.messages import (
     Trade,
     UpdatedBar,
 )
-from tickgate.client.stream import State, Stream, connect
+from tickgate.client.opening import connect
+from tickgate.client.rows import Rows
+from tickgate.client.state import State
+from tickgate.client.stream import Stream
 
 __all__ = [
     "AuthFailed",
     "Backoff",
     "Bar",
     "Cancel",
+    "Client",
     "ClientError",
     "Correction",
     "Gap",
@@ -43,12 +49,15 @@ __all__ = [
     "Message",
     "MissingPackage",
     "Refused",
+    "Rows",
     "RunningBar",
     "Shutdown",
+    "Snapshot",
     "Stale",
     "State",
     "Stream",
     "StreamClosed",
+    "SymbolInfo",
     "SymbolRefused",
     "Trade",
     "Unreachable",

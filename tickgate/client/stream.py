@@ -1,37 +1,33 @@
-"""The stream: connect, subscribe, iterate over messages; it comes back by itself."""
+"""An open stream: subscribe, iterate over messages; it comes back by itself."""
 
 import asyncio
 import inspect
 import logging
 import random
-import ssl as tls
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tickgate.client.address import Credentials, stream_url
-from tickgate.client.backoff import Backoff
 from tickgate.client.conversation import Ask, Conversation
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
 from tickgate.client.inbox import Inbox
 from tickgate.client.messages import Gap, Message
+from tickgate.client.state import State
 from tickgate.client.tokens import renewal_s
 from tickgate.client.wanted import Channels, by_channel
 from tickgate.client.wire import Encoding, WireError
 
-Token = str | Callable[[], str | Awaitable[str]]
-"""A token, or what gets a new one: called before each connection, and before one expires."""
-
-OnGap = Callable[[Gap], Awaitable[None] | None]
+if TYPE_CHECKING:
+    from tickgate.client.opening import connect
 
 log = logging.getLogger(__name__)
 
@@ -47,88 +43,10 @@ _HTTP_UNAUTHORISED: Final = (401, 403)
 _HTTP_PASSING: Final = (408, 425, 429)  # of the statuses of 400 and more, those worth a retry
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """How the connection stands; ``retry_s`` is when the next attempt comes, ``reason`` why."""
-
-    phase: Literal["connecting", "live", "lost", "closed"] = "connecting"
-    reason: str = ""
-    attempt: int = 0
-    retry_s: float = 0.0
-
-
-@dataclass
-class connect:  # noqa: N801  used as a function: async with connect(…) as stream
-    """Open a gateway's stream, and keep it open.
-
-    The block begins when the gateway has let the client in. A connection that is lost later is
-    opened again after a wait with full jitter, for ever unless *max_attempts* bounds it; then all
-    subscriptions are restored and go on where they stopped: nothing is missing, nothing comes
-    twice. What the gateway cannot give any more is named in a :class:`Gap`.
-
-    Args:
-        url: as ``ws://127.0.0.1:8080``; ``http``, ``https`` and ``wss`` will do as well.
-        key: the API key's id, where the gateway wants one.
-        secret: its secret.
-        token: instead of a key: a token, or a function that gets a new one.
-        on_gap: called with each gap, at its place in the stream, before it is yielded.
-        resume: the cursor of an earlier stream (:attr:`Stream.cursor`): go on where it stands.
-        mode: ``latest``: of each symbol and channel a batch holds the newest message only.
-        interval_ms: length of the batch windows, 0 to 5,000; None: the gateway's.
-        encoding: of the frames: ``msgpack`` or ``json``.
-        max_queued: messages that wait for the reader at most. When they are as many, reading from
-            the connection stops: the gateway closes it as slow, and the client resumes.
-        first_s: how long the first connection is tried for, in seconds; ``math.inf``: for ever.
-        max_attempts: how often in a row a lost connection is tried again; None: for ever.
-        backoff: how long it waits before each attempt.
-        heartbeat_s: time between the gateway's heartbeats (``/v1/status`` tells); without any
-            message for 2.5 times as long the connection counts as lost. 0: there are none.
-        compression: take compressed messages where the gateway offers it.
-        ssl: for ``wss``, where the system's certificates will not do.
-        on_state: called when the connection is lost, live again, …
-
-    Raises:
-        Unreachable: on entering, no connection within *first_s*; later, *max_attempts* failed.
-        AuthFailed: the key or the token is not accepted: not tried again.
-        ValueError: *url* or another argument makes no sense.
-    """
-
-    url: str
-    _: KW_ONLY
-    key: str = ""
-    secret: str = ""
-    token: Token = ""
-    on_gap: OnGap | None = None
-    resume: str = ""
-    mode: Literal["all", "latest"] = "all"
-    interval_ms: int | None = None
-    encoding: Literal["msgpack", "json"] = "msgpack"
-    max_queued: int = 10_000
-    first_s: float = 10.0
-    max_attempts: int | None = None
-    backoff: Backoff = field(default_factory=Backoff)
-    heartbeat_s: float = 15.0
-    compression: bool = False
-    ssl: tls.SSLContext | None = None
-    on_state: Callable[[State], None] | None = None
-
-    async def __aenter__(self) -> "Stream":
-        self._stream = Stream(self)
-        return await self._stream.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stream.__aexit__(kind, error, trace)
-
-
 class Stream:
     """An open stream: subscribe, and iterate over what comes. One task iterates at a time."""
 
-    def __init__(self, options: connect) -> None:
+    def __init__(self, options: "connect") -> None:
         encoding = Encoding(options.encoding)
         self._options = options
         self._url = stream_url(options.url, encoding)
@@ -351,6 +269,7 @@ class Stream:
                 async with asyncio.timeout_at(min(times_s, default=None)):
                     return await socket.recv()
             if deadline_s is not None and loop.time() >= deadline_s:
+                socket.transport.abort()  # who is silent does not answer a close either
                 raise TimeoutError(f"nothing was heard for {patience_s:g} s")
             login = await self._login()
             if login is not None:

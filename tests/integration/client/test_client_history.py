@@ -1,0 +1,193 @@
+"""The client's history against a real gateway: pages, frames, retries, words of errors."""
+
+import asyncio
+import gzip
+import hashlib
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+import pandas
+import polars
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from core.market.timeframe import Timeframe
+from tests.integration.gateway_http.rig import DAY, Rig, bar, running
+from tickgate.client import (
+    AuthFailed,
+    Bar,
+    Client,
+    HistoryError,
+    MissingPackage,
+    SymbolInfo,
+    Unreachable,
+)
+from tickgate.client import history as history_module
+
+T = TypeVar("T")
+FIVE = Timeframe.MIN_5
+
+
+@pytest.fixture
+async def rig(embedded_migrated_url: str, redis_url: str, namespace: str) -> AsyncIterator[Rig]:
+    async with running(
+        database_url=embedded_migrated_url, redis_url=redis_url, namespace=namespace
+    ) as rig:
+        yield rig
+
+
+async def ask(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    return await asyncio.to_thread(call, *args, **kwargs)
+
+
+async def test_bars_of_a_span_come_as_messages_however_many_pages_they_take(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "_PAGE", 3)
+    await rig.save(*(bar(name, minute) for name in ("X:A", "Y:B") for minute in range(8)))
+    client = Client(rig.base)
+
+    bars = await ask(client.bars, ["b", "X:A"], "1Min", date(2021, 7, 3))
+    some = await ask(
+        client.bars, "X:A", "1Min", DAY + 120_000_000_000, datetime(2021, 7, 3, 0, 4, tzinfo=UTC)
+    )
+    newest = await ask(client.bars, "X:A", start="2021-07-03", sort="desc", limit=4)
+
+    minute_ns = 60_000_000_000
+    starts = [(row.symbol, (row.start_ns - DAY) // minute_ns) for row in bars]
+    assert starts == [(name, minute) for name in ("X:A", "b") for minute in range(8)]
+    assert bars[0] == Bar("X:A", "1Min", DAY, 100.0, 101.0, 99.0, 100.5, 2.0, 3, 100.0)
+    assert [(row.start_ns - DAY) // minute_ns for row in some] == [2, 3, 4]
+    assert [(row.start_ns - DAY) // minute_ns for row in newest] == [7, 6, 5, 4]
+
+
+async def test_more_symbols_than_fit_into_a_request_are_asked_for_in_several(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "_SYMBOLS_AT_ONCE", 2)
+    names = [f"X:A{number}" for number in range(5)]
+    await rig.save(*(bar(name, 0) for name in names))
+
+    bars = await ask(Client(rig.base).bars, names, start="2021-07-03")
+
+    assert [row.symbol for row in bars] == names
+
+
+async def test_bars_become_frames_of_pandas_and_polars_with_exact_times(rig: Rig) -> None:
+    await rig.save(*(bar("X:A", 5 * number, timeframe=FIVE) for number in range(3)))
+    bars = await ask(Client(rig.base).bars, "X:A", "5Min", "2021-07-03")
+
+    of_pandas, of_polars = bars.to_pandas(), bars.to_polars()
+
+    names = ["symbol", "timeframe", "start", "open", "high", "low", "close", "volume", "trades",
+             "vwap", "rev", "final", "gap"]  # fmt: skip
+    assert list(of_pandas.columns) == names == of_polars.columns
+    assert str(of_pandas["start"].dtype) == "datetime64[ns, UTC]"
+    assert of_polars["start"].dtype == polars.Datetime("ns", "UTC")
+    starts = [row.start_ns for row in bars]
+    assert of_pandas["start"].astype("int64").tolist() == starts
+    assert of_polars["start"].cast(polars.Int64).to_list() == starts
+    assert of_pandas["close"].tolist() == of_polars["close"].to_list() == [100.5, 105.5, 110.5]
+
+
+async def test_no_bars_become_empty_frames_of_the_same_shape(rig: Rig) -> None:
+    await rig.save(bar("X:A", 0))
+    none = await ask(Client(rig.base).bars, "X:A", "1Min", "2020-01-01", "2020-01-02")
+    some = await ask(Client(rig.base).bars, "X:A", "1Min", "2021-07-03")
+
+    assert list(none) == []
+    assert none.to_polars().schema == some.to_polars().schema
+    assert list(none.to_pandas().columns) == list(some.to_pandas().columns)
+    assert isinstance(none.to_pandas(), pandas.DataFrame)
+
+
+async def test_a_frame_without_its_package_says_what_to_install(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = await ask(Client(rig.base).bars, "X:A")
+    monkeypatch.setitem(sys.modules, "polars", None)
+
+    with pytest.raises(MissingPackage, match="pip install polars"):
+        bars.to_polars()
+    monkeypatch.undo()
+    assert importlib.import_module("polars") is polars
+
+
+async def test_latest_values_and_symbols_are_typed(rig: Rig) -> None:
+    await rig.save(bar("X:A", 3), bar("X:B", 4))
+    client = Client(rig.base)
+
+    latest = await ask(client.latest_bars, ["X:A", "b"])
+    trades = await ask(client.latest_trades, ["X:A"])
+    snapshots = await ask(client.snapshots, ["X:A"])
+    symbols = await ask(client.symbols, "a")
+    status = await ask(client.status)
+
+    assert {name: row.open for name, row in latest.items()} == {"X:A": 103.0, "b": 104.0}
+    assert trades == {}
+    assert snapshots["X:A"].minute_bar == latest["X:A"]
+    assert symbols == [SymbolInfo("X:A", "X", "A")]
+    assert status["version"] == "1.2.3"
+
+
+async def test_what_is_refused_says_what_is_accepted(rig: Rig) -> None:
+    with pytest.raises(HistoryError, match="timeframe") as refused:
+        await ask(Client(rig.base).bars, "X:A", "2Weeks")
+
+    assert refused.value.code == 400
+
+
+async def test_a_key_is_shown_and_a_wrong_one_is_refused(
+    embedded_migrated_url: str, redis_url: str, namespace: str
+) -> None:
+    async with running(
+        database_url=embedded_migrated_url,
+        redis_url=redis_url,
+        namespace=namespace,
+        keys=f"KEY:{hashlib.sha256(b's3cret').hexdigest()}",
+    ) as rig:
+        assert await ask(Client(rig.base, key="KEY", secret="s3cret").symbols) == []
+        assert await ask(Client(rig.base, token="KEY:s3cret").symbols) == []
+        for client in (Client(rig.base), Client(rig.base, key="KEY", secret="wrong")):
+            with pytest.raises(AuthFailed):
+                await ask(client.symbols)
+
+
+async def test_a_gateway_that_is_not_there_is_said_in_words(free_port: int) -> None:
+    client = Client(f"http://127.0.0.1:{free_port}", retries=0)
+
+    with pytest.raises(Unreachable, match="is the gateway running there"):
+        await ask(client.symbols)
+
+
+async def test_a_request_is_made_again_as_the_gateway_asks(free_port: int) -> None:
+    answers = iter(
+        [
+            web.json_response(
+                {"code": 429, "message": "slow down"}, status=429, headers={"Retry-After": "0"}
+            ),
+            web.Response(status=502, text="<html>a proxy</html>", headers={"Retry-After": "0"}),
+            web.Response(
+                body=gzip.compress(b'{"symbols":[]}'), headers={"Content-Encoding": "gzip"}
+            ),
+            web.Response(text="no JSON"),
+            web.Response(status=404, text=""),
+        ]
+    )
+
+    async def answer(_: web.Request) -> web.Response:
+        return next(answers)
+
+    app = web.Application()
+    app.router.add_get("/v1/symbols", answer)
+    async with TestServer(app, port=free_port) as server:
+        client = Client(str(server.make_url("/")))
+        assert await ask(client.symbols) == []
+        with pytest.raises(HistoryError, match="no answer of a gateway"):
+            await ask(client.symbols)
+        with pytest.raises(HistoryError, match="HTTP 404"):
+            await ask(client.symbols)

@@ -1,0 +1,373 @@
+"""The client's stream against a real gateway: cut, killed, silent, slow, refused."""
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.keys import ApiKeys
+from gateway.service import GatewaySettings
+from gateway.silence import Silence
+from tests.clocks import wall_ns
+from tests.conftest import Eventually
+from tests.fix_servers import TcpProxy
+from tests.integration.gateway.rig import START_NS, Rig, bar, gateway
+from tickgate.client import (
+    AuthFailed,
+    Backoff,
+    Bar,
+    Gap,
+    Heartbeat,
+    Message,
+    Refused,
+    RunningBar,
+    Shutdown,
+    State,
+    Stream,
+    StreamClosed,
+    SymbolRefused,
+    Trade,
+    Unreachable,
+    UpdatedBar,
+    connect,
+)
+
+SOON = Backoff(first_s=0.02, cap_s=0.1, floor_s=0.01)
+KEYS = ApiKeys({"KEY": hashlib.sha256(b"s3cret").digest()})
+
+
+@pytest.fixture
+async def rig(redis_url: str, namespace: str) -> AsyncIterator[Rig]:
+    async with gateway(redis_url, namespace) as running:
+        yield running
+
+
+@asynccontextmanager
+async def breakable(rig: Rig) -> AsyncIterator[tuple[TcpProxy, str]]:
+    """A way to the gateway that can break, and its address."""
+    proxy = TcpProxy(f"tcp://127.0.0.1:{rig.service.port}")
+    await proxy.heal()
+    try:
+        yield proxy, f"ws://127.0.0.1:{proxy.port}"
+    finally:
+        await proxy.refuse()
+
+
+async def take(stream: Stream, count: int) -> list[Message]:
+    async with asyncio.timeout(10):
+        return [await anext(stream) for _ in range(count)]
+
+
+async def trade_ids(stream: Stream, count: int) -> list[int | None]:
+    messages = await take(stream, count)
+    assert all(isinstance(message, Trade) for message in messages), messages
+    return [message.id for message in messages if isinstance(message, Trade)]
+
+
+async def only_trades(stream: Stream, count: int) -> AsyncIterator[Trade]:
+    async for message in stream:
+        if isinstance(message, Trade):
+            yield message
+            count -= 1
+        if not count:
+            return
+
+
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+async def test_messages_are_typed_and_carry_the_spelling_of_the_request(
+    rig: Rig, encoding: str
+) -> None:
+    async with connect(rig.url, encoding=encoding) as stream:  # type: ignore[arg-type]
+        await stream.subscribe(
+            trades="sim/a", bars=["SIM:A"], updated_bars="SIM:A", running_bars_5min=["*"]
+        )
+        await rig.trade("SIM:SIM-A", "SIM:A")
+        (trade,) = await take(stream, 1)
+        for published in (bar("SIM:A"), bar("SIM:A", rev=1), bar("SIM:A", minutes=5, final=False)):
+            await rig.publish_bar(published)
+        found = {type(message): message for message in await take(stream, 3)}
+
+    values = (START_NS // 60_000_000_000 * 60_000_000_000, 1.0, 3.0, 0.5, 2.0, 4.0, 5, 1.5)
+    five = START_NS // 300_000_000_000 * 300_000_000_000
+    assert trade == Trade("sim/a", 100.5, 2.0, START_NS + 1_000_000, 1, "B")
+    assert found == {
+        Bar: Bar("SIM:A", "1Min", *values),
+        UpdatedBar: UpdatedBar("SIM:A", "1Min", *values, rev=1),
+        RunningBar: RunningBar("SIM:A", "5Min", five, *values[1:], final=False),
+    }
+
+
+async def test_a_snapshot_comes_first_where_it_is_asked_for(
+    rig: Rig, eventually: Eventually
+) -> None:
+    await rig.trade("SIM:A")
+    await eventually(rig.has_read_all)
+
+    async with connect(rig.url) as stream:
+        await stream.subscribe(trades="SIM:A", snapshot=True)
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 2) == [1, 2]
+
+
+async def test_after_cuts_nothing_is_missing_and_nothing_comes_twice(rig: Rig) -> None:
+    states: list[State] = []
+    async with (
+        breakable(rig) as (proxy, url),
+        connect(url, backoff=SOON, on_state=states.append) as stream,
+    ):
+        await stream.subscribe(trades=["SIM:A", "SIM:B"], bars="*")
+        found: list[int | None] = []
+        for _ in range(5):
+            await rig.trade("SIM:A", "SIM:B")
+            found += await trade_ids(stream, 2)
+            await rig.trade("SIM:A")
+            await proxy.cut()
+            await rig.trade("SIM:B")
+            found += await trade_ids(stream, 2)
+
+    assert sorted(map(int, filter(None, found))) == list(range(1, 21))
+    assert [state.phase for state in states] == ["live", *["lost", "live"] * 5, "closed"]
+
+
+async def test_a_gateway_that_goes_down_and_another_that_comes_lose_nothing(
+    redis_url: str, namespace: str, free_port: int
+) -> None:
+    settings = GatewaySettings(port=free_port)
+    async with gateway(redis_url, namespace, settings=settings) as first:
+        opening = connect(first.url, backoff=SOON)
+        stream = await opening.__aenter__()
+        await stream.subscribe(trades="SIM:A")
+        await first.trade("SIM:A")
+        assert await trade_ids(stream, 1) == [1]
+        await first.trade("SIM:A")
+    async with gateway(redis_url, namespace, settings=settings) as second:
+        second.go_on_from(first)
+        await second.trade("SIM:A")
+        found = await take(stream, 3)
+        await opening.__aexit__(None, None, None)
+
+    assert [message.id for message in found if isinstance(message, Trade)] == [2, 3]
+    assert [message for message in found if isinstance(message, Shutdown)] != []
+
+
+async def test_a_stored_cursor_goes_on_in_another_process_s_life(rig: Rig) -> None:
+    async with connect(rig.url) as stream:
+        await stream.subscribe(trades="SIM:A")
+        await rig.trade("SIM:A")
+        await take(stream, 1)
+        stored = stream.cursor
+    await rig.trade("SIM:A")
+
+    async with connect(rig.url, resume=stored) as stream:
+        assert stream.cursor == stored
+        await stream.subscribe(trades="SIM:A")
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 2) == [2, 3]
+
+
+async def test_a_cursor_that_the_gateway_does_not_know_is_told_as_a_gap(rig: Rig) -> None:
+    told: list[Gap] = []
+
+    async def on_gap(gap: Gap) -> None:
+        told.append(gap)
+
+    async with connect(rig.url, resume="AQlwMxAB", on_gap=on_gap) as stream:
+        await stream.subscribe(trades=["SIM:A", "SIM:B"], bars="SIM:A")
+        await rig.trade("SIM:A")
+        found = await take(stream, 3)
+
+    assert [(gap.symbol, gap.state, gap.channels) for gap in told] == [
+        ("SIM:A", "lost", ("trades", "bars")),
+        ("SIM:B", "lost", ("trades",)),
+    ]
+    assert found[:2] == told
+    assert isinstance(found[2], Trade)
+
+
+async def test_a_gap_callback_may_be_a_plain_function(rig: Rig) -> None:
+    told: list[Gap] = []
+    async with connect(rig.url, resume="AQlwMxAB", on_gap=told.append) as stream:
+        await stream.subscribe(trades="SIM:A")
+
+        assert await take(stream, 1) == told
+
+
+async def test_a_way_that_goes_silent_is_left_for_a_new_one(
+    redis_url: str, namespace: str, eventually: Eventually
+) -> None:
+    states: list[State] = []
+    async with (
+        gateway(redis_url, namespace, silence=Silence(heartbeat_s=0.2)) as rig,
+        breakable(rig) as (proxy, url),
+        connect(url, backoff=SOON, heartbeat_s=0.2, on_state=states.append) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        assert isinstance((await take(stream, 1))[0], Heartbeat)
+        proxy.black_hole()
+        await eventually(lambda: states[-1].phase == "lost")
+        await proxy.heal()
+        await rig.trade("SIM:A")
+        async with asyncio.timeout(10):
+            assert [message.id async for message in only_trades(stream, 1)] == [1]
+
+    assert "nothing was heard for 0.5 s" in {state.reason for state in states}
+
+
+async def test_a_symbol_that_is_refused_raises_where_it_was_asked_for(rig: Rig) -> None:
+    async with connect(rig.url) as stream:
+        await stream.subscribe(trades="SIM:A")
+        with pytest.raises(SymbolRefused, match="'::'"):
+            await stream.subscribe(trades=["SIM:B", "::"])
+        await rig.trade("SIM:B")
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [2]
+
+
+async def test_unsubscribing_takes_effect_before_it_returns(rig: Rig) -> None:
+    async with connect(rig.url) as stream:
+        await stream.subscribe(trades=["SIM:A", "SIM:B"])
+        await stream.subscribe()
+        await stream.unsubscribe(trades="SIM:A")
+        await rig.trade("SIM:A")
+        await rig.trade("SIM:B")
+
+        assert await trade_ids(stream, 1) == [2]
+
+
+async def test_many_changes_in_a_row_stay_below_the_gateway_s_limit(rig: Rig) -> None:
+    states: list[State] = []
+    async with connect(rig.url, on_state=states.append) as stream:
+        for number in range(12):
+            await stream.subscribe(trades=f"SIM:A{number}")
+
+    assert [state.phase for state in states] == ["live", "closed"]
+
+
+async def test_a_reader_that_is_behind_gets_everything_in_order(
+    rig: Rig, eventually: Eventually
+) -> None:
+    async with connect(rig.url, max_queued=10, interval_ms=0) as stream:
+        await stream.subscribe(trades="SIM:A")
+        for _ in range(100):
+            await rig.trade("SIM:A")
+        await eventually(lambda: stream.queued >= 10)
+
+        assert await trade_ids(stream, 100) == list(range(1, 101))
+
+
+async def test_a_change_is_answered_while_nobody_reads(rig: Rig, eventually: Eventually) -> None:
+    async with connect(rig.url, max_queued=1) as stream:
+        await stream.subscribe(trades="SIM:A")
+        for _ in range(5):
+            await rig.trade("SIM:A")
+        await eventually(lambda: stream.queued >= 1)
+
+        async with asyncio.timeout(5):
+            await stream.subscribe(trades="SIM:B")
+
+        assert await trade_ids(stream, 5) == [1, 2, 3, 4, 5]
+
+
+async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(
+    redis_url: str, namespace: str
+) -> None:
+    async with gateway(redis_url, namespace, keys=KEYS) as rig:
+        with pytest.raises(AuthFailed, match="auth failed"):
+            async with connect(rig.url, key="KEY", secret="wrong"):
+                pass
+        async with connect(rig.url) as stream:
+            with pytest.raises(AuthFailed, match="not authenticated"):
+                await stream.subscribe(trades="SIM:A")
+            with pytest.raises(AuthFailed):
+                await anext(stream)
+        async with connect(rig.url, key="KEY", secret="s3cret") as stream:
+            await stream.subscribe(trades="SIM:A")
+
+
+async def test_a_token_is_asked_for_before_each_connection(redis_url: str, namespace: str) -> None:
+    asked: list[str] = []
+
+    async def token() -> str:
+        asked.append("KEY:s3cret")
+        return asked[-1]
+
+    async with (
+        gateway(redis_url, namespace, keys=KEYS) as rig,
+        breakable(rig) as (proxy, url),
+        connect(url, token=token, backoff=SOON) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        await proxy.cut()
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+        assert asked == ["KEY:s3cret"] * 2
+
+
+async def test_a_token_is_renewed_while_the_connection_lives(
+    rig: Rig, eventually: Eventually
+) -> None:
+    asked, states = [], list[State]()
+
+    def token() -> str:
+        claims = json.dumps({"exp": wall_ns() / 1e9 + 1}).encode()
+        asked.append(base64.urlsafe_b64encode(claims).decode().rstrip("="))
+        return f"head.{asked[-1]}.signature"
+
+    async with connect(rig.url, token=token, on_state=states.append) as stream:
+        await stream.subscribe(trades="SIM:A")
+        await eventually(lambda: len(asked) == 2)
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+        assert [state.phase for state in states] == ["live"]
+
+
+async def test_nobody_at_that_address_is_said_in_words(free_port: int) -> None:
+    with pytest.raises(Unreachable, match="is the gateway running there"):
+        async with connect(f"ws://127.0.0.1:{free_port}", first_s=0.3, backoff=SOON):
+            pass
+
+
+async def test_another_path_is_refused_and_not_tried_again(rig: Rig) -> None:
+    with pytest.raises(Refused, match="404"):
+        async with connect(f"ws://127.0.0.1:{rig.service.port}/elsewhere"):
+            pass
+
+
+async def test_attempts_may_be_bounded(rig: Rig) -> None:
+    async with (
+        breakable(rig) as (proxy, url),
+        connect(url, backoff=SOON, max_attempts=2) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        await proxy.refuse()
+        with pytest.raises(Unreachable):
+            async for _ in stream:
+                pass
+
+
+async def test_an_error_of_the_block_leaves_it_as_it_is(rig: Rig) -> None:
+    async def fail() -> None:
+        async with connect(rig.url) as stream:
+            await stream.subscribe(trades="SIM:A")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+
+async def test_a_stream_that_was_closed_says_so(rig: Rig) -> None:
+    async with connect(rig.url) as stream:
+        pass
+
+    with pytest.raises(StreamClosed, match="async with connect"):
+        await stream.subscribe(trades="SIM:A")
+    assert [message async for message in stream] == []

@@ -1,0 +1,109 @@
+"""Small decisions of the client: addresses, waits, names, tokens, the words of errors."""
+
+import base64
+import json
+
+import pytest
+
+from tickgate.client import errors
+from tickgate.client.address import Credentials, http_url, stream_url
+from tickgate.client.backoff import Backoff
+from tickgate.client.tokens import expiry_s, renewal_s
+from tickgate.client.wanted import Wanted, by_channel, by_symbol
+from tickgate.client.wire import Encoding
+
+
+@pytest.mark.parametrize(
+    ("url", "stream", "http"),
+    [
+        ("ws://h:8080", "ws://h:8080/v1/stream", "http://h:8080"),
+        ("http://h:8080/", "ws://h:8080/v1/stream", "http://h:8080"),
+        ("wss://h/feed", "wss://h/feed/v1/stream", "https://h/feed"),
+        ("https://h/feed/v1/stream", "wss://h/feed/v1/stream", "https://h/feed"),
+    ],
+)
+def test_one_address_leads_to_the_stream_and_to_http(url: str, stream: str, http: str) -> None:
+    assert stream_url(url, Encoding.MSGPACK) == f"{stream}?encoding=msgpack"
+    assert http_url(url) == http
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://h", "ws://", ""])
+def test_what_is_no_address_is_refused_in_words(url: str) -> None:
+    with pytest.raises(ValueError, match="no address of a gateway"):
+        stream_url(url, Encoding.JSON)
+
+
+def test_credentials_are_shown_to_the_gateway_and_to_nobody_else() -> None:
+    key, token = Credentials("id", "hidden"), Credentials(token="hidden")
+
+    assert key.message() == {"action": "auth", "key": "id", "secret": "hidden"}
+    assert key.headers() == {"APCA-API-KEY-ID": "id", "APCA-API-SECRET-KEY": "hidden"}
+    assert token.message() == {"action": "auth", "key": "oauth", "secret": "hidden"}
+    assert token.headers() == {"Authorization": "Bearer hidden"}
+    assert Credentials().message() is None
+    assert Credentials().headers() == {}
+    assert "hidden" not in f"{key!r} {token!r}"
+
+
+def test_waits_are_spread_between_the_floor_and_a_doubling_ceiling() -> None:
+    backoff = Backoff(first_s=1.0, cap_s=30.0, floor_s=0.1)
+
+    assert [backoff.wait_s(attempt, 0.0) for attempt in (0, 5, 99)] == [0.1] * 3
+    longest = [backoff.wait_s(attempt, 1.0) for attempt in (0, 1, 2, 5, 10**6)]
+    assert longest == pytest.approx([1.0, 2.0, 4.0, 30.0, 30.0])
+    assert Backoff(first_s=0.05).wait_s(0, 0.7) == 0.1
+
+
+def test_channels_are_named_as_on_the_wire_and_each_symbol_once() -> None:
+    assert by_channel({"trades": "A", "updated_bars_15min": ["A", "B", "A"], "bars": []}) == {
+        "trades": ("A",),
+        "updatedBars15Min": ("A", "B"),
+    }
+
+
+def test_an_unknown_channel_or_symbol_is_a_mistake_in_the_code() -> None:
+    with pytest.raises(TypeError, match="no channel 'tardes'; there are trades, bars"):
+        by_channel({"tardes": ["A"]})
+    with pytest.raises(TypeError, match="trades: expected symbols as text, was 5"):
+        by_channel({"trades": [5]})
+
+
+def test_the_set_grows_and_shrinks_by_names() -> None:
+    wanted = Wanted()
+    assert not wanted
+
+    wanted.add({"trades": ("A", "B"), "bars": ("A",)})
+    wanted.add({"trades": ("B", "C")})
+    wanted.remove({"trades": ("B", "Z")})
+
+    assert wanted.by_channel() == {"trades": ("A", "C"), "bars": ("A",)}
+    assert by_symbol(wanted.by_channel()) == {"A": ("trades", "bars"), "C": ("trades",)}
+    wanted.remove(wanted.by_channel())
+    assert not wanted
+
+
+def jwt(claims: object) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"head.{body}.signature"
+
+
+def test_a_token_is_renewed_before_it_expires() -> None:
+    assert renewal_s(jwt({"exp": 4600}), now_s=1000) == 3540
+    assert renewal_s(jwt({"exp": 1100}), now_s=1000) == 80
+    assert renewal_s(jwt({"exp": 900}), now_s=1000) == 1
+
+
+@pytest.mark.parametrize("token", ["KEY:SECRET", "a.b", "a.!.c", "a.AAAA.c", jwt([1]), jwt({})])
+def test_a_token_that_does_not_say_when_it_expires_is_kept(token: str) -> None:
+    assert expiry_s(token) is None
+    assert renewal_s(token, now_s=0) is None
+
+
+def test_errors_say_what_to_do() -> None:
+    assert "check key=" in str(errors.AuthFailed("auth failed"))
+    assert "too many (code 405)" in str(errors.SymbolRefused(405, "too many"))
+    assert "is the gateway running" in str(errors.Unreachable("ws://h", "refused"))
+    assert "async with connect" in str(errors.StreamClosed())
+    assert "pip install pandas" in str(errors.MissingPackage("pandas"))
+    slow_down = errors.HistoryError(429, "too many requests", retry_after_s=3.0)
+    assert (slow_down.code, slow_down.retry_after_s) == (429, 3.0)

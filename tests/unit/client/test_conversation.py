@@ -1,0 +1,312 @@
+"""The client's side of a conversation, word by word."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tickgate.client.conversation import Ask, Conversation, Received
+from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, SymbolRefused
+from tickgate.client.messages import Gap, Heartbeat, Shutdown, Trade
+from tickgate.client.wire import Encoding
+
+CONNECTED = {"T": "success", "msg": "connected"}
+AUTHENTICATED = {"T": "success", "msg": "authenticated"}
+AGREED = {"T": "subscription"}
+AT = "2024-03-12T10:37:00Z"
+AT_NS = 1_710_239_820_000_000_000
+KEY = {"action": "auth", "key": "id", "secret": "s"}
+
+
+def trade(ident: int) -> dict[str, Any]:
+    return {"T": "t", "S": "A", "p": 1.0, "s": 2.0, "t": AT, "i": ident}
+
+
+def cursor(text: str) -> dict[str, Any]:
+    return {"T": "cursor", "c": text}
+
+
+def error(code: int, msg: str = "no") -> dict[str, Any]:
+    return {"T": "error", "code": code, "msg": msg}
+
+
+class Talk:
+    """A conversation in JSON, and the outcomes of what was asked."""
+
+    def __init__(self, *, cursor: str = "", **options: Any) -> None:
+        self.conversation = Conversation(encoding=Encoding.JSON, options=options, cursor=cursor)
+        self.outcomes: list[ClientError | None] = []
+
+    def hear(self, *messages: dict[str, Any], now_ns: int = 7) -> Received:
+        return self.conversation.receive(msgspec.json.encode(messages), now_ns)
+
+    def said(self, *messages: dict[str, Any]) -> list[Any]:
+        """What the client answers to one frame."""
+        return [msgspec.json.decode(text) for text in self.hear(*messages).send]
+
+    def ask(self, *, adds: bool = True, snapshot: bool = False, **names: Any) -> list[Any]:
+        return [msgspec.json.decode(text) for text in self.put(adds, snapshot, names)[1]]
+
+    def put(self, adds: bool, snapshot: bool, names: Any) -> tuple[Ask, list[bytes | str]]:
+        ask = Ask(names=names, adds=adds, snapshot=snapshot, done=self.outcomes.append)
+        return ask, self.conversation.ask(ask)
+
+    def reconnect(self, login: dict[str, str] | None = None) -> list[Any]:
+        self.conversation.begin(login)
+        return self.said(CONNECTED)
+
+
+@pytest.fixture
+def talk() -> Talk:
+    talk = Talk()
+    talk.reconnect()
+    return talk
+
+
+def subscribe(talk: Talk, **names: Any) -> None:
+    talk.ask(**names)
+    talk.said(AGREED)
+
+
+def test_a_change_waits_for_its_turn_and_is_asked_with_the_options() -> None:
+    talk = Talk(mode="latest")
+    talk.conversation.begin(None)
+    assert talk.ask(trades=("A",)) == []
+
+    assert talk.said(CONNECTED) == [
+        {"action": "subscribe", "trades": ["A"], "mode": "latest", "cursor": True}
+    ]
+    assert talk.ask(adds=False, trades=("A",)) == []
+    assert talk.outcomes == []
+    assert talk.said(AGREED) == [{"action": "unsubscribe", "trades": ["A"]}]
+    assert talk.said(AGREED) == []
+    assert talk.outcomes == [None, None]
+
+
+def test_requests_are_msgpack_unless_json_was_chosen() -> None:
+    conversation = Conversation(encoding=Encoding.MSGPACK)
+    conversation.begin(dict(KEY))
+
+    (login,) = conversation.receive(msgspec.msgpack.encode([CONNECTED]), 0).send
+
+    assert isinstance(login, bytes)
+    assert msgspec.msgpack.decode(login) == KEY
+
+
+def test_who_asks_is_shown_before_anything_is_asked() -> None:
+    talk = Talk()
+    talk.conversation.begin(dict(KEY))
+    talk.ask(trades=("A",))
+    assert not talk.conversation.is_let_in
+
+    assert talk.said(CONNECTED) == [KEY]
+    assert not talk.conversation.is_let_in
+    assert [said["action"] for said in talk.said(AUTHENTICATED)] == ["subscribe"]
+    assert talk.conversation.is_let_in
+
+
+def test_data_counts_once_the_cursor_behind_it_has_come(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+
+    assert talk.hear(trade(1), trade(2)).messages == []
+    received = talk.hear(trade(3), cursor("c1"), trade(4))
+
+    assert [message.id for message in received.messages if isinstance(message, Trade)] == [1, 2, 3]
+    assert received.cursor == "c1"
+    assert talk.hear(cursor("c2")).messages == [Trade("A", 1.0, 2.0, AT_NS, 4)]
+
+
+def test_heartbeats_and_shutdowns_do_not_wait_for_a_cursor(talk: Talk) -> None:
+    beat, end = {"T": "hb", "t": AT, "feeds": {}}, {"T": "shutdown", "msg": "bye", "within_s": 5}
+
+    assert talk.hear(beat).messages == [Heartbeat(AT_NS, {})]
+    assert talk.hear(end).messages == [Shutdown("bye", 5.0)]
+
+
+def test_a_new_connection_restores_the_whole_set_where_the_cursor_stands(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+    subscribe(talk, bars=("*",))
+    talk.ask(adds=False, trades=("B",))
+    talk.said(AGREED, cursor("c1"))
+    talk.hear(trade(1))  # its cursor never comes
+
+    restored = talk.reconnect()
+
+    assert restored == [
+        {"action": "subscribe", "trades": ["A"], "bars": ["*"], "cursor": True, "resume": "c1"}
+    ]
+    assert talk.conversation.is_resuming
+    assert talk.hear(AGREED, trade(1), cursor("c2")).messages == [Trade("A", 1.0, 2.0, AT_NS, 1)]
+    assert not talk.conversation.is_resuming
+
+
+def test_changes_that_were_not_answered_are_asked_again_after_the_set(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+    talk.ask(bars=("A",))
+    talk.ask(adds=False, trades=("A",))
+
+    first = talk.reconnect()
+    second = talk.said(AGREED, cursor("c1"))
+    third = talk.said(AGREED)
+
+    assert [sorted(request) for (request,) in (first, second, third)] == [
+        ["action", "cursor", "trades"],
+        ["action", "bars", "cursor"],
+        ["action", "trades"],
+    ]
+    assert talk.outcomes == [None, None]
+
+
+def test_a_cursor_from_an_earlier_life_goes_with_the_first_subscription() -> None:
+    talk = Talk(cursor="old")
+    talk.reconnect()
+
+    (first,) = talk.ask(trades=("A",))
+    talk.said(AGREED)
+    (second,) = talk.ask(trades=("B",))
+
+    assert first["resume"] == "old"
+    assert "resume" not in second
+
+
+def test_without_any_subscription_left_the_next_one_begins_anew(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+    talk.hear(cursor("c1"))
+    talk.ask(adds=False, trades=("A",))
+    talk.said(AGREED)
+    assert not talk.conversation.has_subscriptions
+
+    assert talk.reconnect() == []
+    assert "resume" not in talk.ask(trades=("B",))[0]
+
+
+@pytest.mark.parametrize("code", [400, 500])
+def test_a_cursor_that_is_not_known_any_more_is_a_gap_for_each_symbol(
+    talk: Talk, code: int
+) -> None:
+    subscribe(talk, trades=("A", "B"), bars=("A",))
+    talk.hear(cursor("c1"), now_ns=100)
+    talk.reconnect()
+
+    anew = talk.said(error(code, "resume: of another installation"))
+    received = talk.hear(AGREED, cursor("c2"), now_ns=900)
+
+    assert anew == [{"action": "subscribe", "trades": ["A", "B"], "bars": ["A"], "cursor": True}]
+    assert received.messages == [
+        Gap("A", 100, 900, "lost", ("trades", "bars")),
+        Gap("B", 100, 900, "lost", ("trades",)),
+    ]
+
+
+def test_a_refused_symbol_fails_its_own_change_and_nothing_else(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+    talk.ask(trades=("::",))
+    talk.ask(bars=("A",))
+
+    assert talk.said(error(400, "symbol '::'")) != []
+    talk.said(error(500, "internal"))
+
+    kinds = [type(outcome) for outcome in talk.outcomes]
+    assert kinds == [type(None), SymbolRefused, Refused]
+    assert str(talk.outcomes[1]) == "the gateway refused: symbol '::' (code 400)"
+    assert talk.conversation.has_subscriptions
+
+
+def test_a_refused_symbol_beside_an_old_cursor_is_told_apart_from_it() -> None:
+    talk = Talk(cursor="old")
+    talk.reconnect()
+    talk.ask(trades=("::",))
+
+    talk.said(error(400, "symbol '::'"))
+    talk.said(error(400, "symbol '::'"))
+
+    assert [type(outcome) for outcome in talk.outcomes] == [SymbolRefused]
+    assert talk.ask(trades=("A",))[0]["resume"] == "old"
+
+
+def test_a_set_that_is_refused_as_a_whole_ends_the_stream(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+    talk.reconnect()
+
+    with pytest.raises(SymbolRefused):
+        talk.hear(error(409, "not allowed any more"))
+
+
+@pytest.mark.parametrize("code", [401, 402])
+def test_credentials_that_are_not_accepted_end_the_stream(code: int) -> None:
+    talk = Talk()
+    talk.reconnect(dict(KEY))
+
+    with pytest.raises(AuthFailed, match=f"auth failed .code {code}"):
+        talk.hear(error(code, "auth failed"))
+
+
+def test_an_ill_formed_login_ends_the_stream() -> None:
+    talk = Talk()
+    talk.reconnect(dict(KEY))
+
+    with pytest.raises(AuthFailed):
+        talk.hear(error(400, "key: expected text"))
+
+
+def test_being_let_in_already_is_being_let_in() -> None:
+    talk = Talk()
+    talk.reconnect(dict(KEY))
+
+    assert talk.said(error(403, "already authenticated")) == []
+    assert talk.conversation.is_let_in
+
+
+def test_a_new_token_is_shown_between_other_requests(talk: Talk) -> None:
+    talk.ask(trades=("A",))
+    assert talk.conversation.log_in_again(dict(KEY)) == []
+
+    assert talk.said(AGREED) == [KEY]
+    assert talk.conversation.is_waiting
+    talk.said(AUTHENTICATED)
+    assert not talk.conversation.is_waiting
+
+
+@pytest.mark.parametrize("code", [404, 406, 407])
+def test_why_the_gateway_ends_a_connection_answers_no_request(talk: Talk, code: int) -> None:
+    talk.ask(trades=("A",))
+
+    talk.said(error(code, "slow client"))
+
+    assert talk.outcomes == []
+    assert talk.conversation.complaint == f"slow client (code {code})"
+    assert [said["trades"] for said in talk.reconnect()] == [["A"]]
+    assert talk.conversation.complaint == ""
+
+
+def test_errors_and_replies_that_nobody_asked_for_change_nothing(talk: Talk) -> None:
+    assert talk.said(error(500, "internal")) == []
+    assert talk.said(AGREED) == []
+    assert not talk.conversation.is_waiting
+
+
+def test_a_change_that_nobody_waits_for_is_not_asked_any_more(talk: Talk) -> None:
+    first, _ = talk.put(True, False, {"trades": ("A",)})
+    second, _ = talk.put(True, False, {"trades": ("B",)})
+
+    for ask in (first, second, second):
+        talk.conversation.withdraw(ask)
+
+    assert talk.said(AGREED) == []  # the first was sent: its outcome holds
+    assert talk.conversation.has_subscriptions
+
+
+def test_changes_that_wait_fail_with_the_stream(talk: Talk) -> None:
+    talk.ask(trades=("A",))
+    closed = StreamClosed()
+
+    talk.conversation.fail(closed)
+
+    assert talk.outcomes == [closed]
+
+
+def test_a_snapshot_is_asked_for_with_its_own_change_only(talk: Talk) -> None:
+    assert talk.ask(trades=("A",), snapshot=True)[0]["snapshot"] is True
+    talk.said(AGREED, cursor("c1"))
+
+    assert "snapshot" not in talk.reconnect()[0]
