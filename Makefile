@@ -92,8 +92,9 @@ faults: $(VENV)/.tools ## Break everything, often: FAULTS='cut kill_redis' SEEDS
 	$(BIN)/python -m tests.faults $(FAULTS) --seeds $(SEEDS) $(ARGS)
 
 .PHONY: wheel
-wheel: $(VENV)/.tools ## Build the wheel into dist/
+wheel: $(VENV)/.tools ## Build the wheels into dist/: all of it, and the client alone
 	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --wheel --outdir dist packaging/client
 
 .PHONY: constraints
 constraints: ## Resolve every dependency anew and write constraints.txt
