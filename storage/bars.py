@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from core.market.bar import Bar, BarRow
+from core.market.bar_columns import BarColumns
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
@@ -147,7 +148,36 @@ class BarStore:
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        return await self._pages.page(
+        found = await self.columns(
+            symbols=symbols,
+            resolution=resolution,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            limit=limit,
+            descending=descending,
+            after=after,
+            running_ns=running_ns,
+        )
+        return found.bars(resolution.base)
+
+    async def columns(  # noqa: PLR0913 - the same
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None = None,
+        running_ns: Mapping[Symbol, int] | None = None,
+    ) -> BarColumns:
+        """As :meth:`page`, in columns: what many bars are best read into and encoded from.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.columns(
             symbols=symbols,
             resolution=resolution,
             start_ns=start_ns,
@@ -167,6 +197,16 @@ class BarStore:
             DatabaseUnavailable: it is away, or too slow.
         """
         return await self._pages.closest_before(symbol, resolution, before_ns)
+
+    async def closes_before(
+        self, symbols: Sequence[Symbol], timeframe: Timeframe, before_ns: int
+    ) -> dict[Symbol, float]:
+        """The close of the newest bar that starts before *before_ns*, of symbols that have one.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.closes_before(symbols, timeframe, before_ns)
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest stored bar of each symbol that has one.
