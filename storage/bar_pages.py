@@ -1,11 +1,12 @@
 """Pages of bars: of the stored timeframes as they are, of any other length rolled up from those."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from core.market.bar import Bar
 from core.market.bar_columns import (
     BarColumns,
     columns_of,
@@ -89,6 +90,24 @@ class BarPages:
         rows = await self._db.fetch("closes before", CLOSE_BEFORE[timeframe], parameters)
         return {Symbol(symbol): close for symbol, close in rows}
 
+    async def newest(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, list[Bar]]:
+        """See :meth:`storage.bars.BarStore.newest`."""
+        parts = resolution.minutes // resolution.base.minutes
+        at_once = max(_MAX_ROWS // parts, 1)
+        found: dict[Symbol, list[Bar]] = {}
+        for first in range(0, len(symbols), at_once):
+            names = list(symbols[first : first + at_once])
+            parameters = [names, to_datetime(0), to_datetime(MAX_NS), parts, parts * len(names)]
+            statement = PAGES_DESCENDING[resolution.base]
+            bars = _columns(names, *await self._db.fetch("newest", statement, parameters))
+            for symbol, at, to in bars.spans():
+                since_ns = resolution.floor_ns(int(bars.start_ns[at]))
+                some = bars.part(at, to).bars(resolution.base)
+                found[symbol] = [bar for bar in reversed(some) if bar.start_ns >= since_ns]
+        return found
+
     async def _stored(
         self,
         symbols: Sequence[Symbol],
@@ -132,11 +151,14 @@ class BarPages:
         else:
             statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
             parameters = [list(symbols), *bounds, limit, limit]
-        ((time, *columns),) = await self._db.fetch("page", statement, parameters)
-        return columns_of(()) if time is None else _columns(symbols, time, columns)
+        return _columns(symbols, *await self._db.fetch("page", statement, parameters))
 
 
-def _columns(symbols: Sequence[Symbol], time: bytes, columns: Sequence[bytes]) -> BarColumns:
+def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:
+    """What the one row of a statement says, of *symbols* as they were asked for."""
+    time, *columns = row
+    if time is None:
+        return columns_of(())
     open_, high, low, close, volume, trades, vwap, rev, gap, *at = columns
     start_ns = unpack_times_ns(time)
     return BarColumns(

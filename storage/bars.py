@@ -219,6 +219,16 @@ class BarStore:
         records = await self._db.fetch("latest", LATEST[timeframe], [list(symbols)])
         return {bar.symbol: bar for bar in bars_of(records)}
 
+    async def newest(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, list[Bar]]:
+        """The stored bars of each symbol's newest window of that length: its parts, by time.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.newest(symbols, resolution)
+
     async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
         """Where the newest stored 1-minute window of each symbol starts, for those with one.
 

@@ -8,6 +8,7 @@ from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from storage.packed import (
     PackedArray,
+    bigints,
     blobs,
     booleans,
     floats,
