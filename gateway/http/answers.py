@@ -183,9 +183,7 @@ def newest(*bars: Bar | None) -> Bar | None:
     return max(known, key=lambda bar: (bar.start_ns, bar.final, bar.rev), default=None)
 
 
-def newest_rolled(
-    parts: Iterable[Bar | None], resolution: Resolution, over_ns: int
-) -> Bar | None:
+def newest_rolled(parts: Iterable[Bar | None], resolution: Resolution, over_ns: int) -> Bar | None:
     """The bar of the latest window of that length that any of a symbol's *parts* is in.
 
     Of one stored window several forms may be known: a closed one stands before a running one, and
