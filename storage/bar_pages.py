@@ -1,19 +1,28 @@
 """Pages of bars: of the stored timeframes as they are, of any other length rolled up from those."""
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from core.market.bar import Bar
+from core.market.bar_columns import (
+    BarColumns,
+    columns_of,
+    joined,
+    rolled_columns,
+    that_are_over,
+)
 from core.market.resolution import Resolution
-from core.market.rolled import rolled, windows
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
-from storage.bar_queries import ONE, ONE_DESCENDING, PAGES, PAGES_DESCENDING
+from storage.bar_queries import CLOSE_BEFORE, ONE, ONE_DESCENDING, PAGES, PAGES_DESCENDING
 from storage.database import Database
-from storage.rows import MAX_NS, bars_of, to_datetime
+from storage.packed import unpack_booleans, unpack_floats, unpack_ints, unpack_times_ns
+from storage.rows import MAX_NS, to_datetime
 
-_MAX_ROWS: Final = 10_000  # stored bars read by one statement: a few ms of work in one go
+_MAX_ROWS: Final = 10_000  # stored bars read by one statement: some ms of work in one go
 
 
 class BarPages:
@@ -23,7 +32,7 @@ class BarPages:
         """*db* stays the caller's."""
         self._db = db
 
-    async def page(  # noqa: PLR0913 - one argument per query parameter
+    async def columns(  # noqa: PLR0913 - one argument per query parameter
         self,
         *,
         symbols: Sequence[Symbol],
@@ -34,34 +43,34 @@ class BarPages:
         descending: bool = False,
         after: tuple[Symbol, int] | None = None,
         running_ns: Mapping[Symbol, int] | None = None,
-    ) -> list[Bar]:
+    ) -> BarColumns:
         """See :meth:`storage.bars.BarStore.page`."""
         wanted = sorted(set(symbols))
         if resolution.is_stored:
-            return await self._stored(
-                wanted, resolution.base, (start_ns, end_ns), limit, descending, after
-            )
+            span = (start_ns, end_ns)
+            return await self._stored(wanted, resolution.base, span, limit, descending, after)
         span = (
             resolution.ceil_ns(max(start_ns, 0)),
             resolution.end_ns(resolution.floor_ns(min(end_ns, MAX_NS))) - 1,
         )
-        if after is not None and not descending:
-            after = (after[0], resolution.end_ns(after[1]) - 1)
-        bars: list[Bar] = []
-        cut: list[Bar] = []  # of the window that the last statement may have read in part
-        is_last = False
-        while len(bars) < limit and not is_last:
-            parts = (limit - len(bars)) * (resolution.minutes // resolution.base.minutes)
+        if after is not None:
+            behind_ns = resolution.end_ns(resolution.floor_ns(after[1])) - 1
+            after = (after[0], resolution.ceil_ns(after[1]) if descending else behind_ns)
+        found: list[BarColumns] = []
+        n, left, is_last = 0, columns_of(()), False
+        while n < limit and not is_last:
+            parts = (limit - n) * (resolution.minutes // resolution.base.minutes)
             many = min(parts + 1, _MAX_ROWS)  # the one more ends the last window
             rows = await self._stored(wanted, resolution.base, span, many, descending, after)
-            whole = list(windows([*cut, *rows], resolution))
             is_last = len(rows) < many
             if not is_last:
-                cut = whole.pop()
-                after = (rows[-1].symbol, rows[-1].start_ns)
-            made = (rolled(some, resolution.floor_ns(some[0].start_ns)) for some in whole)
-            bars += [bar for bar in made if _is_over(bar, resolution, running_ns or {})]
-        return bars[:limit]
+                after = rows.last()
+            made, left = rolled_columns(
+                joined([left, rows]), resolution, descending=descending, is_last=is_last
+            )
+            found.append(that_are_over(made, resolution, running_ns or {}))
+            n += len(found[-1])
+        return joined(found).part(0, limit)
 
     async def closest_before(
         self, symbol: Symbol, resolution: Resolution, before_ns: int
@@ -69,7 +78,35 @@ class BarPages:
         """See :meth:`storage.bars.BarStore.closest_before`."""
         span = (0, resolution.ceil_ns(min(before_ns, MAX_NS)) - 1)
         found = await self._stored([symbol], resolution.base, span, 1, True, None)
-        return resolution.floor_ns(found[0].start_ns) if found else None
+        return resolution.floor_ns(found.last()[1]) if len(found) else None
+
+    async def closes_before(
+        self, symbols: Sequence[Symbol], timeframe: Timeframe, before_ns: int
+    ) -> dict[Symbol, float]:
+        """See :meth:`storage.bars.BarStore.closes_before`."""
+        if not symbols:
+            return {}
+        parameters = [list(symbols), to_datetime(before_ns)]
+        rows = await self._db.fetch("closes before", CLOSE_BEFORE[timeframe], parameters)
+        return {Symbol(symbol): close for symbol, close in rows}
+
+    async def newest(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, list[Bar]]:
+        """See :meth:`storage.bars.BarStore.newest`."""
+        parts = resolution.minutes // resolution.base.minutes
+        at_once = max(_MAX_ROWS // parts, 1)
+        found: dict[Symbol, list[Bar]] = {}
+        for first in range(0, len(symbols), at_once):
+            names = list(symbols[first : first + at_once])
+            parameters = [names, to_datetime(0), to_datetime(MAX_NS), parts, parts * len(names)]
+            statement = PAGES_DESCENDING[resolution.base]
+            bars = _columns(names, *await self._db.fetch("newest", statement, parameters))
+            for symbol, at, to in bars.spans():
+                since_ns = resolution.floor_ns(int(bars.start_ns[at]))
+                some = bars.part(at, to).bars(resolution.base)
+                found[symbol] = [bar for bar in reversed(some) if bar.start_ns >= since_ns]
+        return found
 
     async def _stored(
         self,
@@ -79,22 +116,22 @@ class BarPages:
         limit: int,
         descending: bool,
         after: tuple[Symbol, int] | None,
-    ) -> list[Bar]:
+    ) -> BarColumns:
         """Bars of sorted *symbols* as they are stored, in one statement or two."""
         start_ns, end_ns = span_ns
         wanted = [symbol for symbol in symbols if after is None or symbol >= after[0]]
-        bars: list[Bar] = []
+        found: list[BarColumns] = []
         if wanted and after is not None and wanted[0] == after[0]:
             # The cursor's own symbol is read alone: a range that differs from symbol to symbol
             # would keep the server from leaving chunks out, and from stopping at the limit.
             before = (start_ns, min(end_ns, after[1] - 1))
             behind = (max(start_ns, after[1] + 1), end_ns)
             span = before if descending else behind
-            bars = await self._read([wanted.pop(0)], timeframe, span, limit, descending)
-        if wanted and len(bars) < limit:
-            left = limit - len(bars)
-            bars += await self._read(wanted, timeframe, span_ns, left, descending)
-        return bars
+            found = [await self._read([wanted.pop(0)], timeframe, span, limit, descending)]
+            limit -= len(found[0])
+        if wanted and limit:
+            found.append(await self._read(wanted, timeframe, span_ns, limit, descending))
+        return joined(found)
 
     async def _read(
         self,
@@ -103,10 +140,10 @@ class BarPages:
         span_ns: tuple[int, int],
         limit: int,
         descending: bool,
-    ) -> list[Bar]:
+    ) -> BarColumns:
         start_ns, end_ns = span_ns
         if end_ns < max(start_ns, 0):
-            return []
+            return columns_of(())
         bounds = [to_datetime(max(start_ns, 0) + 999), to_datetime(end_ns)]
         if len(symbols) == 1:
             statement = (ONE_DESCENDING if descending else ONE)[timeframe]
@@ -114,8 +151,33 @@ class BarPages:
         else:
             statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
             parameters = [list(symbols), *bounds, limit, limit]
-        return bars_of(await self._db.fetch("page", statement, parameters))
+        return _columns(symbols, *await self._db.fetch("page", statement, parameters))
 
 
-def _is_over(bar: Bar, resolution: Resolution, running_ns: Mapping[Symbol, int]) -> bool:
-    return resolution.end_ns(bar.start_ns) <= running_ns.get(bar.symbol, math.inf)
+def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:
+    """What the one row of a statement says, of *symbols* as they were asked for."""
+    time, *columns = row
+    if time is None:
+        return columns_of(())
+    open_, high, low, close, volume, trades, vwap, rev, gap, *at = columns
+    start_ns = unpack_times_ns(time)
+    return BarColumns(
+        runs=_runs(symbols, unpack_ints(at[0])) if at else ((symbols[0], len(start_ns)),),
+        start_ns=start_ns,
+        open=unpack_floats(open_),
+        high=unpack_floats(high),
+        low=unpack_floats(low),
+        close=unpack_floats(close),
+        volume=unpack_floats(volume),
+        trades=unpack_ints(trades),
+        vwap=unpack_floats(vwap),
+        rev=unpack_ints(rev),
+        gap=unpack_booleans(gap),
+    )
+
+
+def _runs(symbols: Sequence[Symbol], at: npt.NDArray[np.int64]) -> tuple[tuple[Symbol, int], ...]:
+    """Which symbols, and how many bars of each, by the number of each bar's symbol, from 1."""
+    found, counts = np.unique(at, return_counts=True)
+    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    return tuple((symbols[number - 1], count) for number, count in pairs)

@@ -27,11 +27,21 @@ WHERE b.time >= %s AND b.time <= %s
 """
 
 
+_COLUMNS: Final = """array_send(array_agg(b.time)), array_send(array_agg(b.open)),
+    array_send(array_agg(b.high)), array_send(array_agg(b.low)), array_send(array_agg(b.close)),
+    array_send(array_agg(b.volume)), array_send(array_agg(b.trades)), array_send(array_agg(b.vwap)),
+    array_send(array_agg(b.rev)), array_send(array_agg(b.gap))"""
+"""One row with a binary array of each column: half the work of many rows, here and there. The
+aggregates meet the rows in the order of the sub-query, as its plan has no other node above it."""
+
+
 def _one(timeframe: Timeframe) -> LiteralString:
     return f"""
-SELECT {_bar(timeframe)} FROM {TABLES[timeframe]} b
-WHERE b.symbol = %s AND b.time >= %s AND b.time <= %s AND b.trades > 0
-ORDER BY b.time ASC LIMIT %s
+SELECT {_COLUMNS} FROM (
+    SELECT * FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = %s AND stored.time >= %s AND stored.time <= %s AND stored.trades > 0
+    ORDER BY stored.time ASC LIMIT %s
+) b
 """
 
 
@@ -39,13 +49,27 @@ ORDER BY b.time ASC LIMIT %s
 # lateral sub-query can only be joined by a nested loop, which keeps the order of its outer side.
 def _page(timeframe: Timeframe) -> LiteralString:
     return f"""
-SELECT {_bar(timeframe)} FROM unnest(%s::text[]) AS wanted (symbol)
+SELECT {_COLUMNS}, array_send(array_agg(b.at)) FROM (
+    SELECT wanted.at, found.*
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (symbol, at)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {TABLES[timeframe]} stored
+        WHERE stored.symbol = wanted.symbol AND stored.time >= %s AND stored.time <= %s
+            AND stored.trades > 0
+        ORDER BY stored.time ASC LIMIT %s
+    ) found LIMIT %s
+) b
+"""
+
+
+def _close_before(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT b.symbol, b.close FROM unnest(%s::text[]) AS wanted (symbol)
 CROSS JOIN LATERAL (
-    SELECT * FROM {TABLES[timeframe]} stored
-    WHERE stored.symbol = wanted.symbol AND stored.time >= %s AND stored.time <= %s
-        AND stored.trades > 0
-    ORDER BY stored.time ASC LIMIT %s
-) b LIMIT %s
+    SELECT stored.symbol, stored.close FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = wanted.symbol AND stored.time < %s AND stored.trades > 0
+    ORDER BY stored.time DESC LIMIT 1
+) b
 """
 
 
@@ -63,15 +87,19 @@ CROSS JOIN LATERAL (
 LOAD_ROWS: Final = {timeframe: _load_rows(timeframe) for timeframe in TIMEFRAMES}
 """Stored rows of the windows (symbols, times), which lie between two times."""
 
+CLOSE_BEFORE: Final = {timeframe: _close_before(timeframe) for timeframe in TIMEFRAMES}
+"""The close of the newest bar before a time, of each of some symbols that has one."""
+
 ONE: Final = {timeframe: _one(timeframe) for timeframe in TIMEFRAMES}
-"""Bars of a symbol from one time to another, so many."""
+"""Bars of a symbol from one time to another, so many, in columns."""
 
 ONE_DESCENDING: Final = {
     timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in ONE.items()
 }
 
 PAGES: Final = {timeframe: _page(timeframe) for timeframe in TIMEFRAMES}
-"""Bars of sorted symbols from one time to another, so many of each, so many in all."""
+"""Bars of sorted symbols from one time to another, so many of each, so many in all, in columns with
+the number of each bar's symbol, from 1."""
 
 PAGES_DESCENDING: Final = {
     timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in PAGES.items()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from core.market.bar import Bar, BarRow
+from core.market.bar_columns import BarColumns
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
@@ -147,7 +148,36 @@ class BarStore:
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        return await self._pages.page(
+        found = await self.columns(
+            symbols=symbols,
+            resolution=resolution,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            limit=limit,
+            descending=descending,
+            after=after,
+            running_ns=running_ns,
+        )
+        return found.bars(resolution.base)
+
+    async def columns(  # noqa: PLR0913 - the same
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None = None,
+        running_ns: Mapping[Symbol, int] | None = None,
+    ) -> BarColumns:
+        """As :meth:`page`, in columns: what many bars are best read into and encoded from.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.columns(
             symbols=symbols,
             resolution=resolution,
             start_ns=start_ns,
@@ -168,6 +198,16 @@ class BarStore:
         """
         return await self._pages.closest_before(symbol, resolution, before_ns)
 
+    async def closes_before(
+        self, symbols: Sequence[Symbol], timeframe: Timeframe, before_ns: int
+    ) -> dict[Symbol, float]:
+        """The close of the newest bar that starts before *before_ns*, of symbols that have one.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.closes_before(symbols, timeframe, before_ns)
+
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest stored bar of each symbol that has one.
 
@@ -178,6 +218,16 @@ class BarStore:
             return {}
         records = await self._db.fetch("latest", LATEST[timeframe], [list(symbols)])
         return {bar.symbol: bar for bar in bars_of(records)}
+
+    async def newest(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, list[Bar]]:
+        """The stored bars of each symbol's newest window of that length: its parts, by time.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        return await self._pages.newest(symbols, resolution)
 
     async def newest_windows(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
         """Where the newest stored 1-minute window of each symbol starts, for those with one.

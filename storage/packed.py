@@ -1,4 +1,4 @@
-"""Packed: columns as PostgreSQL binary arrays, which the server unnests into rows. Pure.
+"""Packed: columns as PostgreSQL binary arrays, which the server unnests into rows, and back. Pure.
 
 psycopg adapts a list element by element; for the 18 columns of a flush that costs more than the
 server's whole work. Numbers are packed by numpy here, 5,000 rows in about 5 ms.
@@ -10,9 +10,10 @@ element type, length, lower bound; then per element int32 length and its binary 
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 _HEADER: Final = struct.Struct(">iiIii")
 _LENGTH: Final = struct.Struct(">i")
@@ -66,6 +67,39 @@ def booleans(values: Sequence[bool]) -> PackedArray:
 def times(values_ns: Iterable[int]) -> PackedArray:
     """``timestamptz[]`` of UNIX nanoseconds, to the microsecond, rounded down."""
     return _fixed([ns // 1_000 - POSTGRES_EPOCH_US for ns in values_ns], _TIME, ">i8")
+
+
+def unpack_floats(binary: bytes) -> npt.NDArray[np.float64]:
+    """Read a ``float8[]`` in binary form."""
+    return _unpacked(binary, ">f8").astype(np.float64)
+
+
+def unpack_ints(binary: bytes) -> npt.NDArray[np.int64]:
+    """Read an ``integer[]`` or a ``bigint[]`` in binary form."""
+    return _unpacked(binary, ">i4" if _type_of(binary) == _INT4 else ">i8").astype(np.int64)
+
+
+def unpack_booleans(binary: bytes) -> npt.NDArray[np.bool_]:
+    """Read a ``boolean[]`` in binary form."""
+    return _unpacked(binary, "?").astype(np.bool_)
+
+
+def unpack_times_ns(binary: bytes) -> npt.NDArray[np.int64]:
+    """Read a ``timestamptz[]`` in binary form, as UNIX nanoseconds."""
+    return (_unpacked(binary, ">i8").astype(np.int64) + POSTGRES_EPOCH_US) * 1_000
+
+
+def _type_of(binary: bytes) -> int:
+    oid: int = _HEADER.unpack_from(binary)[2]
+    return oid
+
+
+def _unpacked(binary: bytes, dtype: str) -> npt.NDArray[Any]:
+    element = np.dtype([("length", ">i4"), ("value", dtype)])
+    _, has_null, _, n, _ = _HEADER.unpack_from(binary)
+    if has_null or len(binary) != _HEADER.size + n * element.itemsize:
+        raise ValueError(f"an array of {len(binary)} bytes is none of {n} elements without nulls")
+    return np.frombuffer(binary, element, n, _HEADER.size)["value"]
 
 
 def _fixed(values: Sequence[float], oid: int, dtype: str) -> PackedArray:

@@ -24,6 +24,7 @@ from gateway.http.middlewares import (
     measured,
 )
 from gateway.http.page import Page
+from gateway.http.past import Past
 from gateway.http.ports import Board, History, Market
 from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
@@ -112,8 +113,9 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         now_ns=now_ns,
         version=version,
     )
-    history = HistoryApi(market=market, bars=bars, now_ns=now_ns, metrics=metrics)
-    present = Present(market=market, stored=stored)
+    past = Past(market=market, bars=bars, now_ns=now_ns)
+    history = HistoryApi(market=market, past=past, now_ns=now_ns, metrics=metrics)
+    present = Present(market=market, stored=stored, now_ns=now_ns)
     latest = LatestApi(market=market, present=present)
     udf = UdfApi(
         market=market,

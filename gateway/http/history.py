@@ -5,14 +5,14 @@ from typing import Final
 
 from aiohttp import web
 
-from core.market.resolution import Resolution
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
-from gateway.http.answers import BarsPage, bars_by_spelling, encode
+from gateway.http.answers import BarsPage, encode, encode_bars
 from gateway.http.metrics import HttpMetrics
 from gateway.http.params import BarsQuery, bars_query, resolver
-from gateway.http.ports import History, Market
+from gateway.http.past import Past
+from gateway.http.ports import Market
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 from gateway.http.tokens import encode_token
 
@@ -24,7 +24,7 @@ class HistoryApi:
     """Answers from the database, one query a page. Keeps nothing."""
 
     market: Market
-    bars: History
+    past: Past
     now_ns: Clock
     metrics: HttpMetrics
 
@@ -38,27 +38,27 @@ class HistoryApi:
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         if not query.symbols or query.start_ns > query.end_ns:
             return Answer(encode(BarsPage({}, None)), JSON, (), Life.RUNNING)
-        bars = await self.bars.page(
+        bars = await self.past.columns(
             symbols=list(query.symbols),
-            resolution=Resolution.of(query.timeframe),
+            resolution=query.resolution,
             start_ns=query.start_ns,
             end_ns=query.end_ns,
             limit=query.limit + 1,  # one more tells whether another page follows
             descending=query.descending,
             after=query.after,
+            fill=query.fill,
         )
         token = None
         if len(bars) > query.limit:
-            del bars[query.limit :]
-            last = bars[-1]
-            token = encode_token(query.position(last.symbol, last.start_ns), query.binding)
+            bars = bars.part(0, query.limit)
+            token = encode_token(query.position(*bars.last()), query.binding)
         self.metrics.history_bars.inc(len(bars))
         return Answer(
-            encode(BarsPage(bars_by_spelling(bars, query.symbols), token)),
+            encode_bars(bars, query.symbols, token),
             JSON,
             tuple(query.symbols),
             life_of(query, now_ns),
-            (query.start_ns, query.end_ns),
+            (query.start_ns, query.last_ns()),
         )
 
 
@@ -68,5 +68,6 @@ def life_of(query: BarsQuery, now_ns: int) -> Life:
     A range with a default start or end is another one tomorrow, and one that ends not long ago
     may have bars that are on their way to the database still.
     """
-    over = query.end_ns + query.timeframe.ns <= now_ns - SETTLED_NS
-    return Life.CLOSED if over and query.fixed else Life.RUNNING
+    over = query.last_ns() < now_ns - SETTLED_NS
+    # Which windows are flat depends on bars before and after the range.
+    return Life.CLOSED if over and query.fixed and not query.fill else Life.RUNNING

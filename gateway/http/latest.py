@@ -1,19 +1,15 @@
 """How things stand now: newest bars and trades, snapshots, the list of symbols."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from core.market.symbol import Symbol
-from core.market.timeframe import Timeframe
 from gateway.access.caller import caller_of
 from gateway.http.answers import (
     SnapshotAnswer,
     bar_answer,
     day_answer,
     encode,
-    newest,
     symbol_answer,
     trade_answer,
 )
@@ -45,16 +41,9 @@ class LatestApi:
     async def bars(self, request: web.Request) -> Answer:
         """The newest bar of each symbol; of the window that is still open, where there is one."""
         params = Params(request.query.items(), accepted=("symbols", "timeframe"))
-        symbols, timeframe = (
-            params.symbols(resolver(self.market, caller_of(request))),
-            params.timeframe(),
-        )
-        stored = await self.present.stored.latest(self._not_running(symbols, timeframe), timeframe)
-        found = {
-            spelling: bar_answer(bar)
-            for symbol, spelling in symbols.items()
-            if (bar := newest(stored.get(symbol), *self.present.held(symbol, timeframe)))
-        }
+        symbols = params.symbols(resolver(self.market, caller_of(request)))
+        bars = await self.present.newest(symbols, params.resolution())
+        found = {spelling: bar_answer(bars[s]) for s, spelling in symbols.items() if s in bars}
         return Answer(encode({"bars": found}), JSON, tuple(symbols), Life.RUNNING)
 
     async def trades(self, request: web.Request) -> Answer:
@@ -90,10 +79,6 @@ class LatestApi:
             if matches(symbol, wanted) and caller.permits(symbol)
         ]
         return json_response(encode({"symbols": found}))
-
-    def _not_running(self, symbols: Iterable[Symbol], timeframe: Timeframe) -> list[Symbol]:
-        """Those whose newest bar may be in the database only, such as before a restart."""
-        return sorted(s for s in symbols if self.market.running_bar(s, timeframe) is None)
 
 
 def _snapshot(standing: Standing) -> SnapshotAnswer:

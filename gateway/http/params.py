@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from core.market.errors import SymbolError, TimeframeError
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol, fold, parse_symbol
 from core.market.timeframe import DAY_NS, Timeframe
 from gateway.access.grant import ANYBODY, Caller
@@ -33,18 +34,23 @@ class BarsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request for bars: ``start_ns`` and ``end_ns`` inclusive, nanoseconds, UTC."""
 
     symbols: dict[Symbol, str]  # to the spelling that the answer uses
-    timeframe: Timeframe
+    resolution: Resolution
     start_ns: int
     end_ns: int
     limit: int
     descending: bool
     after: tuple[Symbol, int] | None  # the last bar of the page before
+    fill: bool  # flat bars for windows without trades
     binding: tuple[str, ...]  # what a page token is bound to
     fixed: bool  # start and end are the caller's, no default that moves with the clock
 
     def position(self, symbol: Symbol, time_ns: int) -> Position:
         """Where the next page goes on when this one ends with that bar."""
         return Position(symbol, time_ns, self.start_ns, self.end_ns)
+
+    def last_ns(self) -> int:
+        """The last nanosecond of what may be in the answer: a window may end after ``end_ns``."""
+        return self.resolution.end_ns(self.resolution.floor_ns(self.end_ns)) - 1
 
 
 class Params:
@@ -96,15 +102,15 @@ class Params:
             chosen[symbol] = spelling
         return chosen
 
-    def timeframe(self) -> Timeframe:
-        """The timeframe asked for, 1Min unless one is given.
+    def resolution(self) -> Resolution:
+        """The length of bar asked for, 1Min unless one is given.
 
         Raises:
             BadParameter: not one that is offered.
         """
         text = self._values.get("timeframe", Timeframe.MIN_1.value)
         try:
-            return Timeframe.parse(text)
+            return Resolution.parse(text)
         except TimeframeError as exc:
             accepted = f"expected one of {', '.join(exc.accepted)}"
             raise BadParameter("timeframe", text, accepted) from exc
@@ -165,11 +171,11 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
     """
     params = Params(pairs, accepted=_BARS_PARAMS)
     symbols = params.symbols(resolve)
-    timeframe, limit = params.timeframe(), params.limit()
+    resolution, limit = params.resolution(), params.limit()
     descending = params.choice("sort", "asc", "desc") == "desc"
-    _check_fill(params)
+    fill = params.choice("fill", "none", "previous") == "previous"
     start_ns, end_ns = params.time_ns("start"), params.time_ns("end")
-    binding = _binding(params, timeframe, start_ns, end_ns)
+    binding = _binding(params, resolution.name, start_ns, end_ns)
     position = _position(params, binding)
     if position is not None:
         start_ns, end_ns = position.start_ns, position.end_ns
@@ -177,12 +183,13 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
     start_ns, end_ns = _range(start_ns, end_ns, now_ns)
     return BarsQuery(
         symbols=symbols,
-        timeframe=timeframe,
+        resolution=resolution,
         start_ns=start_ns,
         end_ns=end_ns,
         limit=limit,
         descending=descending,
         after=None if position is None else (position.symbol, position.time_ns),
+        fill=fill,
         binding=binding,
         fixed=fixed,
     )
@@ -250,20 +257,13 @@ def _resolve(spelling: str, resolve: Resolve) -> Symbol | None:
         raise BadParameter("symbols", spelling, exc.reason) from exc
 
 
-def _check_fill(params: Params) -> None:
-    text = params.get("fill")
-    if text == "previous":
-        raise BadParameter("fill", text, "it is not offered yet; leave it out")
-    if text is not None:
-        raise BadParameter("fill", text, "leave it out; windows without trades have no bar")
-
-
 def _binding(
-    params: Params, timeframe: Timeframe, start_ns: int | None, end_ns: int | None
+    params: Params, what: str, start_ns: int | None, end_ns: int | None
 ) -> tuple[str, ...]:
     spellings = sorted(set((params.get("symbols") or "").split(",")))
     # Not the limit: a caller may ask for the next page in another size.
-    return (timeframe, params.get("sort") or "asc", str(start_ns), str(end_ns), *spellings)
+    order, fill = params.get("sort") or "asc", params.get("fill") or "none"
+    return (what, order, fill, str(start_ns), str(end_ns), *spellings)
 
 
 def _position(params: Params, binding: tuple[str, ...]) -> Position | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from core.market.bar import Bar
+from core.market.bar_columns import BarColumns
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -65,14 +66,41 @@ class History(Protocol):
         """
         ...
 
+    async def columns(  # noqa: PLR0913  the same
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None = None,
+        running_ns: Mapping[Symbol, int] | None = None,
+    ) -> BarColumns:
+        """As :meth:`page`, in columns."""
+        ...
+
     async def closest_before(
         self, symbol: Symbol, resolution: Resolution, before_ns: int
     ) -> int | None:
         """Start of the newest bar that starts before *before_ns*; None where there is none."""
         ...
 
+    async def closes_before(
+        self, symbols: Sequence[Symbol], timeframe: Timeframe, before_ns: int
+    ) -> dict[Symbol, float]:
+        """The close of the newest bar that starts before *before_ns*, of symbols that have one."""
+        ...
+
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest closed bar of each symbol that has one."""
+        ...
+
+    async def newest(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, list[Bar]]:
+        """The stored bars of each symbol's newest window of that length: its parts, by time."""
         ...
 
     async def day_bars(self, symbols: Sequence[Symbol], day_start_ns: int) -> dict[Symbol, Bar]:

@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.market.bar import Bar
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
-from gateway.http.answers import newest
+from core.runtime.ports import Clock
+from gateway.http.answers import newest, newest_rolled
 from gateway.http.days import day_so_far, symbols_by_day
+from gateway.http.past import OVER_NS
 from gateway.http.ports import Market
 from gateway.http.stored import Bars, StoredPresent
 
@@ -33,6 +36,7 @@ class Present:
 
     market: Market
     stored: StoredPresent
+    now_ns: Clock
 
     async def standings(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
         """Of each symbol that has a trade or a minute."""
@@ -59,6 +63,23 @@ class Present:
                     previous_day=before.get(symbol),
                 )
         return found
+
+    async def newest(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, Bar]:
+        """The newest bar of each symbol that has one; the running one where there is one."""
+        base, names = resolution.base, sorted(symbols)
+        if resolution.is_stored:
+            # A running bar is newer than any that is stored.
+            unsure = [s for s in names if self.market.running_bar(s, base) is None]
+            stored = await self.stored.latest(unsure, base)
+            bars = {s: newest(stored.get(s), *self.held(s, base)) for s in names}
+        else:
+            parts = await self.stored.newest(names, resolution)
+            over_ns = self.now_ns() - OVER_NS
+            bars = {
+                s: newest_rolled([*parts.get(s, ()), *self.held(s, base)], resolution, over_ns)
+                for s in names
+            }
+        return {symbol: bar for symbol, bar in bars.items() if bar is not None}
 
     async def closed(self, symbols: Iterable[Symbol], timeframe: Timeframe) -> dict[Symbol, Bar]:
         """The newest closed bar of each symbol that has one."""

@@ -1,9 +1,10 @@
 """Stored values that describe the present: newest bars and days, kept for moments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from core.market.bar import Bar
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import MonotonicClock
@@ -16,6 +17,9 @@ _OVER_NS: Final = 60 * SECOND_NS  # a day that is over changes by late trades on
 _MAX_KEYS: Final = 256  # different requests remembered, a few hundred KB each at the very most
 
 Bars = Mapping[Symbol, Bar]
+Parts = Mapping[Symbol, Sequence[Bar]]
+V = TypeVar("V")
+_Flight = SingleFlight[tuple[object, ...], V]
 
 
 class StoredPresent:
@@ -35,7 +39,7 @@ class StoredPresent:
         """A revision that *market* knows of makes what is held of that symbol old at once."""
         self._bars, self._market = bars, market
 
-        def flight(cache: str, ttl_ns: int) -> SingleFlight[tuple[object, ...], Bars]:
+        def flight(cache: str, ttl_ns: int) -> SingleFlight[tuple[object, ...], V]:
             return SingleFlight(
                 ttl_ns=ttl_ns,
                 max_keys=_MAX_KEYS,
@@ -43,9 +47,10 @@ class StoredPresent:
                 on_lookup=lambda outcome: metrics.cache_lookups.labels(cache, outcome).inc(),
             )
 
-        self._latest = flight("latest", _FRESH_NS)
-        self._days = flight("days", _FRESH_NS)
-        self._previous = flight("previous_days", _OVER_NS)
+        self._latest: _Flight[Bars] = flight("latest", _FRESH_NS)
+        self._newest: _Flight[Parts] = flight("newest", _FRESH_NS)
+        self._days: _Flight[Bars] = flight("days", _FRESH_NS)
+        self._previous: _Flight[Bars] = flight("previous_days", _OVER_NS)
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> Bars:
         """The newest closed bars, at most a second old."""
@@ -53,6 +58,13 @@ class StoredPresent:
             return {}
         key = (timeframe, *symbols, *self._revisions(symbols))
         return await self._latest.get(key, lambda: self._bars.latest(symbols, timeframe))
+
+    async def newest(self, symbols: Sequence[Symbol], resolution: Resolution) -> Parts:
+        """What is stored of each symbol's newest window of that length, at most a second old."""
+        if not symbols:
+            return {}
+        key = (resolution, *symbols, *self._revisions(symbols))
+        return await self._newest.get(key, lambda: self._bars.newest(symbols, resolution))
 
     async def day(self, symbols: Sequence[Symbol], day_ns: int) -> Bars:
         """A day's roll-up as stored, at most a second old."""

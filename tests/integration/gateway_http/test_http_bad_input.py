@@ -28,7 +28,7 @@ async def test_every_bad_parameter_of_bars_is_a_400_that_names_it(rig: Rig) -> N
     ("path", "reason"),
     [
         ("/v1/bars/latest", "symbols is missing"),
-        ("/v1/bars/latest?symbols=A&timeframe=1Hour", "1Min, 5Min, 15Min"),
+        ("/v1/bars/latest?symbols=A&timeframe=1Week", "1Min to 1440Min"),
         ("/v1/bars/latest?symbols=A&limit=1", "accepted here: symbols, timeframe"),
         ("/v1/trades/latest", "symbols is missing"),
         ("/v1/trades/latest?symbols=a%20b", "expected VENUE"),

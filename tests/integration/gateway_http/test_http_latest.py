@@ -39,6 +39,29 @@ async def test_a_bar_that_closed_replaces_its_running_form(rig: Rig) -> None:
     assert answer["bars"]["BTC-USD"]["final"] is True
 
 
+async def test_the_latest_bar_of_another_length_has_what_is_stored_and_what_is_running(
+    both: Rig,
+) -> None:
+    fifteen = Timeframe.MIN_15
+    await both.save(
+        *(bar(name, n, timeframe=fifteen) for name in (BTC, ETH) for n in (0, 45, 60, 75))
+    )
+    both.market.apply_bar(bar(BTC, 90, timeframe=fifteen))  # committed a moment from now
+    both.market.apply_bar(bar(BTC, 105, timeframe=fifteen, final=False))
+
+    _, answer = await both.get("/v1/bars/latest", symbols="BTC-USD,ETH-USD", timeframe="1Hour")
+    _, day = await both.get("/v1/bars/latest", symbols="BTC-USD", timeframe="1Day")
+
+    running, closed = answer["bars"]["BTC-USD"], answer["bars"]["ETH-USD"]
+    assert (running["t"], running["o"], running["c"], running["n"], running["final"]) == (
+        "2021-07-03T01:00:00Z", 160.0, 205.5, 12, False)  # fmt: skip
+    assert (closed["t"], closed["c"], closed["n"], closed["final"]) == (
+        "2021-07-03T01:00:00Z", 175.5, 6, True)  # fmt: skip
+    assert (day["bars"]["BTC-USD"]["t"], day["bars"]["BTC-USD"]["n"]) == (
+        "2021-07-03T00:00:00Z", 18)  # fmt: skip
+    assert day["bars"]["BTC-USD"]["final"] is False
+
+
 async def test_the_latest_trade_comes_from_memory(rig: Rig) -> None:
     rig.market.apply_trade(trade(BTC, 1.5, price=7.25, trade_id=42))
     rig.market.add_symbols([Symbol(ETH)])

@@ -2,16 +2,21 @@
 
 import json
 
+import msgspec
+
 from core.market.bar import Bar
+from core.market.bar_columns import columns_of
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from gateway.http.answers import (
     bar_answer,
-    bars_by_spelling,
     day_answer,
     encode,
+    encode_bars,
     newest,
+    newest_rolled,
     symbol_answer,
     trade_answer,
 )
@@ -95,11 +100,21 @@ def test_a_symbol_shows_its_venue_and_last_trade() -> None:
     assert symbol_answer(ETH, None).last_trade is None
 
 
-def test_bars_go_under_the_spelling_of_the_request_in_their_order() -> None:
-    grouped = bars_by_spelling([bar(1), bar(0)], {BTC: "btc/usd", ETH: "ETH-USD"})
+def test_a_page_groups_bars_under_the_callers_names_and_has_the_shape_of_single_bars() -> None:
+    other = msgspec.structs.replace(bar(2000, rev=1), symbol=ETH, gap=True)
+    some = [bar(1), bar(0, price=0.1), other]
 
-    assert list(grouped) == ["btc/usd"]
-    assert [one.time.minute for one in grouped["btc/usd"]] == [1, 0]
+    page = json.loads(encode_bars(columns_of(some), {BTC: "btc/usd", ETH: "ETH-USD"}, "on"))
+
+    assert page["next_page_token"] == "on"
+    assert list(page["bars"]) == ["btc/usd", "ETH-USD"]
+    shown = [json.loads(encode(bar_answer(one))) for one in some]
+    assert page["bars"] == {"btc/usd": shown[:2], "ETH-USD": shown[2:]}
+    assert shown[2]["t"] == "2021-07-04T09:20:00Z"
+
+
+def test_an_empty_page_has_no_symbols() -> None:
+    assert encode_bars(columns_of([]), {}, None) == b'{"bars":{},"next_page_token":null}'
 
 
 def test_the_newest_bar_is_of_the_latest_window_then_closed_then_of_the_highest_revision() -> None:
@@ -148,3 +163,30 @@ def test_minutes_of_other_days_stay_out_of_a_day() -> None:
     assert day_so_far(bar(0), day_ns=DAY, newest_stored=None, in_memory=[tomorrow]) == bar(0)
     assert day_so_far(None, day_ns=DAY, newest_stored=None, in_memory=[yesterday]) is None
     assert day_of(tomorrow.start_ns) == DAY + DAY_NS
+
+
+def test_the_newest_rolled_bar_has_the_best_form_of_each_part_of_its_window() -> None:
+    hour, over = Resolution(60), DAY + 180 * MINUTE_NS
+    parts = [
+        bar(45, price=1.0),
+        bar(60, price=2.0),
+        bar(75, price=9.0, final=False),
+        bar(75, price=3.0, rev=1),
+        bar(75, price=8.0),
+        bar(90, price=4.0, final=False),
+        None,
+    ]
+
+    made = newest_rolled(parts, hour, over)
+    whole = newest_rolled(parts[:5], hour, over)
+
+    assert made is not None
+    assert whole is not None
+    assert (made.start_ns, made.open, made.close, made.trades) == (
+        DAY + 60 * MINUTE_NS, 2.0, 4.0, 9)  # fmt: skip
+    assert (made.final, made.rev) == (False, 1)
+    assert whole.final
+    assert newest_rolled(parts[:5], hour, DAY + 119 * MINUTE_NS) == msgspec.structs.replace(
+        whole, final=False
+    )
+    assert newest_rolled([None], hour, over) is None

@@ -4,8 +4,9 @@ import base64
 
 import pytest
 
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol, SymbolDirectory
-from core.market.timeframe import DAY_NS, Timeframe
+from core.market.timeframe import DAY_NS
 from gateway.access.entitlement import Entitlement
 from gateway.access.grant import Caller
 from gateway.http.errors import ApiError, shown, unavailable
@@ -26,21 +27,23 @@ def query(**params: str) -> BarsQuery:
 def test_defaults_are_todays_minutes_up_to_now() -> None:
     assert query() == BarsQuery(
         symbols={BTC: "BTC-USD"},
-        timeframe=Timeframe.MIN_1,
+        resolution=Resolution(1),
+        fill=False,
         start_ns=DAY,
         end_ns=NOW_NS,
         limit=1_000,
         descending=False,
         after=None,
         fixed=False,
-        binding=("1Min", "asc", "None", "None", "BTC-USD"),
+        binding=("1Min", "asc", "none", "None", "None", "BTC-USD"),
     )
 
 
 def test_every_parameter_is_taken() -> None:
     asked = query(
         symbols="eth/usd,COINBASE:BTC-USD,eth/usd",
-        timeframe="15Min",
+        timeframe="4H",
+        fill="previous",
         start="2021-07-01",
         end="2021-07-02T00:00:00.000000001Z",
         limit="10000",
@@ -48,7 +51,8 @@ def test_every_parameter_is_taken() -> None:
     )
 
     assert asked.symbols == {ETH: "eth/usd", BTC: "COINBASE:BTC-USD"}
-    assert asked.timeframe is Timeframe.MIN_15
+    assert asked.resolution == Resolution(240)
+    assert asked.fill
     assert (asked.start_ns, asked.end_ns) == (DAY - 2 * DAY_NS, DAY - DAY_NS + 1)
     assert asked.limit == 10_000
     assert asked.descending
@@ -98,9 +102,9 @@ BAD = [
     ({"symbols": "SOL-USD"}, "symbols", "BINANCE:SOL-USD, KRAKEN:SOL-USD"),
     ({"symbols": "BTC-USD,BTC/USD"}, "symbols", "use one spelling"),
     ({"symbols": ",".join(f"S{n}" for n in range(1_001))}, "symbols", "at most 1000"),
-    ({"timeframe": "2Min"}, "timeframe", "1Min, 5Min, 15Min"),
-    ({"timeframe": "1min"}, "timeframe", "1Min, 5Min, 15Min"),
-    ({"timeframe": ""}, "timeframe", "1Min, 5Min, 15Min"),
+    ({"timeframe": "1M"}, "timeframe", "1Min to 1440Min (or T: 90T), 1Hour to 24Hour"),
+    ({"timeframe": "2Day"}, "timeframe", "1Day (or D)"),
+    ({"timeframe": ""}, "timeframe", "1Min to 1440Min"),
     ({"start": "2024-02-30"}, "start", "no such date"),
     ({"start": ""}, "start", "RFC 3339"),
     ({"start": "1625270400"}, "start", "RFC 3339"),
@@ -114,8 +118,7 @@ BAD = [
     ),
     ({"sort": "up"}, "sort", "asc or desc"),
     ({"sort": ""}, "sort", "asc or desc"),
-    ({"fill": "previous"}, "fill", "not offered yet"),
-    ({"fill": "zero"}, "fill", "leave it out"),
+    ({"fill": "zero"}, "fill", "expected none or previous"),
     ({"page_token": ""}, "page_token", "not a token"),
     ({"page_token": "MQ"}, "page_token", "not a token"),
     ({"page_token": "!!!!"}, "page_token", "not a token"),
@@ -124,6 +127,7 @@ BAD = [
     ({"page_token": TOKEN[:-2]}, "page_token", "not a token"),
     ({"page_token": OTHER_VERSION.decode()}, "page_token", "version 2"),
     ({"page_token": TOKEN, "timeframe": "5Min"}, "page_token", "another query"),
+    ({"page_token": TOKEN, "fill": "previous"}, "page_token", "another query"),
     ({"page_token": TOKEN, "sort": "desc"}, "page_token", "another query"),
     ({"page_token": TOKEN, "start": "2021-07-03"}, "page_token", "another query"),
     ({"page_token": TOKEN, "end": "2021-07-04"}, "page_token", "another query"),

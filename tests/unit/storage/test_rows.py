@@ -8,6 +8,7 @@ from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from storage.packed import (
     PackedArray,
+    bigints,
     blobs,
     booleans,
     floats,
@@ -15,6 +16,10 @@ from storage.packed import (
     smallints,
     texts,
     times,
+    unpack_booleans,
+    unpack_floats,
+    unpack_ints,
+    unpack_times_ns,
 )
 from storage.rows import (
     MAX_NS,
@@ -93,3 +98,22 @@ def test_arrays_are_packed_as_the_server_expects_them(
     assert int.from_bytes(header[8:12]) == element_type
     assert header[16:] == b"\0\0\0\1"  # counted from 1
     assert body == elements
+
+
+def test_arrays_of_the_server_are_read_as_they_were_packed() -> None:
+    start_ns = 1_700_000_000_123_456_000
+
+    assert unpack_floats(floats([1.5, -0.1]).binary).tolist() == [1.5, -0.1]
+    assert unpack_ints(bigints([2**62, -1]).binary).tolist() == [2**62, -1]
+    assert unpack_ints(integers([7, -(2**31)]).binary).tolist() == [7, -(2**31)]
+    assert unpack_booleans(booleans([True, False]).binary).tolist() == [True, False]
+    assert unpack_times_ns(times([start_ns, 0]).binary).tolist() == [start_ns, 0]
+
+
+def test_an_array_with_a_null_or_of_another_length_is_refused() -> None:
+    binary = floats([1.5, 2.5]).binary
+
+    with pytest.raises(ValueError, match="none of 2 elements without nulls"):
+        unpack_floats(binary[:-1])
+    with pytest.raises(ValueError, match="without nulls"):
+        unpack_floats(binary[:7] + b"\x01" + binary[8:])

@@ -1,0 +1,166 @@
+"""Closed bars of any length: rolled ones once their window is over, flat ones where wanted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from core.market.bar import Bar
+from core.market.bar_columns import BarColumns
+from core.market.resolution import Resolution
+from core.market.symbol import Symbol
+from core.market.timeframe import DAY_NS, SECOND_NS
+from core.runtime.ports import Clock
+from gateway.http.filled import Fill, filled
+from gateway.http.ports import History, Market
+
+OVER_NS: Final = 5 * SECOND_NS
+"""Wait for the last bar of a window before it is over: grace (2 s), flush and commit."""
+
+LIVES_NS: Final = DAY_NS
+"""A symbol that traded so long ago is taken to trade still: flat bars follow up to now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """Reads history as callers see it: by what is stored, the clock, and bars still running."""
+
+    market: Market
+    bars: History
+    now_ns: Clock
+
+    async def page(  # noqa: PLR0913  one argument per query parameter
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None = None,
+    ) -> list[Bar]:
+        """Closed bars as objects; see :meth:`gateway.http.ports.History.page`.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        found = await self.columns(
+            symbols=symbols,
+            resolution=resolution,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            limit=limit,
+            descending=descending,
+            after=after,
+        )
+        return found.bars(resolution.base)
+
+    async def columns(  # noqa: PLR0913  the same
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: tuple[Symbol, int] | None = None,
+        fill: bool = False,
+    ) -> BarColumns:
+        """A page of closed bars in columns; with *fill* of flat ones, too.
+
+        A rolled bar is there once its window is over: by the clock, and as no bar that it will be
+        made of is running, so a replay of the past is not taken for complete.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        running_ns = self._running_ns(symbols, resolution)
+        last_ns = end_ns
+        if not resolution.is_stored:
+            last_ns = min(end_ns, resolution.floor_ns(self.now_ns() - OVER_NS) - 1)
+        found = await self.bars.columns(
+            symbols=symbols,
+            resolution=resolution,
+            start_ns=start_ns,
+            end_ns=last_ns,
+            limit=limit,
+            descending=descending,
+            after=after,
+            running_ns=running_ns,
+        )
+        if not fill:
+            return found
+        first_ns = self._firsts_ns(symbols, resolution, start_ns, None if descending else after)
+        if descending and after is not None:
+            first_ns = {s: at for s, at in first_ns.items() if s >= after[0]}
+        lasts_ns = await self._lasts_ns(list(first_ns), resolution, end_ns, running_ns)
+        if descending and after is not None and after[0] in lasts_ns:
+            before_ns = resolution.before_ns(after[1])
+            lasts_ns[after[0]] = min(lasts_ns[after[0]], before_ns)
+        return filled(
+            found,
+            Fill(
+                resolution=resolution,
+                first_ns=first_ns,
+                last_ns=lasts_ns,
+                closes=await self._closes(first_ns, resolution),
+                descending=descending,
+                limit=limit,
+            ),
+        )
+
+    def _running_ns(self, symbols: Sequence[Symbol], resolution: Resolution) -> dict[Symbol, int]:
+        running = {s: self.market.running_bar(s, resolution.base) for s in symbols}
+        return {symbol: bar.start_ns for symbol, bar in running.items() if bar is not None}
+
+    def _firsts_ns(
+        self,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        start_ns: int,
+        after: tuple[Symbol, int] | None,
+    ) -> dict[Symbol, int]:
+        """The first window of the page by symbol, of those that the page may have, in order."""
+        first_ns = resolution.ceil_ns(max(start_ns, 0))
+        if after is None:
+            return dict.fromkeys(sorted(symbols), first_ns)
+        names = (symbol for symbol in sorted(symbols) if symbol >= after[0])
+        going_on_ns = max(first_ns, resolution.end_ns(resolution.floor_ns(after[1])))
+        return {symbol: going_on_ns if symbol == after[0] else first_ns for symbol in names}
+
+    async def _lasts_ns(
+        self,
+        symbols: Sequence[Symbol],
+        resolution: Resolution,
+        end_ns: int,
+        running_ns: Mapping[Symbol, int],
+    ) -> dict[Symbol, int]:
+        """The last window that may be flat: over, in the range, and in the symbol's life."""
+        now_ns = self.now_ns()
+        over_ns = resolution.floor_ns(now_ns - OVER_NS)  # where the first one starts that is not
+        unknown = [s for s in symbols if self.market.last_trade(s) is None]
+        stored = await self.bars.latest(unknown, resolution.base) if unknown else {}
+        lasts_ns: dict[Symbol, int] = {}
+        for symbol in symbols:
+            trade, bar = self.market.last_trade(symbol), stored.get(symbol)
+            newest_ns = trade.event_ns if trade else bar.start_ns if bar else -DAY_NS
+            until_ns = over_ns
+            if newest_ns < now_ns - LIVES_NS:
+                until_ns = min(until_ns, resolution.end_ns(resolution.floor_ns(newest_ns)))
+            if symbol in running_ns:
+                until_ns = min(until_ns, resolution.floor_ns(running_ns[symbol]))
+            lasts_ns[symbol] = min(resolution.floor_ns(end_ns), resolution.before_ns(until_ns))
+        return lasts_ns
+
+    async def _closes(
+        self, first_ns: Mapping[Symbol, int], resolution: Resolution
+    ) -> dict[Symbol, float]:
+        """The last close before the first window of the page, of symbols that have one."""
+        groups: dict[int, list[Symbol]] = {}  # one, and one more for the symbol of a cursor
+        for symbol, at_ns in first_ns.items():
+            groups.setdefault(at_ns, []).append(symbol)
+        closes: dict[Symbol, float] = {}
+        for at_ns, names in groups.items():
+            closes |= await self.bars.closes_before(names, resolution.base, at_ns)
+        return closes
