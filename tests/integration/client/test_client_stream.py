@@ -2,19 +2,18 @@
 
 import asyncio
 import base64
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.keys import ApiKeys
 from gateway.service import GatewaySettings
 from gateway.silence import Silence
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
+from tests.integration.client.guarded import guarded
 from tests.integration.gateway.rig import START_NS, Rig, bar, gateway
 from tickgate.client import (
     AuthFailed,
@@ -37,7 +36,6 @@ from tickgate.client import (
 )
 
 SOON = Backoff(first_s=0.02, cap_s=0.1, floor_s=0.01)
-KEYS = ApiKeys({"KEY": hashlib.sha256(b"s3cret").digest()})
 
 
 @pytest.fixture
@@ -275,10 +273,8 @@ async def test_a_change_is_answered_while_nobody_reads(rig: Rig, eventually: Eve
         assert await trade_ids(stream, 5) == [1, 2, 3, 4, 5]
 
 
-async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(
-    redis_url: str, namespace: str
-) -> None:
-    async with gateway(redis_url, namespace, keys=KEYS) as rig:
+async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(redis_url: str) -> None:
+    async with guarded(redis_url) as rig:
         with pytest.raises(AuthFailed, match="auth failed"):
             async with connect(rig.url, key="KEY", secret="wrong"):
                 pass
@@ -291,7 +287,7 @@ async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(
             await stream.subscribe(trades="SIM:A")
 
 
-async def test_a_token_is_asked_for_before_each_connection(redis_url: str, namespace: str) -> None:
+async def test_a_token_is_asked_for_before_each_connection(redis_url: str) -> None:
     asked: list[str] = []
 
     async def token() -> str:
@@ -299,7 +295,7 @@ async def test_a_token_is_asked_for_before_each_connection(redis_url: str, names
         return asked[-1]
 
     async with (
-        gateway(redis_url, namespace, keys=KEYS) as rig,
+        guarded(redis_url) as rig,
         breakable(rig) as (proxy, url),
         connect(url, token=token, backoff=SOON) as stream,
     ):
