@@ -35,6 +35,7 @@ from storage.rows import (
 from storage.shard_leases import check_leases
 from storage.symbol_table import write_symbols
 from storage.tick_log import TickLog, write_log
+from storage.trade_pages import TradePages
 
 __all__ = ["BarStore", "Checkpoint", "FlushBatch", "SymbolRow"]
 
@@ -64,6 +65,10 @@ class BarStore:
     def tick_log(self, *, shards: int) -> TickLog:
         """The log of the same database; *shards*: see there."""
         return TickLog(self._db, shards=shards)
+
+    def trade_pages(self, *, shards: int) -> TradePages:
+        """Pages of the logged trades of the same database; *shards*: see there."""
+        return TradePages(self._db, shards=shards)
 
     def rebuilds(self, *, shards: int) -> Rebuilds:
         """Requests for rebuilds in the same database; *shards*: see there."""

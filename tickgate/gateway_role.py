@@ -130,6 +130,7 @@ def _application(parts: _Parts) -> web.Application:
     return build_app(
         market=parts.market,
         bars=parts.store,
+        trades=parts.store.trade_pages(shards=parts.settings.shards),
         board=parts.board,
         readiness=parts.readiness,
         silence=parts.silence,

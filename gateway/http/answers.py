@@ -106,6 +106,14 @@ class BarsPage(msgspec.Struct, frozen=True):
     next_page_token: str | None
 
 
+class TradesPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of trades by the caller's spelling of the symbol, and what it cannot have."""
+
+    trades: dict[str, list[TradeAnswer]]
+    next_page_token: str | None
+    missing: dict[str, str] = {}
+
+
 def encode(answer: Any) -> bytes:
     """An answer as UTF-8 JSON."""
     return _ENCODER.encode(answer)
@@ -147,6 +155,16 @@ def trade_answer(tick: Tick) -> TradeAnswer:
     trade_id = None if tick.trade_id == NO_ID else tick.trade_id
     side = TAKER_SIDES[tick.side]
     return TradeAnswer(rfc3339(tick.event_ns), tick.price, tick.size, trade_id, side)
+
+
+def trades_by_spelling(
+    trades: Iterable[Tick], spellings: Mapping[Symbol, str]
+) -> dict[str, list[TradeAnswer]]:
+    """Group *trades*, which come symbol by symbol, under the caller's names; keeps their order."""
+    grouped: dict[str, list[TradeAnswer]] = {}
+    for tick in trades:
+        grouped.setdefault(spellings[tick.symbol], []).append(trade_answer(tick))
+    return grouped
 
 
 def symbol_answer(symbol: Symbol, last_trade: Tick | None) -> SymbolAnswer:

@@ -25,12 +25,13 @@ from gateway.http.middlewares import (
 )
 from gateway.http.page import Page
 from gateway.http.past import Past
-from gateway.http.ports import Board, History, Market
+from gateway.http.ports import Board, History, Market, Trades
 from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.serving import Serving
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
+from gateway.http.trades import TradesApi
 from gateway.http.udf import UdfApi, udf_errors
 from gateway.keys import ApiKeys
 from gateway.silence import Silence
@@ -61,6 +62,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     shown: CollectorRegistry | None = None,
     tally: Tally | None = None,
     restarts: Callable[[], Sequence[Restarts]] = list,
+    trades: Trades | None = None,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -81,6 +83,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         shown: what ``/metrics`` shows; None: *registry*.
         tally: counts of all workers; None: this process is the only one.
         restarts: of the processes beside this one, for ``/readyz``.
+        trades: the log of trades; None: there is no ``/v1/trades``.
     """
     metrics = HttpMetrics(registry)
     is_limited = keys.required and requests_per_minute > 0
@@ -132,7 +135,8 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     )
     pages = page or Page.installed()
     serving = Serving(keys_required=keys.required)
-    data = history.routes() + latest.data_routes() + udf.data_routes()
+    logged = TradesApi(market=market, log=trades, now_ns=now_ns).routes() if trades else []
+    data = history.routes() + logged + latest.data_routes() + udf.data_routes()
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()
     for path, handler in handlers + [(each.path, each.handler) for each in plain]:

@@ -5,15 +5,18 @@ from typing import Final
 
 from aiohttp import web
 
+from core.market.bar_columns import BarColumns, columns_of
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
-from gateway.http.answers import BarsPage, encode, encode_bars
+from gateway.http.answers import encode_bars
+from gateway.http.formats import Format, chosen
 from gateway.http.metrics import HttpMetrics
 from gateway.http.params import BarsQuery, bars_query, resolver
 from gateway.http.past import Past
 from gateway.http.ports import Market
-from gateway.http.serving import JSON, Answer, DataRoute, Life
+from gateway.http.serving import Answer, DataRoute, Life
+from gateway.http.tables import bars_table, encode_table, page_headers
 from gateway.http.tokens import encode_token
 
 SETTLED_NS: Final = 120 * SECOND_NS  # by then a window's bar is stored, unless something is away
@@ -29,15 +32,33 @@ class HistoryApi:
     metrics: HttpMetrics
 
     def routes(self) -> list[DataRoute]:
-        return [DataRoute("/v1/bars", self.page)]
+        return [DataRoute("/v1/bars", self.page, vary=("Accept",))]
 
     async def page(self, request: web.Request) -> Answer:
         """A page of closed bars, by symbol, then time, with the token that leads to the next."""
         now_ns = self.now_ns()
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
+        form = chosen(request.headers.get("Accept", ""), query.format)
+        bars, token = await self._page(query)
+        self.metrics.history_bars.inc(len(bars))
+        if form is Format.JSON:
+            body, life = encode_bars(bars, query.symbols, token), life_of(query, now_ns)
+        else:
+            body, life = encode_table(bars_table(bars, query.symbols), form), Life.RUNNING
+        return Answer(
+            body,
+            form.value,
+            tuple(query.symbols),
+            life,
+            (query.start_ns, query.last_ns()),
+            () if form is Format.JSON else page_headers(token),
+        )
+
+    async def _page(self, query: BarsQuery) -> tuple[BarColumns, str | None]:
+        """The bars of a page, and the token that leads on."""
         if not query.symbols or query.start_ns > query.end_ns:
-            return Answer(encode(BarsPage({}, None)), JSON, (), Life.RUNNING)
+            return columns_of(()), None
         bars = await self.past.columns(
             symbols=list(query.symbols),
             resolution=query.resolution,
@@ -52,14 +73,7 @@ class HistoryApi:
         if len(bars) > query.limit:
             bars = bars.part(0, query.limit)
             token = encode_token(query.position(*bars.last()), query.binding)
-        self.metrics.history_bars.inc(len(bars))
-        return Answer(
-            encode_bars(bars, query.symbols, token),
-            JSON,
-            tuple(query.symbols),
-            life_of(query, now_ns),
-            (query.start_ns, query.last_ns()),
-        )
+        return bars, token
 
 
 def life_of(query: BarsQuery, now_ns: int) -> Life:

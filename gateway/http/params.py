@@ -1,8 +1,8 @@
 """Query parameters: read strictly, refused with a sentence that helps. Pure."""
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from core.market.timeframe import DAY_NS, Timeframe
 from gateway.access.grant import ANYBODY, Caller
 from gateway.encode import rfc3339
 from gateway.http.errors import ApiError, BadParameter, UnknownParameters, shown, unavailable
+from gateway.http.formats import FORMATS
 from gateway.http.times import parse_time_ns
 from gateway.http.tokens import Position, decode_token
 
@@ -26,6 +27,7 @@ _TIME_SHAPE: Final = (
     "such as 2021-07-03 (midnight UTC)"
 )
 
+P = TypeVar("P")
 Resolve = Callable[[str], Symbol | None]
 """Finds the symbol that a caller's spelling names; None for one that nobody carries yet."""
 
@@ -42,6 +44,7 @@ class BarsQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[Symbol, int] | None  # the last bar of the page before
     fill: bool  # flat bars for windows without trades
     binding: tuple[str, ...]  # what a page token is bound to
+    format: str  # empty: by the Accept header
     fixed: bool  # start and end are the caller's, no default that moves with the clock
 
     def position(self, symbol: Symbol, time_ns: int) -> Position:
@@ -151,6 +154,17 @@ class Params:
             raise BadParameter(name, text, f"expected {' or '.join(accepted)}")
         return text
 
+    def format(self) -> str:
+        """The form of the answer, where the caller does not say it by a header; else empty.
+
+        Raises:
+            BadParameter: one that is not offered.
+        """
+        text = self._values.get("format", "")
+        if "format" in self._values and text not in FORMATS:
+            raise BadParameter("format", text, f"expected one of {', '.join(FORMATS)}")
+        return text
+
     def search(self) -> str:
         """What /v1/symbols searches for; empty for everything.
 
@@ -175,12 +189,12 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
     descending = params.choice("sort", "asc", "desc") == "desc"
     fill = params.choice("fill", "none", "previous") == "previous"
     start_ns, end_ns = params.time_ns("start"), params.time_ns("end")
-    binding = _binding(params, resolution.name, start_ns, end_ns)
-    position = _position(params, binding)
+    binding = token_binding(params, resolution.name, start_ns, end_ns)
+    position = token_position(params, binding, decode_token)
     if position is not None:
         start_ns, end_ns = position.start_ns, position.end_ns
     fixed = start_ns is not None and end_ns is not None
-    start_ns, end_ns = _range(start_ns, end_ns, now_ns)
+    start_ns, end_ns = time_range(start_ns, end_ns, now_ns)
     return BarsQuery(
         symbols=symbols,
         resolution=resolution,
@@ -191,6 +205,7 @@ def bars_query(pairs: Iterable[tuple[str, str]], resolve: Resolve, *, now_ns: in
         after=None if position is None else (position.symbol, position.time_ns),
         fill=fill,
         binding=binding,
+        format=params.format(),
         fixed=fixed,
     )
 
@@ -233,7 +248,12 @@ def matches(symbol: Symbol, wanted: str) -> bool:
     return fold(wanted) in fold(symbol)
 
 
-def _range(start_ns: int | None, end_ns: int | None, now_ns: int) -> tuple[int, int]:
+def time_range(start_ns: int | None, end_ns: int | None, now_ns: int) -> tuple[int, int]:
+    """The range asked for: from the start of today to now where nothing is said.
+
+    Raises:
+        ApiError: a start after the end.
+    """
     start = now_ns - now_ns % DAY_NS if start_ns is None else start_ns
     end = now_ns if end_ns is None else end_ns
     # A start of today that the caller did not choose, or a start ahead of a "now" that they did
@@ -257,21 +277,29 @@ def _resolve(spelling: str, resolve: Resolve) -> Symbol | None:
         raise BadParameter("symbols", spelling, exc.reason) from exc
 
 
-def _binding(
+def token_binding(
     params: Params, what: str, start_ns: int | None, end_ns: int | None
 ) -> tuple[str, ...]:
+    """What a token of this query is good for: this query, in pages of any size."""
     spellings = sorted(set((params.get("symbols") or "").split(",")))
     # Not the limit: a caller may ask for the next page in another size.
     order, fill = params.get("sort") or "asc", params.get("fill") or "none"
     return (what, order, fill, str(start_ns), str(end_ns), *spellings)
 
 
-def _position(params: Params, binding: tuple[str, ...]) -> Position | None:
+def token_position(
+    params: Params, binding: tuple[str, ...], read: Callable[[str, Sequence[str]], P]
+) -> P | None:
+    """Where the page asked for begins; None for the first one.
+
+    Raises:
+        BadParameter: no token of a page of this query.
+    """
     text = params.get("page_token")
     if text is None:
         return None
     try:
-        return decode_token(text, binding)
+        return read(text, binding)
     except ValueError as exc:
         accepted = (
             f"{exc}; expected next_page_token of the page before, the query otherwise unchanged"
@@ -288,5 +316,6 @@ _BARS_PARAMS: Final = (
     "sort",
     "page_token",
     "fill",
+    "format",
 )
 _SYMBOLS_SHAPE: Final = "expected a comma-separated list such as COINBASE:BTC-USD,ETH-USD"

@@ -10,6 +10,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
 from storage.roles import RoleReport
+from storage.trade_pages import TradeCursor, TradePage
 
 
 class Market(Protocol):
@@ -105,6 +106,30 @@ class History(Protocol):
 
     async def day_bars(self, symbols: Sequence[Symbol], day_start_ns: int) -> dict[Symbol, Bar]:
         """The stored 1-minute bars of a day rolled up, for symbols that have any."""
+        ...
+
+
+class Trades(Protocol):
+    """Logged trades; raises DatabaseUnavailable, and TickLogError for those of a newer program.
+
+    See :class:`storage.trade_pages.TradePages`.
+    """
+
+    async def page(
+        self,
+        *,
+        symbols: Sequence[Symbol],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        descending: bool = False,
+        after: TradeCursor | None = None,
+    ) -> TradePage:
+        """Trades in ``[start_ns, end_ns]``, by symbol, then time; those past *after*."""
+        ...
+
+    async def covered_from(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
+        """From which time on every trade is there, of the symbols for which that is so."""
         ...
 
 

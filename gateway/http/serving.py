@@ -47,6 +47,7 @@ class Answer:
     symbols: tuple[Symbol, ...]
     life: Life
     span_ns: tuple[int, int] | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # kept in this process only: not of a CLOSED one
 
 
 Handle = Callable[[web.Request], Awaitable[Answer]]
@@ -121,7 +122,11 @@ class Serving:
 
     async def _response(self, request: web.Request, ready: Ready, vary: str) -> web.Response:
         answer, fields = ready.answer, request.headers
-        headers = {"Cache-Control": self._control[answer.life], "Vary": vary}
+        headers = {
+            "Cache-Control": self._control[answer.life],
+            "Vary": vary,
+            **dict(answer.headers),
+        }
         packed = ready.packable and takes_gzip(fields.get("Accept-Encoding", ""))
         headers["ETag"] = packed_tag(ready.tag) if packed else ready.tag
         if is_known(fields.get("If-None-Match", ""), headers["ETag"]):

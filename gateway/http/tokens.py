@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -29,24 +29,54 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     end_ns: int
 
 
-class _Token(msgspec.Struct, frozen=True, array_like=True):
+class TradePosition(msgspec.Struct, frozen=True, array_like=True):
+    """As :class:`Position`, of trades: the last one, and how many of its very key there were."""
+
+    symbol: Symbol
+    key: tuple[int, int, int]  # event time, sequence, id
+    count: int
+    start_ns: int
+    end_ns: int
+
+
+P = TypeVar("P", Position, TradePosition)
+
+
+class _Token(msgspec.Struct, Generic[P], frozen=True, array_like=True):
     version: int
     checksum: bytes
-    position: Position
+    position: P
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_Token)
 
 
-def encode_token(position: Position, query: Sequence[str]) -> str:
+def encode_token(position: Position | TradePosition, query: Sequence[str]) -> str:
     """The token that leads on from *position* in the answer to *query*."""
-    token = _Token(VERSION, _checksum(position, query), position)
+    token = (VERSION, _checksum(position, query), position)
     return base64.urlsafe_b64encode(_ENCODER.encode(token)).rstrip(b"=").decode()
 
 
 def decode_token(text: str, query: Sequence[str]) -> Position:
-    """Read a token that :func:`encode_token` gave for the same *query*.
+    """Read a token that :func:`encode_token` gave for a page of bars in answer to *query*.
+
+    Raises:
+        ValueError: not a token of this version, damaged, or given for another query.
+    """
+    return _decoded(text, query, _Token[Position])
+
+
+def decode_trade_token(text: str, query: Sequence[str]) -> TradePosition:
+    """The same for a page of trades.
+
+    Raises:
+        ValueError: not a token of this version, damaged, or given for another query.
+    """
+    return _decoded(text, query, _Token[TradePosition])
+
+
+def _decoded(text: str, query: Sequence[str], shape: type[_Token[P]]) -> P:
+    """Read a token of that *shape*.
 
     Raises:
         ValueError: not a token of this version, damaged, or given for another query.
@@ -55,7 +85,7 @@ def decode_token(text: str, query: Sequence[str]) -> Position:
         raise ValueError("longer than any token")
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        token = _DECODER.decode(packed)
+        token = msgspec.msgpack.decode(packed, type=shape)
     except (binascii.Error, UnicodeError, msgspec.DecodeError, ValueError) as exc:
         raise ValueError("not a token that a page came with") from exc
     if token.version != VERSION:
@@ -65,5 +95,5 @@ def decode_token(text: str, query: Sequence[str]) -> Position:
     return token.position
 
 
-def _checksum(position: Position, query: Sequence[str]) -> bytes:
+def _checksum(position: Position | TradePosition, query: Sequence[str]) -> bytes:
     return hashlib.blake2b(_ENCODER.encode((list(query), position)), digest_size=8).digest()

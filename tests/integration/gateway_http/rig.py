@@ -90,6 +90,7 @@ async def running(
     app = build_app(
         market=rig.market,
         bars=rig.store,
+        trades=rig.store.trade_pages(shards=16),
         board=board,
         readiness=rig.readiness,
         silence=rig.silence,
