@@ -23,6 +23,7 @@ from gateway.http.middlewares import (
     limited,
     measured,
 )
+from gateway.http.openapi_api import DescriptionApi
 from gateway.http.page import Page
 from gateway.http.past import Past
 from gateway.http.ports import Board, History, Market, Trades
@@ -123,7 +124,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     udf = UdfApi(
         market=market,
         bars=bars,
-        stored=stored,
+        present=present,
         samples=SingleFlight(
             ttl_ns=_SAMPLES_NS,
             max_keys=_MAX_SAMPLES,
@@ -134,9 +135,11 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         metrics=metrics,
     )
     pages = page or Page.installed()
+    description = DescriptionApi.of(version)
     serving = Serving(keys_required=keys.required)
     logged = TradesApi(market=market, log=trades, now_ns=now_ns).routes() if trades else []
     data = history.routes() + logged + latest.data_routes() + udf.data_routes()
+    data += description.routes()
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()
     for path, handler in handlers + [(each.path, each.handler) for each in plain]:

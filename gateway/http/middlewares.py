@@ -22,7 +22,7 @@ from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 log = logging.getLogger(__name__)
 
 # The stream's clients may show their key in a message, so the stream itself asks for it.
-_OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico"})
+_OPEN_PATHS: Final = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/favicon.ico"})
 _OPEN_FOLDER: Final = "/static/"
 _STREAM_PATHS: Final = StreamPaths()
 SAFE_HEADERS: Final = {

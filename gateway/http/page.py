@@ -13,6 +13,7 @@ from aiohttp import ETag, web
 from gateway.http.errors import ApiError, shown
 
 INDEX: Final = "index.html"
+DOCS: Final = "docs.html"
 CHARTS: Final = "lightweight-charts.js"  # the chart library's name below /static/
 _MIN_GZIP: Final = 1_024  # bytes; smaller ones fit a packet anyway
 _TYPES: Final = {
@@ -61,12 +62,17 @@ class Page:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.index),
+            web.get("/docs", self.docs),
             web.get("/static/{path:.+}", self.file),
             web.get("/favicon.ico", self.icon),
         ]
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         return self._answer(request, INDEX)
+
+    async def docs(self, request: web.Request) -> web.StreamResponse:
+        """The page that shows ``/openapi.json``."""
+        return self._answer(request, DOCS)
 
     async def icon(self, request: web.Request) -> web.StreamResponse:
         return self._answer(request, "favicon.ico" if "favicon.ico" in self._files else "icon.svg")

@@ -27,6 +27,10 @@ class Market(Protocol):
         """All carried symbols, sorted."""
         ...
 
+    def is_stock(self, symbol: Symbol) -> bool:
+        """Is it a stock, as a feed declares of its venue?"""
+        ...
+
     def last_trade(self, symbol: Symbol) -> Tick | None:
         """The newest trade, or None before the first."""
         ...

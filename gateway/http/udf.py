@@ -17,15 +17,14 @@ from gateway.access.caller import caller_of
 from gateway.http import udf_answers as answers
 from gateway.http.answers import encode, newest
 from gateway.http.cache import SingleFlight
-from gateway.http.day_views import DayView, day_views
 from gateway.http.errors import ApiError
 from gateway.http.history import SETTLED_NS
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
 from gateway.http.params import Resolve, resolver
 from gateway.http.ports import History, Market
+from gateway.http.present import Present, Standing
 from gateway.http.serving import JSON, Answer, DataRoute, Life
-from gateway.http.stored import StoredPresent
 from gateway.http.udf_requests import (
     MAX_BARS,
     SpanQuery,
@@ -48,7 +47,7 @@ class UdfApi:
 
     market: Market
     bars: History
-    stored: StoredPresent
+    present: Present
     samples: SingleFlight[Symbol, list[Bar]]
     now_ns: Clock
     metrics: HttpMetrics
@@ -77,7 +76,8 @@ class UdfApi:
     async def search(self, request: web.Request) -> web.StreamResponse:
         """The symbols that fit what was typed."""
         query = search_query(request.query.items())
-        return json_response(encode(answers.found_symbols(self._visible(request), query)))
+        kinds = {symbol: self._kind(symbol) for symbol in self._visible(request)}
+        return json_response(encode(answers.found_symbols(kinds, query)))
 
     async def time(self, request: web.Request) -> web.StreamResponse:
         """The server's clock in seconds."""
@@ -127,8 +127,8 @@ class UdfApi:
         resolve = self._resolve(request)
         found = {name: _named(name, resolve) for name in names}
         symbols = [one for one in found.values() if not isinstance(one, ApiError)]
-        views = await day_views(self.market, self.stored, symbols)
-        quotes = [self._quote(name, found[name], views) for name in names]
+        standings = await self.present.standings(symbols)
+        quotes = [_quote(name, found[name], standings) for name in names]
         return _present(answers.QuotesAnswer(quotes), *symbols)
 
     def _past(self, body: Any, query: SpanQuery, bars: Sequence[Bar]) -> Answer:
@@ -140,15 +140,6 @@ class UdfApi:
             first_ns = bars[0].start_ns if len(bars) == query.countback else 0
         life = Life.CLOSED if over else Life.RUNNING
         return Answer(encode(body), JSON, (query.symbol,), life, (first_ns, end_ns))
-
-    def _quote(
-        self, name: str, found: Symbol | ApiError, views: Mapping[Symbol, DayView]
-    ) -> answers.Quote | answers.NoQuote:
-        if isinstance(found, ApiError):
-            return answers.no_quote(name, found.message)
-        view = views.get(found, DayView(None, None))
-        trade = self.market.last_trade(found)
-        return answers.quote(name, found, trade, view.day, view.before)
 
     def _resolve(self, request: web.Request) -> Resolve:
         return resolver(self.market, caller_of(request))
@@ -166,7 +157,10 @@ class UdfApi:
         if trade is not None:
             prices.append(trade.price)
             sizes.append(trade.size)
-        return answers.symbol_info(symbol, prices, sizes)
+        return answers.symbol_info(symbol, self._kind(symbol), prices, sizes)
+
+    def _kind(self, symbol: Symbol) -> answers.Kind:
+        return "stock" if self.market.is_stock(symbol) else "crypto"
 
     async def _sample(self, symbol: Symbol) -> list[Bar]:
         now_ns = self.now_ns()
@@ -181,9 +175,7 @@ class UdfApi:
 
     def _held(self, symbol: Symbol, timeframe: Timeframe) -> list[Bar]:
         """The newest bars in memory, which the store may not have yet, or never in this form."""
-        market = self.market
-        held = market.closed_bar(symbol, timeframe), market.running_bar(symbol, timeframe)
-        return [bar for bar in held if bar is not None]
+        return [bar for bar in self.present.held(symbol, timeframe) if bar is not None]
 
     async def _bars(self, query: SpanQuery) -> list[Bar]:
         """The latest bars of *query*, at most as many as an answer may have, the running one last.
@@ -248,6 +240,17 @@ async def udf_errors(request: web.Request, handler: Handler) -> web.StreamRespon
     if is_error and isinstance(response, web.Response) and isinstance(response.body, bytes):
         response.body = answers.error_body(response.body)
     return response
+
+
+def _quote(
+    name: str, found: Symbol | ApiError, standings: Mapping[Symbol, Standing]
+) -> answers.Quote | answers.NoQuote:
+    if isinstance(found, ApiError):
+        return answers.no_quote(name, found.message)
+    standing = standings.get(found)
+    if standing is None:
+        return answers.quote(name, found, None, None, None)
+    return answers.quote(name, found, standing.trade, standing.day, standing.previous_day)
 
 
 def _named(name: str, resolve: Resolve) -> Symbol | ApiError:

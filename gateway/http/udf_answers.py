@@ -4,7 +4,7 @@ Times are seconds since 1970, UTC, except ``nextTime``, which the library takes 
 Sources: the UDF page of the library's documentation (v29), and the client that comes with it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final, Literal
@@ -24,7 +24,8 @@ from gateway.http.errors import ErrorAnswer
 from gateway.http.params import matches
 from gateway.http.udf_requests import MAX_BARS, UNKNOWN_SYMBOL, SearchQuery
 
-KIND: Final = "crypto"  # what feeds carry, until one says otherwise
+Kind = Literal["crypto", "stock"]
+KINDS: Final[tuple[Kind, ...]] = ("crypto", "stock")
 INTRADAY: Final = tuple(
     str(minutes)
     for minutes in (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720)
@@ -83,7 +84,7 @@ class UdfErrorAnswer(msgspec.Struct, frozen=True):
     message: str
 
 
-class HistoryAnswer(msgspec.Struct, frozen=True):
+class HistoryAnswer(msgspec.Struct, frozen=True, tag_field="s", tag="ok"):
     """Bars as columns, oldest first; ``t`` is where each begins."""
 
     t: list[int]
@@ -92,13 +93,11 @@ class HistoryAnswer(msgspec.Struct, frozen=True):
     l: list[float]  # noqa: E741  the field's name
     c: list[float]
     v: list[float]
-    s: Literal["ok"] = "ok"
 
 
-class NoDataAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class NoDataAnswer(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="s", tag="no_data"):
     """No bars; ``nextTime``, in milliseconds, is where the closest older one begins."""
 
-    s: Literal["no_data"]
     next_time_ms: int | None = msgspec.field(name="nextTime", default=None)
 
 
@@ -225,11 +224,16 @@ def config_answer(symbols: Iterable[Symbol]) -> ConfigAnswer:
     venues = sorted({venue_of(symbol) for symbol in symbols})
     return ConfigAnswer(
         exchanges=[Exchange("", "All", ""), *(Exchange(name, name, name) for name in venues)],
-        symbols_types=[SymbolType("All", ""), SymbolType(KIND.capitalize(), KIND)],
+        symbols_types=[
+            SymbolType("All", ""),
+            *(SymbolType(kind.capitalize(), kind) for kind in KINDS),
+        ],
     )
 
 
-def symbol_info(symbol: Symbol, prices: Iterable[float], sizes: Iterable[float]) -> SymbolInfo:
+def symbol_info(
+    symbol: Symbol, kind: Kind, prices: Iterable[float], sizes: Iterable[float]
+) -> SymbolInfo:
     """What the library has to know of *symbol*, whose *prices* and *sizes* show how fine it is."""
     venue, _, ticker = symbol.partition(":")
     return SymbolInfo(
@@ -237,7 +241,7 @@ def symbol_info(symbol: Symbol, prices: Iterable[float], sizes: Iterable[float])
         full_name=symbol,
         ticker=symbol,
         description=description_of(symbol),
-        type=KIND,
+        type=kind,
         exchange=venue,
         listed_exchange=venue,
         pricescale=10 ** decimals(prices, default=_UNPRICED_DECIMALS, most=_MAX_DECIMALS),
@@ -259,19 +263,17 @@ def symbol_table(infos: Sequence[SymbolInfo]) -> dict[str, list[Any]]:
     }
 
 
-def found_symbols(
-    symbols: Iterable[Symbol], query: SearchQuery, *, kind: str = KIND
-) -> list[FoundSymbol]:
+def found_symbols(kinds: Mapping[Symbol, Kind], query: SearchQuery) -> list[FoundSymbol]:
     """The symbols that *query* looks for: the very name first, then those that begin with it."""
-    if query.kind not in {"", kind}:
-        return []
     found = [
         symbol
-        for symbol in symbols
-        if matches(symbol, query.text) and query.exchange in {"", venue_of(symbol)}
+        for symbol, kind in kinds.items()
+        if matches(symbol, query.text)
+        and query.kind in {"", kind}
+        and query.exchange in {"", venue_of(symbol)}
     ]
     found.sort(key=lambda symbol: _rank(symbol, query.text))
-    return [_found(symbol, kind) for symbol in found[: query.limit]]
+    return [_found(symbol, kinds[symbol]) for symbol in found[: query.limit]]
 
 
 def history_answer(bars: Sequence[Bar]) -> HistoryAnswer:
@@ -288,7 +290,7 @@ def history_answer(bars: Sequence[Bar]) -> HistoryAnswer:
 
 def no_data_answer(closest_ns: int | None = None) -> NoDataAnswer:
     """No bars; the closest older one begins at *closest_ns*, None: there is none."""
-    return NoDataAnswer("no_data", None if closest_ns is None else closest_ns // _NS_PER_MS)
+    return NoDataAnswer(None if closest_ns is None else closest_ns // _NS_PER_MS)
 
 
 def with_present(stored: Iterable[Bar], present: Iterable[Bar | None]) -> list[Bar]:
@@ -402,7 +404,7 @@ def description_of(symbol: Symbol) -> str:
     return f"{ticker.replace('-', '/')} on {venue.capitalize()}"
 
 
-def _found(symbol: Symbol, kind: str) -> FoundSymbol:
+def _found(symbol: Symbol, kind: Kind) -> FoundSymbol:
     venue, _, ticker = symbol.partition(":")
     return FoundSymbol(ticker, symbol, description_of(symbol), venue, symbol, kind)
 

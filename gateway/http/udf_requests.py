@@ -23,6 +23,7 @@ MAX_SECONDS: Final = 99_999_999_999  # of 11 digits; with more they are millisec
 MAX_FOUND: Final = 1_000  # symbols of one search
 DEFAULT_FOUND: Final = 30  # as many as the library asks for
 MAX_QUOTES: Final = 1_000
+MAX_QUOTES_CHARS: Final = 20_000  # of all their names, which fit a request line in any encoding
 MAX_CHARS: Final = 100  # of the texts that are searched for
 UNKNOWN_SYMBOL: Final = "unknown_symbol"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}")
@@ -104,7 +105,7 @@ class UdfParams:
             BadParameter: not a whole number of seconds.
         """
         text = self.text(name)
-        if not text:
+        if name not in self._values:
             return None
         if not _WHOLE.fullmatch(text) or abs(int(text)) > MAX_SECONDS:
             shape = "expected whole seconds since 1970, UTC, not milliseconds"
@@ -118,7 +119,7 @@ class UdfParams:
             BadParameter: not one from *least* to *most*.
         """
         text = self.text(name)
-        if not text:
+        if name not in self._values:
             return None
         if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
             raise BadParameter(name, text, f"expected a whole number from {least} to {most}")
@@ -201,7 +202,9 @@ def quotes_query(pairs: Iterable[tuple[str, str]]) -> list[str]:
         ApiError: none, or more than are answered at once.
     """
     shape = "expected a comma-separated list such as COINBASE:BTC-USD,COINBASE:ETH-USD"
-    text = UdfParams(pairs).required("symbols", shape, most=MAX_QUOTES * MAX_CHARS)
+    text = UdfParams(pairs).required("symbols", shape, most=MAX_QUOTES_CHARS)
+    if not (text.isascii() and text.isprintable()):
+        raise BadParameter("symbols", text, f"expected ASCII; {shape}")
     names = list(dict.fromkeys(text.split(",")))
     if len(names) > MAX_QUOTES:
         accepted = f"at most {MAX_QUOTES} symbols in one request, not {len(names)}"

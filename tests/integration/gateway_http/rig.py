@@ -46,6 +46,7 @@ class Rig:
     now_ns: int = NOON
     monotonic_offset_ns: int = 0
     base: str = ""
+    app: web.Application = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
     readiness: Readiness = field(init=False)
     restarts: list[Restarts] = field(default_factory=list)  # of the processes beside it
@@ -104,6 +105,7 @@ async def running(
         page=page,
         restarts=lambda: rig.restarts,
     )
+    rig.app = app
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None

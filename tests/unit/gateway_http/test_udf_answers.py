@@ -47,7 +47,11 @@ def test_the_configuration_has_what_the_library_insists_on() -> None:
         {"value": "COINBASE", "name": "COINBASE", "desc": "COINBASE"},
         {"value": "KRAKEN", "name": "KRAKEN", "desc": "KRAKEN"},
     ]
-    assert config["symbols_types"][0] == {"name": "All", "value": ""}
+    assert config["symbols_types"] == [
+        {"name": "All", "value": ""},
+        {"name": "Crypto", "value": "crypto"},
+        {"name": "Stock", "value": "stock"},
+    ]
     assert config["limitedServerResponse"] == {
         "maxResponseLength": 10_000,
         "expectedOrder": "latestFirst",
@@ -130,7 +134,7 @@ def test_a_row_of_bars_with_missing_trades_is_one_mark_on_the_axis() -> None:
 
 
 def test_a_symbol_has_all_that_charts_need_under_all_names_they_know() -> None:
-    info = answers.symbol_answer(answers.symbol_info(BTC, [33_786.51, 33_800.0], [0.125]))
+    info = answers.symbol_answer(answers.symbol_info(BTC, "crypto", [33_786.51, 33_800.0], [0.125]))
 
     assert "s" not in info  # it would mean an error
     assert (info["name"], info["ticker"]) == ("BTC-USD", "COINBASE:BTC-USD")
@@ -151,7 +155,10 @@ def test_a_symbol_has_all_that_charts_need_under_all_names_they_know() -> None:
 
 
 def test_a_table_of_symbols_has_a_column_a_field() -> None:
-    infos = [answers.symbol_info(BTC, [1.5], []), answers.symbol_info(ETH, [2.0], [])]
+    infos = [
+        answers.symbol_info(BTC, "crypto", [1.5], []),
+        answers.symbol_info(ETH, "stock", [2.0], []),
+    ]
 
     table = answers.symbol_table(infos)
 
@@ -159,6 +166,7 @@ def test_a_table_of_symbols_has_a_column_a_field() -> None:
     assert table["ticker"] == [BTC, ETH]
     assert table["exchange-listed"] == table["exchange-traded"] == ["COINBASE", "KRAKEN"]
     assert table["pricescale"] == [10, 1]
+    assert table["type"] == ["crypto", "stock"]
     assert table["session-regular"] == ["24x7", "24x7"]
     assert {len(column) for column in table.values()} == {2}
     assert answers.symbol_table([])["symbol"] == []
@@ -181,18 +189,21 @@ def test_the_finest_price_decides_the_scale(values: list[float], expected: int) 
 
 
 def test_a_search_puts_the_very_name_first_then_what_begins_with_it() -> None:
-    symbols = [Symbol(f"SIM:{name}") for name in ("ABTC", "BTC-EUR", "BTC", "XBTC")] + [BTC]
+    kinds: dict[Symbol, answers.Kind] = {BTC: "crypto"}
+    for name in ("ABTC", "BTC-EUR", "BTC", "XBTC"):
+        kinds[Symbol(f"SIM:{name}")] = "stock"
 
     def found(text: str = "", exchange: str = "", kind: str = "", limit: int = 30) -> list[str]:
         query = SearchQuery(text, exchange, kind, limit)
-        return [one.ticker for one in answers.found_symbols(symbols, query)]
+        return [one.ticker for one in answers.found_symbols(kinds, query)]
 
     assert found("BTC") == ["SIM:BTC", BTC, "SIM:BTC-EUR", "SIM:ABTC", "SIM:XBTC"]
     assert found("COINBASE:BTC/USD") == [BTC]
     assert found("BTC", limit=2) == ["SIM:BTC", BTC]
     assert found(exchange="COINBASE", kind="crypto") == [BTC]
-    assert found(kind="stock") == []
-    assert as_json(answers.found_symbols([BTC], SearchQuery("BTC", "", "", 1))) == [
+    assert BTC not in found(kind="stock")
+    assert found(kind="bond") == []
+    assert as_json(answers.found_symbols({BTC: "crypto"}, SearchQuery("BTC", "", "", 1))) == [
         {
             "symbol": "BTC-USD",
             "full_name": "COINBASE:BTC-USD",

@@ -34,7 +34,9 @@ def test_a_range_is_whole_seconds_with_an_exclusive_end() -> None:
 
 
 def test_countback_makes_from_unimportant_and_zero_is_none() -> None:
-    assert history(countback="5", **{"from": ""}).start_ns == 0
+    asked = {name: text for name, text in ASKED.items() if name != "from"}
+    query = history_query((asked | {"countback": "5"}).items(), DIRECTORY.resolve)
+    assert (query.start_ns, query.countback) == (0, 5)
     assert history(countback="5", **{"from": "9999"}).countback == 5
     assert history(countback="0").countback is None
 
@@ -70,13 +72,11 @@ BAD_HISTORY = [
         ({"resolution": text}, "resolution", "minutes from 1 to 1440")
         for text in ("0", "05", "-5", "1441", "1W", "1M", "S", "1.5", "d", "5Min", "٣", "9" * 90)
     ),
-    ({"from": ""}, "from", "missing"),
-    ({"to": ""}, "to", "missing"),
     ({"from": "1300"}, "from", "up to 1200"),
     *(
         ({name: text}, name, "whole seconds since 1970")
         for name in ("from", "to")
-        for text in ("x", "1.5", "1e9", " 1", "1625270400000", "2021-07-03", "٣", "9" * 90)
+        for text in ("", "x", "1.5", "1e9", " 1", "1625270400000", "2021-07-03", "٣", "9" * 90)
     ),
     ({"countback": "-1"}, "countback", "from 0 to 999999999"),
     ({"countback": "1000000000"}, "countback", "from 0 to 999999999"),
@@ -95,6 +95,13 @@ def test_bad_input_names_the_parameter_and_what_is_accepted(
     assert f"parameter {name}" in caught.value.message
     assert reason in caught.value.message
     assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_a_range_needs_both_ends(name: str) -> None:
+    asked = {key: text for key, text in ASKED.items() if key != name}
+    with pytest.raises(ApiError, match=f"parameter {name} is missing"):
+        history_query(asked.items(), DIRECTORY.resolve)
 
 
 def test_what_the_library_sends_along_is_left_alone_but_nothing_is_read_from_two_values() -> None:
@@ -116,5 +123,7 @@ def test_quotes_are_of_each_name_once_and_not_of_too_many() -> None:
     assert quotes_query([("symbols", "A,B,A,a b")]) == ["A", "B", "a b"]
     with pytest.raises(ApiError, match="parameter symbols is missing"):
         quotes_query([])
+    with pytest.raises(ApiError, match="expected ASCII"):
+        quotes_query([("symbols", "A,é")])
     with pytest.raises(ApiError, match="at most 1000 symbols"):
         quotes_query([("symbols", ",".join(map(str, range(1_001))))])
