@@ -19,6 +19,9 @@ from websockets.protocol import Protocol, State
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
+from gateway.access.grant import ANYBODY, Caller
+from gateway.access.guard import Guard
+from gateway.access.proxies import Proxies
 from gateway.assembly import Assembly
 from gateway.budget import Budget
 from gateway.channels import Codec, Mode
@@ -27,14 +30,14 @@ from gateway.endpoints import NATIVE, endpoint_of
 from gateway.fanout import Fanout
 from gateway.frames import frame
 from gateway.handshake import Handshake, requested_codec, shown_credentials
-from gateway.keys import ApiKeys
+from gateway.latecomers import Latecomers
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
 from gateway.parsers import Parsers, let_go
 from gateway.resume import Resumes
 from gateway.roster import Roster
 from gateway.routes import Group, Send
-from gateway.session import handle_request, hello
+from gateway.session import handle_request, hello, review
 from gateway.wire import hand_over
 
 _LOG: Final = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Limits:
     max_connections_per_ip: int = 0  # 0: no limit
     max_connections_per_key: int = 0  # 0: no limit
     handshakes_per_s: int = 0  # from one address; 0: no limit
+    only_with_keys: bool = False  # addresses have no limits while no keys are asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,15 +67,22 @@ class Shared:
 
     fanout: Fanout
     roster: Roster
-    keys: ApiKeys
+    guard: Guard
+    late: Latecomers
     limits: Limits
     metrics: GatewayMetrics
     monotonic_ns: MonotonicClock
     parsers: Parsers
     resumes: Resumes
+    proxies: Proxies
     extensions: Sequence[ServerExtensionFactory] = ()
     on_change: Callable[[], None] = lambda: None  # a subscription came or went
     on_subscribed: Callable[["Connection"], None] = lambda _: None  # it had none before
+
+    def address_of(self, transport: asyncio.Transport, headers: Mapping[str, str]) -> str:
+        """Of the client that speaks over *transport*, perhaps by way of a proxy."""
+        peer = transport.get_extra_info("peername") or ("",)
+        return self.proxies.client(str(peer[0]), headers)
 
 
 class Connection(Outlet):
@@ -88,10 +99,11 @@ class Connection(Outlet):
         "_frames",
         "_heard",
         "_message",
+        "address",
         "authenticated",
+        "caller",
         "endpoint",
         "group",
-        "key_id",
         "style",
     )
 
@@ -102,7 +114,8 @@ class Connection(Outlet):
         self.group: Group | None = None
         self.endpoint = NATIVE
         self.authenticated = False
-        self.key_id = ""
+        self.caller: Caller = ANYBODY
+        self.address = ""
         # The protocol core while it has a state of its own: before the handshake is through, in
         # the middle of a frame or message, and from the close on. Else it is lent by the parsers.
         self._core: Protocol | None = Handshake(
@@ -251,6 +264,9 @@ class Connection(Outlet):
         if not self._closed:
             self.push(framed[self.codec])
 
+    def review(self) -> None:
+        review(self)
+
     def say_goodbye(self) -> None:
         if not self._closed:
             self._make_up()
@@ -302,8 +318,8 @@ class Connection(Outlet):
         if response.status_code != 101:
             self._closed = "handshake"
             return
-        address = self._transport.get_extra_info("peername") or ("",)
-        self.shared.roster.add(self, str(address[0]))
+        self.address = self.shared.address_of(self._transport, request.headers)
+        self.shared.roster.add(self, self.address)
         self.shared.metrics.clients.inc()
         hello(self, shown_credentials(request))
 

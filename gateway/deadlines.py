@@ -16,6 +16,9 @@ class Deadlines(Generic[T]):
     def __len__(self) -> int:
         return len(self._due_ns)
 
+    def __contains__(self, item: object) -> bool:
+        return item in self._due_ns
+
     def start(self, item: T, now_ns: int) -> None:
         """Give *item* the full time, also when it had some left."""
         self._due_ns.pop(item, None)

@@ -6,9 +6,9 @@ from typing import Final, cast
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
+from gateway.access.admission import Access
 from gateway.connection import Limits
 from gateway.metrics import GatewayMetrics
-from gateway.origins import Origins
 from gateway.refusals import ConnectionLimit, http_refusal
 from gateway.roster import Roster
 from gateway.sniff import Upgrade
@@ -29,14 +29,14 @@ class Door:
         connect: Callable[[], asyncio.Protocol],
         roster: Roster,
         limits: Limits,
-        origins: Origins,
+        access: Access,
         metrics: GatewayMetrics,
         monotonic_ns: MonotonicClock,
     ) -> None:
         """*connect* makes a session; connections are counted by *roster*."""
         self._connect, self.roster = connect, roster
         self._tally, self.monotonic_ns = roster.tally, monotonic_ns
-        self._limits, self._origins = limits, origins
+        self._limits, self._access = limits, access
         self._too_many = ConnectionLimit(limits.max_connections_per_ip)
         self._too_fast = http_refusal(
             "429 Too Many Requests",
@@ -63,11 +63,12 @@ class Door:
 
     def open(self, upgrade: Upgrade, address: str) -> asyncio.Protocol | bytes:
         """The session for *upgrade*, which came from *address*, or the answer that refuses it."""
+        address = self._access.proxies.client(address, upgrade.fields)
         if self._is_fast(address):
             self._refused["handshake_rate"].inc()
             return self._too_fast
         fields = upgrade.fields
-        if not self._origins.admit(fields.get("origin"), fields.get("host", "")):
+        if not self._access.origins.admit(fields.get("origin"), fields.get("host", "")):
             self._refused["origin"].inc()
             return _foreign(fields["origin"])
         answer = self._too_many.answer(upgrade) if self._is_full(address) else None
@@ -79,7 +80,9 @@ class Door:
 
     def _is_fast(self, address: str) -> bool:
         limit, now_ns = self._limits.handshakes_per_s, self.monotonic_ns()
-        if not limit or self._tally.hit(self._tally.mark("handshake", address), 1, now_ns) <= limit:
+        if not limit or not self._is_limited():
+            return False
+        if self._tally.hit(self._tally.mark("handshake", address), 1, now_ns) <= limit:
             return False
         second = now_ns // _SECOND_NS
         if second != self._second or len(self._fast) >= _MAX_FAST:
@@ -87,8 +90,11 @@ class Door:
         self._fast.add(address)
         return True
 
+    def _is_limited(self) -> bool:
+        return self._access.guard.required or not self._limits.only_with_keys
+
     def _is_full(self, address: str) -> bool:
-        limit = self._limits.max_connections_per_ip
+        limit = self._limits.max_connections_per_ip if self._is_limited() else 0
         return bool(limit) and self._tally.total(self._tally.mark("ip", address)) >= limit
 
 

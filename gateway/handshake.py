@@ -11,10 +11,10 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import StatusLike
 
+from gateway.access.credentials import Shown, shown_in, shown_in_query
 from gateway.channels import Codec
 from gateway.encode import control
 from gateway.frames import WINDOW_BITS
-from gateway.keys import credentials
 
 
 class Handshake(ServerProtocol):
@@ -54,10 +54,10 @@ def requested_codec(request: Request) -> Codec | None:
     return Codec.MSGPACK if "application/msgpack" in types else Codec.JSON
 
 
-def shown_credentials(request: Request) -> tuple[str, str] | None:
-    """Key id and secret in the headers of the request, where they can be read."""
+def shown_credentials(request: Request) -> Shown | None:
+    """What the headers of the request show, or else its query, where it can be read."""
     try:
-        return credentials(request.headers)
+        return shown_in(request.headers) or shown_in_query(request.path)
     except MultipleValuesError:
         return None
 

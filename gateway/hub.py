@@ -1,5 +1,6 @@
 """The hub: who is subscribed to what, in which style; lanes for each length of window. Pure."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -8,6 +9,8 @@ from core.market.block import Ticks
 from core.market.errors import SymbolError
 from core.market.notice import Notice
 from core.market.symbol import Symbol
+from gateway.access.entitlement import Entitlement
+from gateway.access.grant import ANYBODY, Caller
 from gateway.burst import Crowds
 from gateway.channels import SILENT, Codec
 from gateway.conflation import cursor_fragment
@@ -16,6 +19,7 @@ from gateway.lane import Lane
 from gateway.market import MarketState, NotAStock
 from gateway.messages import (
     DEFAULTS,
+    INSUFFICIENT,
     INVALID_SYNTAX,
     NOT_ON_THIS_FEED,
     SYMBOL_LIMIT,
@@ -23,7 +27,7 @@ from gateway.messages import (
     Options,
     RequestError,
 )
-from gateway.routes import Batches, Group, Routes, Send, Style, Variant
+from gateway.routes import Batches, Group, NotPermitted, Routes, Send, Style, Variant
 from gateway.snapshot import snapshot_fragments
 from gateway.wire import Client
 
@@ -125,16 +129,23 @@ class Hub:
         return client.group.names() if client.group else set()
 
     def subscribe(
-        self, client: Client, names: Sequence[Name], now_ns: int, options: Options = DEFAULTS
+        self,
+        client: Client,
+        names: Sequence[Name],
+        now_ns: int,
+        options: Options = DEFAULTS,
+        caller: Caller = ANYBODY,
     ) -> list[Send]:
         """Add *names* to what *client* gets; the batch that must go out before the reply, if any.
 
-        *options* hold for the whole session from then on.
+        *options* hold for the whole session from then on. *caller* owns the client.
 
         Raises:
             RequestError: a name is ill-formed or ambiguous (400), no stock where there are only
-                such (410), or there would be too many (405); nothing has changed then.
+                such (410), not theirs to read (409), or there would be too many (405); nothing
+                has changed then.
         """
+        _check_channels(names, caller)
         style = self._styled(client, options)
         current = client.group.variants if client.group else ()
         held = {(variant.channel, variant.spelling): variant.symbol for variant in current}
@@ -143,16 +154,33 @@ class Hub:
             return []
         self._check_number({spelling for _, spelling in wanted})
         lane = self._lane(_key(style))
+        scope = scope_of(caller)
         try:
             variants = [
-                lane.routes.variant(*name, style.codec, known=symbol)
+                lane.routes.variant(name, style.codec, known=symbol, scope=scope)
                 for name, symbol in wanted.items()
             ]
-        except SymbolError as exc:
+        except (SymbolError, NotPermitted) as exc:
             self._tidy(_key(style))
-            code = NOT_ON_THIS_FEED if isinstance(exc, NotAStock) else INVALID_SYNTAX
-            raise RequestError(code, str(exc)) from exc
+            raise _refusal(exc) from exc
         return self._move(client, style, variants, now_ns)
+
+    def regrant(self, client: Client, caller: Caller, now_ns: int) -> list[Send]:
+        """*caller*, who owns *client*, may read other things now: it keeps what is among them.
+
+        Returns what is to go out before anything else.
+        """
+        group, style = client.group, client.style
+        if group is None:
+            return []
+        routes, scope = self._lane(_key(style)).routes, scope_of(caller)
+        kept: list[Variant] = []
+        for old in group.variants:
+            if caller.permits_channel(old.channel):
+                name = (old.channel, old.spelling)
+                with contextlib.suppress(SymbolError, NotPermitted):
+                    kept.append(routes.variant(name, style.codec, known=old.symbol, scope=scope))
+        return self._move(client, style, kept, now_ns)
 
     def unsubscribe(self, client: Client, names: Iterable[Name], now_ns: int) -> list[Send]:
         """Take *names* away; the batch that must go out before the reply, if any."""
@@ -297,6 +325,25 @@ class Hub:
             self.subscribers += _listens(after)
         self._tidy(_key(style))
         return sends
+
+
+def _check_channels(names: Iterable[Name], caller: Caller) -> None:
+    for channel, _ in names:
+        if not caller.permits_channel(channel):
+            raise RequestError(INSUFFICIENT, f"insufficient subscription: channel {channel}")
+
+
+def scope_of(caller: Caller) -> Entitlement | None:
+    """What bounds the names of *caller*; None: nothing."""
+    return None if caller.symbols.everything else caller.symbols
+
+
+def _refusal(error: SymbolError | NotPermitted) -> RequestError:
+    if isinstance(error, NotPermitted):
+        what = f"symbol {error.spelling[:60]!a} is not among those that your key may read"
+        return RequestError(INSUFFICIENT, f"insufficient subscription: {what}")
+    code = NOT_ON_THIS_FEED if isinstance(error, NotAStock) else INVALID_SYNTAX
+    return RequestError(code, str(error))
 
 
 def _key(style: Style) -> LaneKey:

@@ -40,6 +40,20 @@ class Origins:
             if not _ORIGIN.fullmatch(origin):
                 raise OriginError(origin)
 
+    @property
+    def others(self) -> bool:
+        """Are there any besides the gateway's own?"""
+        return bool(self._allowed)
+
+    @property
+    def anywhere(self) -> bool:
+        """May pages from everywhere?"""
+        return ANY in self._allowed
+
+    def allows(self, origin: str) -> bool:
+        """Is *origin* among those in the settings?"""
+        return self.anywhere or origin.lower() in self._allowed
+
     def admit(self, origin: str | None, host: str) -> bool:
         """May a page from *origin* connect, which asked for *host*? None: it is no browser."""
         if origin is None or ANY in self._allowed:

@@ -1,10 +1,11 @@
 """Which streams hold what the clients that resume are subscribed to. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol
+from gateway.access.entitlement import Entitlement
 from gateway.channels import CONFLATED, TIMEFRAMES_OF, WILDCARD, Channel
 from gateway.market import MarketState
 from gateway.messages import Name
@@ -13,16 +14,23 @@ from storage.keys import StreamKeys, shard_of
 _OF_BARS: Final = TIMEFRAMES_OF.keys() - CONFLATED  # running bars are state, not history
 
 
+class Bounds(NamedTuple):
+    """Which symbols names may lead to: stocks only, and those within the scope (None: all)."""
+
+    stocks: bool = False
+    scope: Entitlement | None = None
+
+
 class Wanted:
-    """One name of a client, shared by all who spell it so."""
+    """One name of a client, shared by all who spell it so and may read the same."""
 
-    __slots__ = ("channel", "offers", "spelling", "stocks", "streams", "symbol")
+    __slots__ = ("channel", "offers", "scope", "spelling", "stocks", "streams", "symbol")
 
-    def __init__(self, name: Name, market: MarketState, *, stocks: bool) -> None:
-        """*stocks*: the client is where there are stocks only."""
+    def __init__(self, name: Name, market: MarketState, bounds: Bounds) -> None:
+        """*bounds*: where the client is, and what it may read."""
         self.channel, self.spelling = name
-        self.stocks = stocks
-        self.offers: Callable[[Symbol], bool] | None = market.is_stock if stocks else None
+        self.stocks, self.scope = bounds
+        self.offers: Callable[[Symbol], bool] | None = market.is_stock if self.stocks else None
         self.symbol: Symbol | None = None  # ``*``, or a name that nobody carries yet
         self.streams: tuple[str, ...] = ()  # that may hold messages for it
 
@@ -30,10 +38,10 @@ class Wanted:
 class Plan:
     """The names of a client, shared by all who have the same."""
 
-    __slots__ = ("is_loose", "names", "stocks", "streams", "users", "wanted")
+    __slots__ = ("bounds", "is_loose", "names", "streams", "users", "wanted")
 
-    def __init__(self, names: tuple[Name, ...], wanted: Sequence[Wanted], *, stocks: bool) -> None:
-        self.names, self.wanted, self.stocks = names, wanted, stocks
+    def __init__(self, names: tuple[Name, ...], wanted: Sequence[Wanted], bounds: Bounds) -> None:
+        self.names, self.wanted, self.bounds = names, wanted, bounds
         self.users = 0
         self.streams: frozenset[str] = frozenset()
         self.is_loose = True  # to be looked at again: some name is not bound to a symbol
@@ -48,25 +56,28 @@ class Plans:
 
     def __init__(self, market: MarketState, keys: StreamKeys) -> None:
         self._market, self._keys = market, keys
-        self._plans: dict[tuple[tuple[Name, ...], bool], Plan] = {}
-        self._wanted: dict[tuple[Name, bool], Wanted] = {}
+        self._plans: dict[tuple[tuple[Name, ...], Bounds], Plan] = {}
+        self._wanted: dict[tuple[Name, Bounds], Wanted] = {}
         self._feeds: list[str] = []
         self._bars = [(keys.bars(shard),) for shard in range(keys.shards)]
         self._ticks: list[tuple[str, ...]] = [()] * keys.shards  # by shard, one of each feed
 
-    def enter(self, names: tuple[Name, ...], *, stocks: bool = False) -> Plan:
+    def enter(
+        self, names: tuple[Name, ...], *, stocks: bool = False, scope: Entitlement | None = None
+    ) -> Plan:
         """The plan for a client with *names*; call :meth:`refresh` before it is used.
 
-        *stocks*: it is where there are stocks only.
+        *stocks*: it is where there are stocks only. Names lead to symbols within *scope* only;
+        None: to all.
         """
-        key = names, stocks
-        plan = self._plans.get(key)
+        bounds = Bounds(stocks, scope)
+        plan = self._plans.get((names, bounds))
         if plan is None:
             wanted = [
-                self._wanted.setdefault((name, stocks), Wanted(name, self._market, stocks=stocks))
+                self._wanted.setdefault((name, bounds), Wanted(name, self._market, bounds))
                 for name in names
             ]
-            plan = self._plans[key] = Plan(names, wanted, stocks=stocks)
+            plan = self._plans[names, bounds] = Plan(names, wanted, bounds)
         plan.users += 1
         return plan
 
@@ -74,7 +85,7 @@ class Plans:
         """A client with *plan* is done with it. What it wanted is kept until all are."""
         plan.users -= 1
         if not plan.users:
-            del self._plans[plan.names, plan.stocks]
+            del self._plans[plan.names, plan.bounds]
 
     def refresh(self, feeds: Iterable[str]) -> None:
         """Take in new *feeds*, and bind names to symbols that are carried by now."""
@@ -104,9 +115,12 @@ class Plans:
 
     def _resolve(self, wanted: Wanted) -> Symbol | None:
         try:
-            return self._market.resolve(wanted.spelling, stocks=wanted.stocks)
+            symbol = self._market.resolve(wanted.spelling, stocks=wanted.stocks)
         except SymbolError:  # carried by several venues only now: the subscription will say so
             return None
+        if symbol is None or wanted.scope is None or wanted.scope.permits(symbol):
+            return symbol
+        return None
 
     def _streams(self, wanted: Wanted) -> tuple[str, ...]:
         if wanted.channel is Channel.TRADES:
@@ -126,6 +140,10 @@ def spelled(plan: Plan, wanted: Wanted, symbols: Iterable[Symbol]) -> Iterable[t
         return ((wanted.symbol, wanted.spelling),)
     if wanted.spelling != WILDCARD:
         return ()
-    named = plan.named(wanted.channel)
+    named, scope = plan.named(wanted.channel), wanted.scope
     offered = symbols if wanted.offers is None else filter(wanted.offers, symbols)
-    return [(symbol, symbol) for symbol in offered if symbol not in named]
+    return [
+        (symbol, symbol)
+        for symbol in offered
+        if symbol not in named and (scope is None or scope.permits(symbol))
+    ]

@@ -14,6 +14,7 @@ from gateway.channels import CONFLATED, WILDCARD, Codec, Mode
 from gateway.cursor import Cursor, CursorError, CursorMaker, cursor_frame, decode_cursor
 from gateway.encode import time_value
 from gateway.fanout import Fanout
+from gateway.hub import scope_of
 from gateway.market import MarketState
 from gateway.messages import RequestError, Subscribe
 from gateway.metrics import GatewayMetrics
@@ -174,7 +175,11 @@ class Resumes:
         cursor, at = self._decode(request.resume)
         self._check(client, request)
         resumer = Resumer(
-            plan=self._ensure().plans.enter(request.names, stocks=client.style.codec.stocks),
+            plan=self._ensure().plans.enter(
+                request.names,
+                stocks=client.style.codec.stocks,
+                scope=scope_of(client.caller),
+            ),
             codec=client.style.codec,
             at=at,
             time_ms=cursor.time_ms,
@@ -211,7 +216,8 @@ class Resumes:
     def _check(self, client: "Connection", request: Subscribe) -> None:
         """Would the hub take the request? It sets the session's style as well."""
         hub = self._fanout.hub
-        hub.subscribe(client, request.names, self._monotonic_ns(), request.options)
+        now_ns = self._monotonic_ns()
+        hub.subscribe(client, request.names, now_ns, request.options, client.caller)
         hub.leave(client)
 
     def _is_loose(self, request: Subscribe) -> bool:

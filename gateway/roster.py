@@ -48,6 +48,10 @@ class Guest(Protocol):
         """The authentication did not come in time."""
         ...
 
+    def review(self) -> None:
+        """Look anew whether it may still have what it has."""
+        ...
+
     def abort(self) -> None:
         """Cut the connection."""
         ...
@@ -79,6 +83,7 @@ class Roster:
     guests: dict[Guest, int] = field(default_factory=dict)  # with the mark of each one's address
     blocked: dict[Guest, None] = field(default_factory=dict)  # those with unsent bytes
     keys: dict[Guest, int] = field(default_factory=dict)  # marks of the keys that were shown
+    expiring: dict[Guest, int] = field(default_factory=dict)  # UNIX ns when their time comes
 
     def __post_init__(self) -> None:
         self.auth: Deadlines[Guest] = Deadlines(int(self.auth_timeout_s * _SECOND_NS))
@@ -100,10 +105,24 @@ class Roster:
         """How many connections there are from its address, in all workers."""
         return self.tally.total(self.guests[guest])
 
-    def let_in(self, guest: Guest, key_id: str) -> int:
+    def let_in(self, guest: Guest, key_id: str, expires_ns: int = 0) -> int:
         """*guest* has shown a key that is right; how many did with that key, in all workers."""
+        self.expire_at(guest, expires_ns)
         mark = self.keys[guest] = self.tally.mark("key", key_id)
         return self.tally.enter(mark, self.monotonic_ns())
+
+    def expire_at(self, guest: Guest, expires_ns: int) -> None:
+        """What *guest* has shown is good until then, UNIX nanoseconds; 0: for ever."""
+        self.expiring.pop(guest, None)
+        if expires_ns:
+            self.expiring[guest] = expires_ns
+
+    def expired(self, now_ns: int) -> list[Guest]:
+        """Those whose time has come by *now_ns*, each once."""
+        over = [guest for guest, at_ns in self.expiring.items() if at_ns <= now_ns]
+        for guest in over:
+            del self.expiring[guest]
+        return over
 
     def discard(self, guest: Guest) -> None:
         """Forget a connection that is lost; one that never opened is no matter."""
@@ -111,6 +130,7 @@ class Roster:
             if mark is not None:
                 self.tally.leave(mark)
         self.blocked.pop(guest, None)
+        self.expiring.pop(guest, None)
         self._turns.discard(guest)
         for deadlines in (self.auth, self.closing, self.lingering):
             deadlines.stop(guest)

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
+from core.market.errors import TickgateError
 from core.market.symbol import Symbol, fold
+from gateway.access.entitlement import Entitlement
 from gateway.channels import CHANNELS, RANK, WILDCARD, Channel, Codec, Mode
 from gateway.frames import Fragment, frame_batch
 from gateway.market import MarketState
@@ -27,18 +29,52 @@ class Style(NamedTuple):
 
 
 class Variant:
-    """One channel and symbol under one spelling and codec; ``*`` spells every symbol in full."""
+    """One channel and symbol under one spelling and codec; ``*`` spells every symbol in full.
 
-    __slots__ = ("channel", "code", "codec", "groups", "spelling", "symbol", "topic")
+    ``scope`` bounds the symbols that it may lead to, while they are not known yet; None: all.
+    """
+
+    __slots__ = (
+        *("_sees", "channel", "code", "codec", "groups"),
+        *("scope", "spelling", "symbol", "topic"),
+    )
 
     def __init__(
-        self, channel: Channel, spelling: str, codec: Codec, symbol: Symbol | None
+        self,
+        channel: Channel,
+        spelling: str,
+        codec: Codec,
+        symbol: Symbol | None,
+        scope: Entitlement | None = None,
     ) -> None:
         self.channel, self.spelling, self.codec = channel, spelling, codec
         self.symbol = symbol  # None: ``*``, or a name that nobody carries yet
+        self.scope = scope
+        self._sees: dict[Symbol, bool] = {}  # what the scope said; no more than there are symbols
         self.code = CURSOR  # a small number of its own while some group has this variant
         self.topic: Topic | None = None  # set while some group has this variant
         self.groups: dict[Group, None] = {}
+
+    def sees(self, symbol: Symbol) -> bool:
+        """May *symbol* come by this name? Asked again and again."""
+        if self.scope is None:
+            return True
+        seen = self._sees.get(symbol)
+        if seen is None:
+            seen = self._sees[symbol] = self.scope.permits(symbol)
+        return seen
+
+
+def _key(variant: Variant) -> tuple[Channel, str, Codec, Entitlement | None]:
+    return variant.channel, variant.spelling, variant.codec, variant.scope
+
+
+class NotPermitted(TickgateError):
+    """A name stands for a symbol that whoever names it may not read."""
+
+    def __init__(self, spelling: str) -> None:
+        self.spelling = spelling
+        super().__init__(spelling)
 
 
 class Group:
@@ -181,30 +217,45 @@ class Routes:
 
     def __init__(self, market: MarketState) -> None:
         self._market = market
-        self._variants: dict[tuple[Channel, str, Codec], Variant] = {}
+        self._variants: dict[tuple[Channel, str, Codec, Entitlement | None], Variant] = {}
         self._free: list[int] = []  # codes, from 1 on, that were in use
         self._waiting: dict[str, dict[Variant, None]] = {}  # by folded name, nobody carries it
         self.topics: dict[Channel, dict[Symbol, Topic]] = {channel: {} for channel in CHANNELS}
         self.wild: dict[Channel, dict[Variant, None]] = {channel: {} for channel in CHANNELS}
 
     def variant(
-        self, channel: Channel, spelling: str, codec: Codec, *, known: Symbol | None = None
+        self,
+        name: tuple[Channel, str],
+        codec: Codec,
+        *,
+        known: Symbol | None = None,
+        scope: Entitlement | None = None,
     ) -> Variant:
         """The variant of that name; one that has groups is shared.
 
-        A name that is bound stays bound: *known* is the symbol that its owner knows it for.
+        A name that is bound stays bound: *known* is the symbol that its owner knows it for. One
+        that is not, and ``*``, leads to symbols within *scope* only.
 
         Raises:
             SymbolError: a new name is ill-formed, carried by several venues, or no stock where
                 *codec* is for stocks only.
+            NotPermitted: its symbol is not within *scope*.
         """
-        shared = self._variants.get((channel, spelling, codec))
+        channel, spelling = name
+        symbol = known
+        if scope is not None and symbol is None and spelling != WILDCARD:
+            symbol = self._market.resolve(spelling, stocks=codec.stocks)
+        named = symbol or (spelling if ":" in spelling else None)
+        if scope is not None and named is not None:
+            if not scope.permits(named):
+                raise NotPermitted(spelling)
+            scope = None  # there is nothing left for it to bound
+        shared = self._variants.get((channel, spelling, codec, scope))
         if shared is not None:
             return shared
-        symbol = known
         if symbol is None and spelling != WILDCARD:
             symbol = self._market.resolve(spelling, stocks=codec.stocks)
-        return Variant(channel, spelling, codec, symbol)
+        return Variant(channel, spelling, codec, symbol, scope)
 
     def link(self, group: Group) -> None:
         """Let *group*'s variants know it; those that are new become reachable."""
@@ -227,7 +278,7 @@ class Routes:
         for symbol in symbols:
             for name in (fold(symbol), fold(symbol.partition(":")[2])):
                 for variant in list(self._waiting.get(name, ())):
-                    if self._offers(variant.codec, symbol):
+                    if self._offers(variant.codec, symbol) and variant.sees(symbol):
                         self._wait_no_more(variant)
                         variant.symbol = symbol
                         self._attach(variant, symbol)
@@ -251,7 +302,7 @@ class Routes:
         for variant in named:
             yield variant.spelling, variant.codec, variant.groups
         for star in self.wild[topic.channel]:
-            if not self._offers(star.codec, topic.symbol):
+            if not self._offers(star.codec, topic.symbol) or not star.sees(topic.symbol):
                 continue
             groups: Iterable[Group] = star.groups
             if named:
@@ -268,7 +319,7 @@ class Routes:
         return topics.get(symbol) or topics.setdefault(symbol, new_topic(channel, symbol))
 
     def _register(self, variant: Variant) -> None:
-        self._variants[variant.channel, variant.spelling, variant.codec] = variant
+        self._variants[_key(variant)] = variant
         variant.code = self._free.pop() if self._free else len(self._variants)
         if variant.spelling == WILDCARD:
             self.wild[variant.channel][variant] = None
@@ -282,7 +333,7 @@ class Routes:
         variant.topic.variants[variant] = None
 
     def _forget(self, variant: Variant) -> None:
-        del self._variants[variant.channel, variant.spelling, variant.codec]
+        del self._variants[_key(variant)]
         self._free.append(variant.code)
         if variant.topic is not None:
             topic, variant.topic = variant.topic, None

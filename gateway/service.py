@@ -11,6 +11,9 @@ from aiohttp import web
 from core.market.errors import TickgateError
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
+from gateway.access.admission import Access
+from gateway.access.follow import KeyFollower
+from gateway.access.jwks import JwksSource
 from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.cursor import CursorMaker
@@ -20,11 +23,10 @@ from gateway.fanout import Fanout
 from gateway.handshake import compressions
 from gateway.http.state import LISTENER
 from gateway.hub import Hub
-from gateway.keys import ApiKeys
+from gateway.latecomers import Latecomers
 from gateway.listener import Address, add_stream_routes, listening
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
-from gateway.origins import Origins
 from gateway.parsers import Parsers
 from gateway.positions import Positions
 from gateway.reader import Feeds, MarketReader, Streams
@@ -42,6 +44,7 @@ from storage.streams import FeedInfo, StreamKeys
 _LOG: Final = logging.getLogger(__name__)
 _PING_S: Final = 1.0  # between two looks at whether the database is there
 _MS_NS: Final = 1_000_000
+_SLICE: Final = 256  # clients looked at before the loop sees to everything else
 _SECOND_NS: Final = 1_000_000_000
 DATABASE: Final = "database"  # the name of the dependency in /readyz
 
@@ -65,7 +68,6 @@ class GatewaySettings:
     drain_pace: Pace = field(default_factory=Pace)
     limits: Limits = field(default_factory=Limits)
     resume: ResumeLimits = field(default_factory=ResumeLimits)
-    origins: Origins = field(default_factory=Origins)
 
 
 class _Registry:
@@ -102,7 +104,7 @@ class GatewayService:
     identity: Identity
     app: web.Application
     market: MarketState
-    keys: ApiKeys
+    access: Access
     stream_keys: StreamKeys
     ticks: Streams
     bars: Streams
@@ -115,12 +117,15 @@ class GatewayService:
     now_ns: Clock
     monotonic_ns: MonotonicClock
     ping_database: Callable[[], Awaitable[None]] | None = None
+    keys: KeyFollower | None = None
+    jwks: JwksSource | None = None
     silence: Silence = field(default_factory=Silence)
     tally: Tally = field(default_factory=private)
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
         self._draining = asyncio.Event()
+        self._changed = asyncio.Event()  # the keys are others
         self._database_error: type[TickgateError] | None = None  # of the newest failure
         positions = Positions()
         cursors = CursorMaker(positions, self.stream_keys)
@@ -166,10 +171,13 @@ class GatewayService:
             answer_s=self.settings.drain_s,
         )
         self._fanout.on_written = self._on_written
+        self._late = Latecomers(self.jwks.look_for if self.jwks is not None else None)
         self._shared = Shared(
             fanout=self._fanout,
             roster=self._roster,
-            keys=self.keys,
+            guard=self.access.guard,
+            late=self._late,
+            proxies=self.access.proxies,
             limits=self.settings.limits,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
@@ -183,7 +191,7 @@ class GatewayService:
             connect=self._connect,
             roster=self._roster,
             limits=self.settings.limits,
-            origins=self.settings.origins,
+            access=self.access,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
         )
@@ -242,7 +250,29 @@ class GatewayService:
             "symbols": self._load(),
             "resumes": self._resumes.run(),
             "fan-out": self._fanout.watch(),
+            "tokens": self._late.run(),
+            "keys": self._follow_keys(),
+            **({} if self.jwks is None else {"token keys": self.jwks.run()}),
         }
+
+    async def _follow_keys(self) -> None:
+        """Know the keys of the database as they are, and who has lost what it had."""
+        if self.keys is None:
+            await asyncio.Event().wait()
+        else:
+            self.keys.on_change = self._changed.set
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.keys.run(), name="gateway key store")
+                group.create_task(self._review(), name="gateway key review")
+
+    async def _review(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            for number, guest in enumerate(list(self._roster.guests)):
+                guest.review()
+                if number % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
 
     async def _load(self) -> None:
         """Take in what the database knows, while the gateway serves; then watch that it stays."""
@@ -290,6 +320,8 @@ class GatewayService:
             self.metrics.subscribers.set(self._fanout.hub.subscribers)
             self.metrics.refused_symbols.set(self.market.refused_symbols)
             await self._tell_silence()
+            for guest in self._roster.expired(self.access.guard.now_ns()):
+                guest.review()
             self._roster.sweep()
             self._reporter.on_written()  # a client may have caught up since
 

@@ -1,11 +1,14 @@
 """What a client's requests do: authentication, subscriptions, and the replies."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from websockets.frames import CloseCode
 
 from gateway import messages
+from gateway.access.credentials import Shown, ShownToken, shown_as
+from gateway.access.grant import Caller
+from gateway.access.guard import Refusal, Unsure
 from gateway.channels import Channel
 from gateway.endpoints import NATIVE, Endpoint
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
@@ -13,10 +16,8 @@ from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
-_TOKEN_KEYS: Final = ("oauth", "access_token")  # the secret then is KEYID:SECRET
 
-
-def hello(client: "Connection", shown: tuple[str, str] | None) -> None:
+def hello(client: "Connection", shown: Shown | None) -> None:
     """Welcome a client; *shown* are the credentials in its handshake request, if any.
 
     The door refuses most connections that are too many. Here they are counted, so that of two
@@ -24,26 +25,31 @@ def hello(client: "Connection", shown: tuple[str, str] | None) -> None:
     """
     shared = client.shared
     client.reply({"T": "success", "msg": "connected"})
-    limit = shared.limits.max_connections_per_ip
+    limits = shared.limits
+    is_limited = shared.guard.required or not limits.only_with_keys
+    limit = limits.max_connections_per_ip if is_limited else 0
     if limit and shared.roster.from_same_address(client) > limit:
         error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per address")
         client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
     elif shown is not None:
-        _authenticate(client, *shown)
-    elif shared.keys.required:
+        authenticate(client, shown)
+    elif shared.guard.required:
         shared.roster.auth.start(client, shared.monotonic_ns())
 
 
 def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> None:
     """Do what one message asks for, and reply; while the client resumes it is kept for later."""
-    if client.shared.resumes.hold(client, payload, binary=binary):
+    shared = client.shared
+    if shared.late.hold(client, payload, binary=binary):
+        return
+    if shared.resumes.hold(client, payload, binary=binary):
         return
     try:
         request = messages.decode_request(payload, binary=binary, endpoint=client.endpoint)
         if isinstance(request, Auth):
             _on_auth(client, request)
             return
-        if client.shared.keys.required and not client.authenticated:
+        if shared.guard.required and not client.authenticated:
             raise RequestError(
                 messages.NOT_AUTHENTICATED, "not authenticated: send auth with key and secret first"
             )
@@ -53,29 +59,95 @@ def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> Non
 
 
 def _on_auth(client: "Connection", request: Auth) -> None:
-    if client.authenticated:
+    shown = shown_as(request.key, request.secret)
+    renews = client.caller.by_token and isinstance(shown, ShownToken)
+    if client.authenticated and not renews:
         raise RequestError(messages.ALREADY_AUTHENTICATED, "already authenticated")
-    key_id, secret = request.key, request.secret
-    if key_id in _TOKEN_KEYS:
-        key_id, _, secret = secret.partition(":")
-    _authenticate(client, key_id, secret)
+    authenticate(client, shown)
 
 
-def _authenticate(client: "Connection", key_id: str, secret: str) -> None:
+def authenticate(client: "Connection", shown: Shown | None, *, is_last: bool = False) -> None:
+    """Let *client* in for what it shows, or refuse it; *is_last*: its key was looked for."""
     shared = client.shared
-    if not shared.keys.check(key_id, secret):
-        error = (messages.AUTH_FAILED, "auth failed")
+    found = shared.guard.judge(shown, client.address)
+    if isinstance(found, Unsure):
+        if shown is not None and not is_last and shared.late.start(client, shown, found.key_id):
+            return
+        shared.guard.count_failure(client.address)
+        found = Refusal("the token's key is not among those that are accepted")
+    if isinstance(found, Refusal):
+        _refuse(client, found)
+    elif client.authenticated:
+        _renew(client, found)
+    else:
+        _let_in(client, found)
+
+
+def _refuse(client: "Connection", refusal: Refusal) -> None:
+    error = (messages.AUTH_FAILED, f"auth failed: {refusal.reason}")
+    if client.authenticated:  # what it showed before still holds
+        client.refuse(*error)
+    else:
         client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
-        return
-    client.authenticated, client.key_id = True, key_id
+
+
+def _let_in(client: "Connection", caller: Caller) -> None:
+    shared = client.shared
+    client.authenticated, client.caller = True, caller
     shared.roster.auth.stop(client)
-    limit = shared.limits.max_connections_per_key
-    same_key = shared.roster.let_in(client, key_id) if shared.keys.required else 0
-    if limit and same_key > limit:
-        error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per key")
-        client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
+    if caller.key_id:
+        limit = caller.connections or shared.limits.max_connections_per_key
+        if shared.roster.let_in(client, caller.key_id, caller.expires_ns) > limit > 0:
+            error = (messages.CONNECTION_LIMIT, f"connection limit exceeded: {limit} per key")
+            client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
+            return
+    client.reply({"T": "success", "msg": "authenticated"})
+
+
+def _renew(client: "Connection", caller: Caller) -> None:
+    """A new token on a live connection takes the place of the one before."""
+    if caller.key_id != client.caller.key_id:
+        client.refuse(messages.AUTH_FAILED, "auth failed: the token is of another subject")
         return
     client.reply({"T": "success", "msg": "authenticated"})
+    regrant(client, caller)
+
+
+def regrant(client: "Connection", caller: Caller) -> None:
+    """*client* may read what *caller* may from now on; it is told if that ends a subscription."""
+    shared, before = client.shared, client.caller
+    client.caller = caller
+    shared.roster.expire_at(client, caller.expires_ns)
+    if (before.symbols, before.channels) == (caller.symbols, caller.channels):
+        return
+    shared.fanout.settle(client)
+    hub = shared.fanout.hub
+    names = hub.names(client)
+    for send in hub.regrant(client, caller, shared.monotonic_ns()):
+        send.write((client,))
+    if hub.names(client) != names:
+        client.reply(subscription(hub.names(client), client.endpoint))
+        shared.on_change()
+
+
+def review(client: "Connection") -> None:
+    """The keys have changed, or the time of a caller has come: does *client* still have its?"""
+    shared = client.shared
+    if client.over:
+        return
+    if not client.authenticated or not client.caller.key_id:
+        if shared.guard.required and client not in shared.roster.auth:
+            client.authenticated = False
+            shared.roster.auth.start(client, shared.monotonic_ns())
+        return
+    caller = shared.guard.renewed(client.caller)
+    if caller is None:
+        over = shared.guard.is_over(client.caller)
+        what = "token" if client.caller.by_token else "API key"
+        reason = f"auth failed: the {what} {'has expired' if over else 'was revoked'}"
+        client.close(CloseCode.POLICY_VIOLATION, "auth", error=(messages.AUTH_FAILED, reason))
+    elif caller != client.caller:
+        regrant(client, caller)
 
 
 def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
@@ -106,7 +178,8 @@ def enter(
     shared.fanout.settle(client)
     was_idle = client.group is None
     hub = shared.fanout.hub
-    for send in hub.subscribe(client, request.names, shared.monotonic_ns(), request.options):
+    now_ns, caller = shared.monotonic_ns(), client.caller
+    for send in hub.subscribe(client, request.names, now_ns, request.options, caller):
         send.write((client,))
     if tell:
         client.reply(subscription(hub.names(client), client.endpoint))

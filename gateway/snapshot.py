@@ -33,7 +33,7 @@ def _named(market: MarketState, variant: Variant) -> list[tuple[str, Symbol]]:
         symbols = market.symbols()
         if variant.codec.stocks:
             symbols = [symbol for symbol in symbols if market.is_stock(symbol)]
-        return [(symbol, symbol) for symbol in symbols]
+        return [(symbol, symbol) for symbol in symbols if variant.sees(symbol)]
     return [] if variant.symbol is None else [(variant.spelling, variant.symbol)]
 
 

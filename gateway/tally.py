@@ -80,6 +80,11 @@ class Tally:
         self._add(mark, end_s, now_s)
         return self._sum(mark, end_s)
 
+    def seen(self, mark: int, window_s: int, now_ns: int) -> int:
+        """How many events :meth:`hit` has counted in the running window, in all workers."""
+        now_s = now_ns // _SECOND_NS
+        return self._sum(mark, now_s - now_s % window_s + window_s)
+
     def announce(self, pid: int, *, listens: bool) -> None:
         """Say that this worker runs as *pid*, and whether it takes connections."""
         start = self._starts[self._own]

@@ -25,11 +25,12 @@ class UsageError(TickgateError):
 
 
 class Option(msgspec.Struct, frozen=True):
-    """A flag with a value that is no setting; it must be given."""
+    """A flag with a value that is no setting; one that is not *required* may be left out."""
 
     flag: str
     metavar: str
     help: str
+    required: bool = True
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -100,7 +101,8 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
             dest=_dest(option.flag),
             metavar=option.metavar,
             help=option.help,
-            required=True,
+            required=option.required,
+            default="",
         )
     settings = parser.add_argument_group("settings")
     for setting in command.settings():

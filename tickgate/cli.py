@@ -71,6 +71,32 @@ COMMANDS = (
             Option("--end", "TIME", "the time to stop before"),
         ),
     ),
+    Command(
+        settings.KEYS,
+        "add, list and revoke the keys of those who call the gateway",
+        "ACTION is add, list, or revoke with the ids of keys. A secret is shown once, when its key "
+        "is added; the database has its SHA-256 only. Running gateways know of a change within two "
+        "seconds, and close the connections of a key that was revoked. Once a key was added, "
+        "callers must show one.",
+        positional="ACTION",
+        switches=(("--json", "print JSON"),),
+        options=(
+            Option("--id", "KEYID", "of the new key; a random one if left out", required=False),
+            Option("--name", "TEXT", "whose it is, for the list", required=False),
+            Option(
+                "--symbols",
+                "PATTERNS",
+                "what it may read, as COINBASE:*,SIM:S001; everything if left out",
+                required=False,
+            ),
+            Option(
+                "--channels", "NAMES", "and the channels, as trades,bars; all if left out", False
+            ),
+            Option("--requests-per-min", "N", "of HTTP; 0: no limit", required=False),
+            Option("--connections", "N", "to the stream at a time", required=False),
+            Option("--expires", "TIME", "when it ends, or in how long, as 90d", required=False),
+        ),
+    ),
 )
 
 
@@ -85,6 +111,7 @@ _RUNNERS = {
     settings.WATCH: "tickgate.watch:run",
     settings.REBUILD: "tickgate.rebuild:run",
     settings.BACKFILL: "tickgate.backfill:run",
+    settings.KEYS: "tickgate.keys:run",
 }
 
 

@@ -20,10 +20,8 @@ from gateway import tally_memory
 from gateway.connection import Limits
 from gateway.drain import Pace
 from gateway.http.app import build_app
-from gateway.keys import ApiKeys
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
-from gateway.origins import Origins
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
@@ -36,6 +34,7 @@ from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from tickgate.banner import gateway_url
+from tickgate.gateway_access import COUNTS_TIMEOUT_S, Gate, make_gate
 from tickgate.restarts import restarts
 from tickgate.role import report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
@@ -63,7 +62,7 @@ class _Parts:
 
     settings: Settings
     market: MarketState
-    keys: ApiKeys
+    gate: Gate
     stream_keys: StreamKeys
     store: BarStore
     board: RoleBoard
@@ -92,10 +91,14 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
         database = GatedDatabase(settings)
         await database.open()
         stack.push_async_callback(database.close)
+        counts = connect(settings.redis_url, command_timeout_s=COUNTS_TIMEOUT_S)
+        stack.push_async_callback(counts.aclose)
+        gate = make_gate(settings, database=database, counts=counts, tally=tally)
+        await gate.first_look()
         parts = _Parts(
             settings=settings,
             market=MarketState(),
-            keys=ApiKeys.parse(settings.api_keys),
+            gate=gate,
             stream_keys=stream_keys,
             store=BarStore(database),
             board=RoleBoard(redis, stream_keys, now_ns=time.time_ns),
@@ -105,7 +108,7 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
             tally=tally,
             shared_port=place is not None,
         )
-        if not parts.keys.required and (place is None or not place.index):
+        if not gate.access.guard.required and (place is None or not place.index):
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
         feeds = FeedRegistry(redis, stream_keys)
         service = _service(parts, readers, feeds, StreamRanges(backlog))
@@ -136,13 +139,11 @@ def _application(parts: _Parts) -> web.Application:
         silence=parts.silence,
         registry=parts.registries.own,
         shown=parts.registries.shown,
-        tally=parts.tally,
-        keys=parts.keys,
+        access=parts.gate.access,
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
         version=report("gateway", "").version,
         timeout_s=parts.settings.http_timeout_s,
-        requests_per_minute=parts.settings.http_requests_per_min,
         restarts=restarts,
     )
 
@@ -159,7 +160,9 @@ def _service(
         identity=Identity(name=own.name, pid=own.pid, version=own.version, ops_url=own.ops_url),
         app=_application(parts),
         market=parts.market,
-        keys=parts.keys,
+        access=parts.gate.access,
+        keys=parts.gate.keys,
+        jwks=parts.gate.jwks,
         stream_keys=parts.stream_keys,
         ticks=readers[0],
         bars=readers[1],
@@ -193,14 +196,14 @@ def gateway_settings(settings: Settings, *, shared_port: bool = False) -> Gatewa
             clients_per_s=settings.drain_clients_per_s,
             most_s=min(settings.drain_spread_s, settings.drain_s / 2),
         ),
-        origins=Origins(settings.allowed_origins),
         limits=Limits(
             max_inbound_bytes=settings.max_inbound_bytes,
             messages_per_s=settings.messages_per_s,
             slow_client_age_ns=int(settings.slow_client_age_s * 1e9),
             slow_client_bytes=settings.slow_client_bytes,
-            max_connections_per_ip=settings.max_connections_per_ip if settings.api_keys else 0,
+            max_connections_per_ip=settings.max_connections_per_ip,
             max_connections_per_key=settings.max_connections_per_key,
-            handshakes_per_s=settings.handshakes_per_s if settings.api_keys else 0,
+            handshakes_per_s=settings.handshakes_per_s,
+            only_with_keys=True,
         ),
     )

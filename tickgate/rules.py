@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 
 from core.runtime import config
 from core.runtime.config import ConfigError, Loaded, Problem
+from gateway.access.proxies import Proxies, ProxyError
 from gateway.origins import OriginError, Origins
 from storage.redis_url import SCHEMES
 from storage.redis_url import url_problem as redis_problem
 from tickgate.disk_plan import MIN_DISK_BYTES
 from tickgate.settings import CHECK, DEV, GATEWAY, ROLES, SETTINGS, WATCH, Settings
+
+_MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
 
 def is_loopback(host: str) -> bool:
@@ -47,7 +50,10 @@ def check(loaded: Loaded[Settings], command: str, *, lean: bool = False) -> None
         _check_urls if lean else _check_urls_closely,
         _check_hosts,
         _check_keys,
+        _check_tokens,
         _check_origins,
+        _check_proxies,
+        _check_tls,
         _check_reconnect,
         _check_pool,
         _check_disk,
@@ -119,13 +125,18 @@ def _check_hosts(loaded: Loaded[Settings], command: str) -> list[Problem]:
             problems.append(problem(loaded, name, "an IP address or localhost"))
     if problems or command not in (DEV, GATEWAY):
         return problems
-    if not values.api_keys and not is_loopback(values.host):
+    if not _asks_for_keys(values) and not is_loopback(values.host):
         accepted = (
             "a loopback address such as 127.0.0.1 while no keys are configured "
-            "(anybody could read the stream; set --api-keys to listen elsewhere)"
+            "(anybody could read the stream; set --api-keys, --jwt-shared-key or --jwt-jwks to listen "
+            "elsewhere, or --require-auth for the keys of `tickgate keys` alone)"
         )
         problems.append(problem(loaded, "host", accepted))
     return problems
+
+
+def _asks_for_keys(values: Settings) -> bool:
+    return values.require_auth or bool(values.api_keys or values.jwt_shared_key or values.jwt_jwks)
 
 
 def _check_pool(loaded: Loaded[Settings], command: str) -> list[Problem]:
@@ -152,6 +163,36 @@ def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:
     except ApiKeysError as exc:
         return [Problem(loaded.sources["api_keys"], "", str(exc))]
     return []
+
+
+def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    values, problems = loaded.values, list[Problem]()
+    if command not in (DEV, GATEWAY):
+        return problems
+    if 0 < len(values.jwt_shared_key.encode()) < _MIN_SECRET_BYTES:
+        problems.append(problem(loaded, "jwt_shared_key", f"{_MIN_SECRET_BYTES} bytes or more"))
+    url = values.jwt_jwks
+    if url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
+        accepted = "an https:// URL or a file (anybody on the way could put keys into http://)"
+        problems.append(problem(loaded, "jwt_jwks", accepted))
+    return problems
+
+
+def _check_proxies(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    if command not in (DEV, GATEWAY):
+        return []
+    try:
+        Proxies(loaded.values.trusted_proxies)
+    except ProxyError as exc:
+        return [Problem(loaded.sources["trusted_proxies"], "", str(exc))]
+    return []
+
+
+def _check_tls(loaded: Loaded[Settings], command: str) -> list[Problem]:
+    values = loaded.values
+    if command not in (DEV, GATEWAY) or not values.tls_key or values.tls_certificate:
+        return []
+    return [problem(loaded, "tls_certificate", "a file, as tls_key is set")]
 
 
 def _check_origins(loaded: Loaded[Settings], command: str) -> list[Problem]:

@@ -1,6 +1,6 @@
 """All settings of the program, declared once: flags, variables, help and docs come from here."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +15,7 @@ GIB = 1 << 30
 
 DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
 MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
-REBUILD, BACKFILL = "rebuild", "backfill"
+REBUILD, BACKFILL, KEYS = "rebuild", "backfill", "keys"
 
 ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
@@ -24,12 +24,13 @@ _REDIS = {
     "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
 _DATABASE = {
-    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK, REBUILD),
+    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK, REBUILD, KEYS),
     "secret": "url",
     "accepted": "a postgresql:// URL or a libpq connection string",
 }
 _BUS = {"commands": (*ROLES, BACKFILL, CHECK)}
 _POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
+_SECRET = {"commands": (DEV, GATEWAY), "secret": "all"}
 _FEEDS = {"commands": (DEV, INGEST)}
 _BARS = {"commands": (DEV, AGGREGATE)}
 _WIRE = {"commands": (DEV, GATEWAY)}
@@ -95,7 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            description="address the gateway listens on; any other than loopback needs api_keys",
+            description="address the gateway listens on; on any other than loopback callers must "
+            "show a key or a token",
             extra={"commands": (DEV, GATEWAY, CHECK), "accepted": "an IP address or localhost"},
         ),
     ] = "127.0.0.1"
@@ -114,10 +116,53 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: Annotated[
         str,
         Meta(
-            description="keys of clients, KEYID:SHA256HEX[,…]; empty: anybody, on loopback only",
+            description="keys of clients, KEYID:SHA256HEX[,…], beside those of `tickgate keys`; "
+            "each may read everything",
             extra=_KEYS,
         ),
     ] = ""
+    require_auth: Annotated[
+        bool,
+        Meta(
+            description="callers must show a key or a token, also while none is known; so it is "
+            "without this, once there is a key or host is not loopback",
+            extra=_WIRE,
+        ),
+    ] = False
+    jwt_shared_key: Annotated[
+        str,
+        Meta(
+            description="the key of tokens that are signed by HS256, 32 bytes at least",
+            extra={**_SECRET, "accepted": "text of 32 bytes or more"},
+        ),
+    ] = ""
+    jwt_jwks: Annotated[
+        str,
+        Meta(
+            description="keys of tokens that are signed by RS256 or ES256 (in a file: HS256 too): "
+            "the URL or file of a JSON Web Key Set, fetched every 5 minutes",
+            extra={**_WIRE, "secret": "url", "accepted": "an https:// URL or a file"},
+        ),
+    ] = ""
+    jwt_issuer: Annotated[
+        str, Meta(description="what the claim iss of a token must be; empty: any", extra=_WIRE)
+    ] = ""
+    jwt_audience: Annotated[
+        str,
+        Meta(
+            description="what the claim aud of a token must be, or hold; empty: it must have none",
+            extra=_WIRE,
+        ),
+    ] = ""
+    jwt_leeway_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=600,
+            description="by how much the clock of who makes tokens may differ",
+            extra=_WIRE,
+        ),
+    ] = 30
     ops_host: Annotated[
         str,
         Meta(
@@ -393,18 +438,63 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(
-            description="web pages that may open the stream besides the gateway's own, as "
+            description="web pages that may open the stream and read the API, besides the "
+            "gateway's own, as "
             "https://HOST[:PORT], comma-separated; * for all",
             extra={**_WIRE, "accepted": "origins such as https://desk.example.com, or *"},
         ),
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="networks of the proxies before the gateway, comma-separated: what they "
+            "say of a client's address is believed",
+            extra={**_WIRE, "accepted": "addresses or CIDRs such as 10.0.0.0/8"},
+        ),
+    ] = ()
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        Meta(description="the header in which they say it; the other one is ignored", extra=_WIRE),
+    ] = "x-forwarded-for"
+    tls_certificate: Annotated[
+        str,
+        Meta(
+            description="PEM file of the certificate and its chain: the gateway speaks TLS; read "
+            "again when it changes",
+            extra={**_WIRE, "accepted": "a file"},
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Meta(
+            description="PEM file of its private key; empty: it is in the file of the certificate",
+            extra={**_WIRE, "accepted": "a file"},
+        ),
+    ] = ""
+    tls_min_version: Annotated[
+        Literal["1.2", "1.3"], Meta(description="the oldest TLS that is spoken", extra=_WIRE)
+    ] = "1.2"
     http_timeout_s: Annotated[
         float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
     ] = 30.0
     http_requests_per_min: Annotated[
         int,
-        Meta(ge=1, description="HTTP requests per key or address; off without keys", extra=_WIRE),
+        Meta(
+            ge=0,
+            description="HTTP requests of a key that has no number of its own, of a token's "
+            "subject, and of an address that shows neither; 0: no limit; off without keys",
+            extra=_WIRE,
+        ),
     ] = 100
+    auth_failures_per_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="wrong keys and tokens from one address, then nothing new from it is "
+            "looked at in that minute; 0: no limit; off without keys",
+            extra=_WIRE,
+        ),
+    ] = 30
 
     db_pool_min: Annotated[
         int, Meta(ge=1, le=1000, description="database connections kept open", extra=_POOL)

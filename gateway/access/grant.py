@@ -22,6 +22,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """To the stream, at a time; 0: no limit of their own."""
     expires_ns: int = 0
     """UNIX nanoseconds from which on they are nobody; 0: never."""
+    by_token: bool = False
+    """Let in by a token, which nobody can revoke."""
 
     def permits(self, symbol: str) -> bool:
         """May they read *symbol*, named in full?"""

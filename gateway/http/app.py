@@ -10,18 +10,19 @@ from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
+from gateway.access.admission import Access
 from gateway.http.cache import SingleFlight
 from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
-from gateway.http.limits import RequestLimiter
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import (
     add_safe_headers,
+    admitted,
     check_expectation,
+    cross_origin,
     json_errors,
-    key_required,
-    limited,
     measured,
+    preflights,
 )
 from gateway.http.openapi_api import DescriptionApi
 from gateway.http.page import Page
@@ -34,10 +35,7 @@ from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.http.trades import TradesApi
 from gateway.http.udf import UdfApi, udf_errors
-from gateway.keys import ApiKeys
 from gateway.silence import Silence
-from gateway.tally import Tally
-from gateway.tally_memory import private
 
 _REPORTS_NS: Final = SECOND_NS  # roles report each second
 _SAMPLES_NS: Final = 60 * SECOND_NS  # how fine a symbol's prices are hardly changes
@@ -53,15 +51,13 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     readiness: Readiness,
     silence: Silence | None = None,
     registry: CollectorRegistry,
-    keys: ApiKeys,
+    access: Access,
     now_ns: Clock,
     monotonic_ns: MonotonicClock,
     version: str,
     timeout_s: float = 30.0,
-    requests_per_minute: int = 100,
     page: Page | None = None,
     shown: CollectorRegistry | None = None,
-    tally: Tally | None = None,
     restarts: Callable[[], Sequence[Restarts]] = list,
     trades: Trades | None = None,
 ) -> web.Application:
@@ -74,28 +70,24 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         readiness: what this role waits for, for ``/readyz``.
         silence: which feeds are stale, for ``/v1/status``; None: nobody looks.
         registry: where this package's metrics go.
-        keys: who is let in; none: everybody, and without a limit on requests.
+        access: who is let in, and how often.
         now_ns: wall clock, for defaults of times and the clock offset of callers.
         monotonic_ns: for durations, caches and limits.
         version: of the program, shown by ``/v1/status``.
         timeout_s: seconds after which a request is answered by 504.
-        requests_per_minute: of a key, where keys are required; 0 sets no limit.
         page: the page's files; None reads the installed ones.
         shown: what ``/metrics`` shows; None: *registry*.
-        tally: counts of all workers; None: this process is the only one.
         restarts: of the processes beside this one, for ``/readyz``.
         trades: the log of trades; None: there is no ``/v1/trades``.
     """
     metrics = HttpMetrics(registry)
-    is_limited = keys.required and requests_per_minute > 0
-    limiter = RequestLimiter(requests_per_minute, tally or private()) if is_limited else None
     app = web.Application(
         middlewares=[
             measured(metrics, monotonic_ns),
             udf_errors,
             json_errors(timeout_s),
-            key_required(keys),
-            limited(limiter, monotonic_ns),
+            preflights(access.cors),
+            admitted(access),
         ],
         client_max_size=_MAX_BODY,
         handler_args=HANDLER_OPTIONS,
@@ -136,7 +128,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     )
     pages = page or Page.installed()
     description = DescriptionApi.of(version)
-    serving = Serving(keys_required=keys.required)
+    serving = Serving(keys_required=access.guard.required)
     logged = TradesApi(market=market, log=trades, now_ns=now_ns).routes() if trades else []
     data = history.routes() + logged + latest.data_routes() + udf.data_routes()
     data += description.routes()
@@ -145,4 +137,5 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     for path, handler in handlers + [(each.path, each.handler) for each in plain]:
         app.router.add_get(path, handler, expect_handler=check_expectation)
     app.on_response_prepare.append(add_safe_headers)
+    app.on_response_prepare.append(cross_origin(access.cors))
     return app

@@ -1,7 +1,8 @@
-"""What every request passes: counting, JSON errors, keys and limits, safe headers."""
+"""What every request passes: counting, JSON errors, access, safe headers."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -10,21 +11,15 @@ from aiohttp.typedefs import Handler, Middleware
 
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import MonotonicClock
-from gateway.access.caller import CALLER, caller_of
-from gateway.access.grant import Caller
-from gateway.endpoints import StreamPaths
+from gateway.access.admission import Access
+from gateway.access.caller import CALLER
+from gateway.access.cors import Cors
 from gateway.http.errors import ApiError, shown, unavailable
-from gateway.http.limits import RequestLimiter
 from gateway.http.metrics import HttpMetrics
-from gateway.keys import ApiKeys, credentials
 from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
 
-# The stream's clients may show their key in a message, so the stream itself asks for it.
-_OPEN_PATHS: Final = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/favicon.ico"})
-_OPEN_FOLDER: Final = "/static/"
-_STREAM_PATHS: Final = StreamPaths()
 SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
     "X-Content-Type-Options": "nosniff",
@@ -121,57 +116,48 @@ def json_errors(timeout_s: float) -> Middleware:
     return answer
 
 
-def key_required(keys: ApiKeys) -> Middleware:
-    """Let in only who shows a key, except to the page, the probes and the stream."""
+def admitted(access: Access) -> Middleware:
+    """Let in who may come in, say who it is, and add what the answer is to tell of limits."""
 
     @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if keys.required and not _is_open(request.path):
-            shown_key = credentials(request.headers)
-            if shown_key is None or not keys.check(*shown_key):
-                reason = "no API key" if shown_key is None else "unknown API key or wrong secret"
-                raise ApiError(
-                    401,
-                    f"{reason}; send APCA-API-KEY-ID and APCA-API-SECRET-KEY, or Authorization: "
-                    "Basic, or Authorization: Bearer KEYID:SECRET",
-                    {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'},
-                )
-            request[CALLER] = Caller(key_id=shown_key[0])
-        return await handler(request)
-
-    return check
-
-
-def limited(limiter: RequestLimiter | None, monotonic_ns: MonotonicClock) -> Middleware:
-    """Refuse a caller's requests beyond the limit per minute; None sets no limit."""
-
-    @web.middleware
-    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if limiter is None or _is_open(request.path):
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = request.headers, request.path, request.remote or ""
+        admission = access.admit(*asked) or await access.admit_slowly(*asked)
+        request[CALLER] = admission.caller
+        if not admission.headers:
             return await handler(request)
-        key_id = caller_of(request).key_id
-        caller = f"key {key_id}" if key_id else f"ip {request.remote}"
-        allowance = limiter.take(caller, monotonic_ns())
-        headers = {
-            "X-RateLimit-Limit": str(allowance.limit),
-            "X-RateLimit-Remaining": str(allowance.remaining),
-        }
-        if not allowance.allowed:
-            raise ApiError(
-                429,
-                f"more than {allowance.limit} requests in this minute; "
-                f"try again in {allowance.retry_after_s} s",
-                headers | {"Retry-After": str(allowance.retry_after_s)},
-            )
-        response = await handler(request)
-        response.headers.update(headers)
+        try:
+            response = await handler(request)
+        except ApiError as error:
+            error.headers.update(admission.headers)
+            raise
+        response.headers.update(admission.headers)
         return response
 
-    return count
+    return admit
 
 
-def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER) or path in _STREAM_PATHS
+def preflights(cors: Cors) -> Middleware:
+    """Answer browsers that ask whether a page may ask."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers = cors.preflight(request.method, request.headers)
+        return await handler(request) if headers is None else web.Response(status=204)
+
+    return answer
+
+
+def cross_origin(cors: Cors) -> Callable[[web.BaseRequest, web.StreamResponse], Awaitable[None]]:
+    """Add the headers that let pages of other origins read an answer, where they may."""
+
+    async def add(request: web.BaseRequest, response: web.StreamResponse) -> None:
+        headers = cors.preflight(request.method, request.headers)
+        for name, value in (cors.headers(request.headers) if headers is None else headers).items():
+            known = response.headers.get(name) if name == "Vary" else None
+            response.headers[name] = value if known is None else f"{known}, {value}"
+
+    return add
 
 
 def _described(request: web.Request, error: web.HTTPException) -> ApiError:

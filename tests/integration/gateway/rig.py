@@ -19,6 +19,9 @@ from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 from core.runtime.readiness import Readiness
+from gateway.access.admission import Access
+from gateway.access.follow import KeyFollower
+from gateway.access.jwks import JwksSource
 from gateway.connection import Limits
 from gateway.keys import ApiKeys
 from gateway.market import MarketState
@@ -26,6 +29,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
+from gateway.tally_memory import private
 from storage.errors import LeaseLost
 from storage.redis import Command, Redis, command, exchange
 from storage.redis import connect as connect_redis
@@ -40,6 +44,7 @@ from storage.streams import (
     TickWriter,
     shard_of,
 )
+from tests.access import access_of
 from tests.clocks import wall_ns
 
 SHARDS = 2
@@ -246,6 +251,9 @@ async def gateway(
     make: type[GatewayService] = GatewayService,
     silence: Silence | None = None,
     reader_url: str = "",
+    access: Access | None = None,
+    follower: KeyFollower | None = None,
+    jwks: JwksSource | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
 
@@ -265,13 +273,17 @@ async def gateway(
         return web.json_response({"hello": "world"})
 
     app = web.Application()
+    tally = private()
     app.router.add_get("/hello", hello)
     service = make(
         settings=settings or GatewaySettings(port=0),
         identity=Identity(name="test:1", pid=1),
         app=app,
         market=MarketState(),
-        keys=keys or ApiKeys(),
+        access=access or access_of(keys or ApiKeys(), tally=tally),
+        keys=follower,
+        jwks=jwks,
+        tally=tally,
         stream_keys=stream_keys,
         ticks=readers[0],
         bars=readers[1],

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.origins import Origins
 from gateway.service import GatewaySettings
+from tests.access import access_of
 from tests.conftest import Eventually
 from tests.integration.gateway.raw import RawClient, raw_client, upgrade_request
 from tests.integration.gateway.rig import Limits, gateway
@@ -140,8 +141,8 @@ async def _passes(handshake: Any) -> bool:
 async def test_a_page_of_another_host_may_not_open_the_stream(
     redis_url: str, namespace: str, kept_alive: bool
 ) -> None:
-    settings = GatewaySettings(port=0, origins=Origins(["https://desk.example.com"]))
-    async with gateway(redis_url, namespace, settings=settings) as rig:
+    access = access_of(origins=Origins(["https://desk.example.com"]))
+    async with gateway(redis_url, namespace, access=access) as rig:
 
         async def answer_to(origin: str) -> tuple[int, Any]:
             async with raw_client(rig.service.port) as client:

@@ -16,6 +16,7 @@ from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
+from gateway.access.admission import Access
 from gateway.http.app import build_app
 from gateway.http.page import Page
 from gateway.http.protocol import http_protocols
@@ -27,6 +28,7 @@ from storage.database import Database
 from storage.keys import StreamKeys
 from storage.redis import connect
 from storage.roles import RoleBoard
+from tests.access import access_of
 from tests.clocks import wall_ns
 
 DAY = 1_625_270_400_000_000_000  # 2021-07-03
@@ -79,6 +81,7 @@ async def running(
     timeout_s: float = 30.0,
     requests_per_minute: int = 100,
     acquire_timeout_s: float = 5.0,
+    access: Access | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that listens on a free port until the block ends."""
     database = Database(database_url, min_size=1, acquire_timeout_s=acquire_timeout_s)
@@ -88,6 +91,14 @@ async def running(
     rig = Rig(database=database, store=BarStore(database), board=board)
     rig.market.complete = True  # as the start-up has read all that is stored: nothing
     rig.readiness = Readiness(lambda: rig.now_ns, "redis", "database")
+
+    def monotonic_ns() -> int:
+        return time.monotonic_ns() + rig.monotonic_offset_ns
+
+    if access is None:
+        access = access_of(
+            ApiKeys.parse(keys), requests_per_minute=requests_per_minute, monotonic_ns=monotonic_ns
+        )
     app = build_app(
         market=rig.market,
         bars=rig.store,
@@ -96,12 +107,11 @@ async def running(
         readiness=rig.readiness,
         silence=rig.silence,
         registry=rig.registry,
-        keys=ApiKeys.parse(keys),
+        access=access,
         now_ns=lambda: rig.now_ns,
-        monotonic_ns=lambda: time.monotonic_ns() + rig.monotonic_offset_ns,
+        monotonic_ns=monotonic_ns,
         version="1.2.3",
         timeout_s=timeout_s,
-        requests_per_minute=requests_per_minute,
         page=page,
         restarts=lambda: rig.restarts,
     )

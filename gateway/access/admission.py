@@ -1,0 +1,159 @@
+"""Access: may this HTTP request be answered, and to whom? The way in for every request.
+
+:meth:`Access.admit` answers from memory and at once, whenever that is possible. It is cheap enough
+to come before everything else: the way without keys costs nothing, that with a key two hashes.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from gateway.access.cors import Cors
+from gateway.access.credentials import Shown, shown_in
+from gateway.access.grant import ANYBODY, Caller
+from gateway.access.guard import HOW, Guard, Refusal, Unsure
+from gateway.access.proxies import Proxies
+from gateway.access.rates import Allowance, Rates
+from gateway.endpoints import StreamPaths
+from gateway.http.errors import ApiError
+from gateway.origins import Origins
+
+# The stream's clients may show their key in a message, so the stream itself asks for it. The
+# description of the API tells nothing that is not in the documentation.
+OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico", "/openapi.json", "/docs"})
+_STREAMS: Final = StreamPaths()
+_OPEN_FOLDER: Final = "/static/"
+_ASK: Final = {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'}
+_WHOLE: Final = frozenset({"/metrics"})  # tells of everybody: not for who may read a part only
+_NEEDS: Final = (("/v1/trades", "trades"), ("/v1/bars", "bars"), ("/v1/snapshots", "trades"))
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """Whose request it is, and the headers that its answer is to have besides."""
+
+    caller: Caller
+    headers: Mapping[str, str]
+
+
+_FREE: Final = Admission(ANYBODY, {})
+
+LookFor = Callable[[str], Awaitable[None]]
+"""As in :class:`gateway.latecomers.Latecomers`."""
+
+
+class Access:
+    """Guard, limits and proxies together. One task owns it: the gateway's event loop."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        rates: Rates,
+        proxies: Proxies | None = None,
+        origins: Origins | None = None,
+        look_for: LookFor | None = None,
+        per_address: int = 0,
+    ) -> None:
+        """*per_address* requests a minute are refused in words to who shows nothing; 0: all."""
+        self.guard, self.proxies = guard, proxies or Proxies()
+        self.origins = origins or Origins()
+        self.cors = Cors(self.origins)
+        self._rates, self._look_for, self._per_address = rates, look_for, per_address
+
+    def admit(self, headers: Mapping[str, str], target: str, remote: str) -> Admission | None:
+        """Let a request in; None: something has to be asked for first, see :meth:`admit_slowly`.
+
+        Args:
+            headers: of the request; names in any case, or at least in lower case.
+            target: its path, with or without a query.
+            remote: the address at the other end of the connection.
+
+        Raises:
+            ApiError: 401, 403 or 429; the headers of the answer are in it.
+        """
+        if not self.guard.required or is_open(target):
+            return _FREE
+        shown = shown_in(headers)
+        address = self.proxies.client(remote, headers)
+        found = self.guard.judge(shown, address)
+        if isinstance(found, Unsure):
+            if self._look_for is not None:
+                return None
+            found = self._unknown(address)
+        if isinstance(found, Refusal):
+            raise self._refused(found, shown, address)
+        _check_path(found, target)
+        if not found.requests_per_minute:
+            return Admission(found, {})
+        allowance = self._rates.take(found.key_id, found.requests_per_minute)
+        return None if allowance is None else _allowed(found, allowance)
+
+    async def admit_slowly(self, headers: Mapping[str, str], target: str, remote: str) -> Admission:
+        """The same, where a token's key or the count of a caller's requests has to be asked for.
+
+        Raises:
+            ApiError: as :meth:`admit`.
+        """
+        shown = shown_in(headers)
+        address = self.proxies.client(remote, headers)
+        found = self.guard.judge(shown, address)
+        if isinstance(found, Unsure) and self._look_for is not None:
+            await self._look_for(found.key_id)
+            found = self.guard.judge(shown, address)
+        if isinstance(found, Unsure):
+            found = self._unknown(address)
+        if isinstance(found, Refusal):
+            raise self._refused(found, shown, address)
+        _check_path(found, target)
+        if not found.requests_per_minute:
+            return Admission(found, {})
+        return _allowed(found, await self._rates.ask(found.key_id, found.requests_per_minute))
+
+    def _unknown(self, address: str) -> Refusal:
+        self.guard.count_failure(address)
+        return Refusal("the token is refused: its key is not among those that are accepted")
+
+    def _refused(self, refusal: Refusal, shown: Shown | None, address: str) -> ApiError:
+        if refusal.retry_after_s:
+            told = {"Retry-After": str(refusal.retry_after_s)}
+            return ApiError(429, f"{refusal.reason}; try again in {refusal.retry_after_s} s", told)
+        if shown is None and self._per_address:
+            allowance = self._rates.count_here(f"address {address}", self._per_address)
+            if not allowance.allowed:
+                return _too_many(allowance)
+        return ApiError(401, f"{refusal.reason}; {HOW}", _ASK)
+
+
+def is_open(target: str) -> bool:
+    """Is *target* for everybody, as the page and the probes are?"""
+    path = target.partition("?")[0]
+    if path.startswith(_OPEN_FOLDER):
+        return ".." not in path
+    return path in OPEN_PATHS or path in _STREAMS
+
+
+def _allowed(caller: Caller, allowance: Allowance) -> Admission:
+    if not allowance.allowed:
+        raise _too_many(allowance)
+    return Admission(caller, allowance.headers())
+
+
+def _too_many(allowance: Allowance) -> ApiError:
+    return ApiError(
+        429,
+        f"more than {allowance.limit} requests in this minute; "
+        f"try again in {allowance.retry_after_s} s",
+        allowance.headers(),
+    )
+
+
+def _check_path(caller: Caller, target: str) -> None:
+    path = target.partition("?")[0]
+    if path in _WHOLE and not caller.symbols.everything:
+        raise ApiError(403, f"{path} is for keys that may read all symbols")
+    if caller.channels is None:
+        return
+    for beginning, channel in _NEEDS:
+        if path.startswith(beginning) and not caller.permits_channel(channel):
+            raise ApiError(403, f"{path} is for keys that may read the channel {channel}")

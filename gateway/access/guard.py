@@ -1,0 +1,156 @@
+"""Who is let in: keys and tokens against what is known of them, from memory. Pure: told the time.
+
+The answer is there at once, but for a token whose key has to be fetched first.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from core.market.timeframe import SECOND_NS
+from core.runtime.ports import Clock, MonotonicClock
+from gateway.access.credentials import Shown, ShownKey
+from gateway.access.grant import ANYBODY, Caller
+from gateway.access.keyring import Keyring
+from gateway.access.tokens import TokenRefused, Tokens, UnknownTokenKey
+from gateway.tally import Tally
+
+_MINUTE_S: Final = 60
+_MAX_KNOWN: Final = 10_000  # credentials that were right lately; beyond: the oldest are forgotten
+HOW: Final = (
+    "send APCA-API-KEY-ID and APCA-API-SECRET-KEY, or Authorization: Basic, Bearer KEYID:SECRET "
+    "or Bearer TOKEN"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why somebody is not let in; ``retry_after_s`` is not 0 where they tried too often."""
+
+    reason: str
+    retry_after_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A token's key is not known yet: it may be there once the keys were fetched anew."""
+
+    key_id: str
+
+
+class Guard:
+    """Judges what callers show. One task owns it: the gateway's event loop.
+
+    Who failed too often from an address is not looked at any more in that minute, with one
+    exception: credentials that were right lately, so that others behind that address stay in.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it judges by
+        self,
+        *,
+        fixed: Keyring,
+        tokens: Tokens | None = None,
+        always: bool = False,
+        tally: Tally,
+        now_ns: Clock,
+        monotonic_ns: MonotonicClock,
+        failures_per_minute: int = 0,
+    ) -> None:
+        """*fixed* are the keys of the settings.
+
+        *always*: nobody is let in without credentials, also while no key is known. Attempts that
+        fail are counted in *tally*, by address; of *failures_per_minute* 0 sets no limit.
+        """
+        self._fixed, self._stored = fixed, Keyring()
+        self._tokens, self._always = tokens, always
+        self._tally, self.now_ns, self._monotonic_ns = tally, now_ns, monotonic_ns
+        self._failures = failures_per_minute
+        self._known: dict[bytes, Caller] = {}
+        self.required = always or len(fixed) > 0 or tokens is not None
+        """Must callers show anything? Once keys were stored, for good."""
+
+    def store(self, stored: Keyring, *, any_ever: bool) -> None:
+        """The keys of the database are *stored* from now on."""
+        self._stored = stored
+        self.required = self.required or any_ever
+        self._known.clear()
+
+    def forget(self) -> None:
+        """The keys of tokens are others now: what was right is looked at anew."""
+        self._known.clear()
+
+    def judge(self, shown: Shown | None, address: str) -> Caller | Refusal | Unsure:
+        """Who shows *shown*, from *address*."""
+        if not self.required:
+            return ANYBODY
+        if shown is None:
+            return Refusal("no API key or token")
+        mark = self._mark(shown)
+        caller = self._known.get(mark)
+        if caller is not None and not self.is_over(caller):
+            return caller
+        wait_s = self._wait_s(address)
+        if wait_s:
+            return Refusal("too many failed attempts from this address", wait_s)
+        found = self._look_at(shown)
+        if isinstance(found, Caller):
+            self._remember(mark, found)
+        elif isinstance(found, Refusal):
+            self.count_failure(address)
+        return found
+
+    def count_failure(self, address: str) -> None:
+        """An attempt from *address* was wrong."""
+        if self._failures:
+            self._tally.hit(self._tally.mark("failed", address), _MINUTE_S, self._monotonic_ns())
+
+    def is_over(self, caller: Caller) -> bool:
+        """Has the time of *caller* come?"""
+        return 0 < caller.expires_ns <= self.now_ns()
+
+    def renewed(self, caller: Caller) -> Caller | None:
+        """What *caller*, let in before, may do by now; None: nobody any more."""
+        if not caller.key_id or self.is_over(caller):
+            return None if self.required or caller.key_id else caller
+        if caller.by_token:
+            return caller
+        return self._fixed.get(caller.key_id) or self._stored.get(caller.key_id)
+
+    def _look_at(self, shown: Shown) -> Caller | Refusal | Unsure:
+        if isinstance(shown, ShownKey):
+            ring = self._fixed if shown.key_id in self._fixed else self._stored
+            caller = ring.check(shown.key_id, shown.secret)
+            if caller is None:
+                return Refusal("unknown API key or wrong secret")
+            return Refusal("the API key has expired") if self.is_over(caller) else caller
+        if self._tokens is None:
+            return Refusal("tokens are not accepted here")
+        try:
+            return self._tokens.read(shown.token, self.now_ns())
+        except UnknownTokenKey as exc:
+            return Unsure(exc.key_id)
+        except TokenRefused as exc:
+            return Refusal(str(exc))
+
+    def _wait_s(self, address: str) -> int:
+        """How long nobody new is looked at from *address*; 0: they are."""
+        if not self._failures:
+            return 0
+        now_ns = self._monotonic_ns()
+        mark = self._tally.mark("failed", address)
+        if self._tally.seen(mark, _MINUTE_S, now_ns) < self._failures:
+            return 0
+        return _MINUTE_S - now_ns // SECOND_NS % _MINUTE_S
+
+    def _remember(self, mark: bytes, caller: Caller) -> None:
+        self._known.pop(mark, None)
+        while len(self._known) >= _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[mark] = caller
+
+    @staticmethod
+    def _mark(shown: Shown) -> bytes:
+        """Stands for credentials, in place of them."""
+        text = f"{shown.key_id}:{shown.secret}" if isinstance(shown, ShownKey) else shown.token
+        raw = text.encode("utf-8", "surrogatepass")
+        return hashlib.sha256(raw).digest()

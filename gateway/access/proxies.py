@@ -1,0 +1,106 @@
+"""Whose request it is that a proxy passes on. Pure.
+
+Only what a trusted proxy says is believed, and of a list of addresses only what trusted proxies
+have appended: it is read from the right, up to the first address that is not one of theirs.
+Sources: RFC 7239, and the practice for X-Forwarded-For.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from core.market.errors import TickgateError
+
+FORWARDED: Final = "forwarded"
+X_FORWARDED_FOR: Final = "x-forwarded-for"
+_MAX_HOPS: Final = 20
+_FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]+)', re.IGNORECASE)
+_PORT: Final = re.compile(r":[0-9]{1,5}$")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ProxyError(TickgateError):
+    """A trusted proxy in the settings is no network."""
+
+    def __init__(self, given: str) -> None:
+        self.given = given
+        super().__init__(given)
+
+    def __str__(self) -> str:
+        return f"{self.given!r} is no network: expected an address or CIDR such as 10.0.0.0/8"
+
+
+class Proxies:
+    """The proxies whose word on addresses is taken."""
+
+    def __init__(self, trusted: Iterable[str] = (), *, header: str = X_FORWARDED_FOR) -> None:
+        """Trust peers in these networks; *header* is the one that they set, and no other counts.
+
+        Raises:
+            ProxyError: an item is no network.
+        """
+        items = [part.strip() for item in trusted for part in item.split(",")]
+        self._networks = [_network(item) for item in items if item]
+        self._header = header
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def client(self, peer: str, headers: Mapping[str, str]) -> str:
+        """The address of who sent the request that came from *peer*."""
+        if not self._networks or not self._is_trusted(peer):
+            return peer
+        client = peer
+        for hop in reversed(self._hops(headers)[-_MAX_HOPS:]):
+            address = _address(hop)
+            if address is None:  # hidden, or made up: the proxy that passed it on is who we know
+                return client
+            client = str(address)
+            if not self._is_trusted(client):
+                return client
+        return client
+
+    def _hops(self, headers: Mapping[str, str]) -> list[str]:
+        items = [item for line in _lines(headers, self._header) for item in line.split(",")]
+        if self._header == X_FORWARDED_FOR:
+            return [item.strip() for item in items]
+        found = [_FOR.search(item.strip()) for item in items]
+        return ["unknown" if one is None else one[1].strip('"') for one in found]
+
+    def _is_trusted(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise ProxyError(text) from exc
+
+
+def _address(text: str) -> Address | None:
+    """An address, with or without a port or brackets; an IPv4 one in IPv6 form as what it is."""
+    bare = text
+    if text.startswith("["):
+        bare = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        bare = _PORT.sub("", text)
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _lines(headers: Mapping[str, str], name: str) -> list[str]:
+    """All lines of a header: a proxy may add one of its own behind what the client sent."""
+    loose = cast("Any", headers)
+    for all_of in ("getall", "get_all"):
+        if hasattr(loose, all_of):
+            return list(getattr(loose, all_of)(name)) if name in headers else []
+    value = headers.get(name)
+    return [] if value is None else [value]

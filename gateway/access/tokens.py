@@ -1,0 +1,270 @@
+"""JSON Web Tokens: their signature, their claims, and who shows one. Pure: told the time.
+
+A key is good for one algorithm, whatever a token says of itself: so a public key is never taken
+for a shared secret, and ``none`` is no algorithm. Sources: RFC 7515, 7517, 7518, 7519, 8725.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import jwt
+import msgspec
+from jwt import PyJWK
+
+from core.market.errors import TickgateError
+from core.market.timeframe import SECOND_NS
+from gateway.access.entitlement import EVERYTHING, Entitlement, EntitlementError
+from gateway.access.grant import Caller
+
+ALGORITHMS: Final = ("HS256", "RS256", "ES256")
+MIN_SECRET_BYTES: Final = 32  # RFC 7518, section 3.2: as long as the hash at least
+_MIN_RSA_BITS: Final = 2_048  # RFC 7518, section 3.3
+_KINDS: Final = {"oct": "HS256", "RSA": "RS256", "EC": "ES256"}
+_CURVE: Final = "P-256"
+_MAX_KEYS: Final = 100  # of a set; providers publish a handful
+_MAX_CHANNELS: Final = 100
+_MAX_NAME: Final = 128  # characters of a subject
+_LATEST_S: Final = 253_402_300_799  # the end of the year 9999
+
+
+class TokenRefused(TickgateError):
+    """A token lets nobody in; never shows anything of it but names of claims."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the token is refused: {self.reason}"
+
+
+class UnknownTokenKey(TokenRefused):
+    """The key that a token names is not known, or not yet."""
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__("its key is not among those that are accepted")
+
+
+class TokenKeysError(TickgateError):
+    """A set of keys cannot be read. Never shows what was in it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"no JSON Web Key Set (RFC 7517): {self.reason}"
+
+
+class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What tokens must say; an empty value is not asked for."""
+
+    issuer: str = ""
+    audience: str = ""
+    leeway_s: int = 30
+    """Clocks may differ by so much."""
+    requests_per_minute: int = 0
+    """Of HTTP, by whoever shows one."""
+
+
+Keys = Mapping[tuple[str, str], PyJWK]
+"""By algorithm and key id."""
+
+
+def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
+    """The keys of a JSON Web Key Set that are for signatures by one of our algorithms.
+
+    Others are left out, as sets hold keys for other purposes too. *may_be_secret*: shared secrets
+    are accepted as well, which nobody publishes at a URL.
+
+    Raises:
+        TokenKeysError: it is no set, has none of these, or is too large.
+    """
+    try:
+        decoded = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise TokenKeysError("it is not JSON") from exc
+    listed = decoded.get("keys") if isinstance(decoded, dict) else None
+    if not isinstance(listed, list):
+        raise TokenKeysError('expected an object with a list "keys"')
+    if len(listed) > _MAX_KEYS:
+        raise TokenKeysError(f"{len(listed)} keys, more than {_MAX_KEYS}")
+    kinds = ("oct", "RSA", "EC") if may_be_secret else ("RSA", "EC")
+    found = [_key_of(one) for one in listed if isinstance(one, dict) and one.get("kty") in kinds]
+    keys = {(key.algorithm_name, key.key_id or ""): key for key in found if key is not None}
+    if not keys:
+        raise TokenKeysError(f"it has no usable key for {', '.join(ALGORITHMS)}")
+    return keys
+
+
+def secret_key(secret: str) -> Keys:
+    """The one key for HS256, whatever id a token gives it.
+
+    Raises:
+        TokenKeysError: it is shorter than 32 bytes.
+    """
+    raw = secret.encode()
+    if len(raw) < MIN_SECRET_BYTES:
+        raise TokenKeysError(f"the secret has {len(raw)} bytes, fewer than {MIN_SECRET_BYTES}")
+    encoded = jwt.utils.base64url_encode(raw).decode()
+    return {("HS256", ""): PyJWK({"kty": "oct", "k": encoded}, "HS256")}
+
+
+class Tokens:
+    """Reads tokens with the keys that are known now."""
+
+    def __init__(self, rules: TokenRules, *, fixed: Keys | None = None) -> None:
+        """*fixed* are keys that stay, beside those of :meth:`accept`."""
+        self._rules, self._fixed = rules, dict(fixed or {})
+        self._keys: dict[tuple[str, str], PyJWK] = dict(self._fixed)
+
+    def accept(self, keys: Keys) -> None:
+        """These keys, and the fixed ones, from now on."""
+        self._keys = {**keys, **self._fixed}
+
+    def read(self, token: str, now_ns: int) -> Caller:
+        """Who shows *token* at *now_ns*.
+
+        Raises:
+            UnknownTokenKey: its key is not known.
+            TokenRefused: it is ill-formed, not signed by that key, over, or not for us.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._key(header.get("alg"), header.get("kid"))
+            claims = self._verified(token, key)
+        except (jwt.InvalidTokenError, ValueError, RecursionError) as exc:
+            raise TokenRefused(_WHY.get(type(exc), "it is ill-formed")) from exc
+        return self._caller(token, claims, now_ns)
+
+    def _key(self, algorithm: object, key_id: object) -> PyJWK:
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+            raise TokenRefused(f"its algorithm is none of {', '.join(ALGORITHMS)}")
+        if key_id is None:
+            fitting = [key for (name, _), key in self._keys.items() if name == algorithm]
+            if len(fitting) != 1:
+                raise TokenRefused("it names no key (kid)")
+            return fitting[0]
+        key = self._keys.get((algorithm, str(key_id)))
+        if key is None and algorithm == "HS256":
+            key = self._fixed.get((algorithm, ""))
+        if key is not None:
+            return key
+        if any(str(key_id) == known for _, known in self._keys):
+            raise TokenRefused("its key is for another algorithm")
+        raise UnknownTokenKey(str(key_id))
+
+    def _verified(self, token: str, key: PyJWK) -> dict[str, Any]:
+        rules = self._rules
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key.key,
+            algorithms=[str(key.algorithm_name)],
+            issuer=rules.issuer or None,
+            audience=rules.audience or None,
+            # Times are judged by the clock that we are told.
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+        return claims
+
+    def _caller(self, token: str, claims: Mapping[str, Any], now_ns: int) -> Caller:
+        now_s, leeway_s = now_ns / SECOND_NS, self._rules.leeway_s
+        expires_s = _seconds(claims, "exp")
+        if expires_s is None:
+            raise TokenRefused("it never expires (exp is missing)")
+        if expires_s + leeway_s <= now_s:
+            raise TokenRefused("it has expired")
+        for name in ("nbf", "iat"):
+            if (_seconds(claims, name) or 0) - leeway_s > now_s:
+                raise TokenRefused(f"it is of the future ({name})")
+        return Caller(
+            key_id=f"token:{_subject(token, claims)}",
+            symbols=_symbols(claims),
+            channels=_channels(claims),
+            requests_per_minute=self._rules.requests_per_minute,
+            expires_ns=int((expires_s + leeway_s) * SECOND_NS),
+            by_token=True,
+        )
+
+
+_WHY: Final[Mapping[type[Exception], str]] = {
+    jwt.InvalidSignatureError: "its signature is wrong",
+    jwt.InvalidIssuerError: "it is of another issuer (iss)",
+    jwt.InvalidAudienceError: "it is for another audience (aud)",
+    jwt.MissingRequiredClaimError: "it lacks a claim that is asked for (iss or aud)",
+}
+
+
+def _key_of(data: dict[str, Any]) -> PyJWK | None:
+    """A usable key, or None."""
+    algorithm = _KINDS[data["kty"]]
+    is_curve = algorithm != "ES256" or data.get("crv") == _CURVE
+    is_for_us = data.get("use", "sig") == "sig" and data.get("alg", algorithm) == algorithm
+    if not is_curve or not is_for_us or not isinstance(data.get("kid", ""), str):
+        return None
+    try:
+        key = PyJWK(data, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if algorithm == "HS256":
+        return key if len(key.key) >= MIN_SECRET_BYTES else None
+    if algorithm == "RS256" and key.key.key_size < _MIN_RSA_BITS:
+        return None
+    return key
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not 0 <= value <= _LATEST_S:
+        raise TokenRefused(f"claim {name} is no time in seconds")
+    return float(value)
+
+
+def _subject(token: str, claims: Mapping[str, Any]) -> str:
+    subject = claims.get("sub")
+    if subject is None:  # then each token is somebody of its own
+        return hashlib.sha256(token.encode()).hexdigest()[:16]
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_NAME:
+        raise TokenRefused(f"claim sub is not text of 1 to {_MAX_NAME} characters")
+    return subject
+
+
+def _symbols(claims: Mapping[str, Any]) -> Entitlement:
+    patterns = _texts(claims, "symbols")
+    if patterns is None:
+        return EVERYTHING
+    try:
+        return Entitlement(patterns)
+    except EntitlementError as exc:
+        raise TokenRefused(f"claim {exc}") from exc
+
+
+def _channels(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    names = _texts(claims, "channels")
+    if names is None or "*" in names:
+        return None
+    if len(names) > _MAX_CHANNELS:
+        raise TokenRefused(f"claim channels has more than {_MAX_CHANNELS} names")
+    return frozenset(names)
+
+
+def _texts(claims: Mapping[str, Any], name: str) -> Sequence[str] | None:
+    """A list of texts, also written as one text with blanks or commas in between."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    if not isinstance(value, list) or not _are_texts(value):
+        raise TokenRefused(f"claim {name} is not a list of texts")
+    return value
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -1,0 +1,77 @@
+"""Clients whose token is signed by a key that is not known yet: it is fetched, then they go on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gateway import messages
+from gateway.access.credentials import Shown
+from gateway.session import authenticate, handle_request
+
+if TYPE_CHECKING:
+    from gateway.connection import Connection
+
+_MAX_WAITING: Final = 1_000  # clients at a time; further ones are judged by what is known
+_MAX_HELD: Final = 20  # messages of one of them
+
+LookFor = Callable[[str], Awaitable[None]]
+"""Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    shown: Shown
+    key_id: str
+    held: list[tuple[bytes, bool]] = field(default_factory=list)
+
+
+class Latecomers:
+    """Keeps what these clients say, in order, until their token can be judged."""
+
+    def __init__(self, look_for: LookFor | None = None) -> None:
+        """*look_for*: None where no keys can be fetched."""
+        self._look_for = look_for
+        self._waiting: dict[Connection, _Waiting] = {}
+        self._came = asyncio.Event()
+
+    def start(self, client: "Connection", shown: Shown, key_id: str) -> bool:
+        """Judge *client* once the key *key_id* was looked for; False: that is of no use."""
+        if self._look_for is None or len(self._waiting) >= _MAX_WAITING:
+            return False
+        self._waiting[client] = _Waiting(shown, key_id)
+        client.shared.roster.auth.start(client, client.shared.monotonic_ns())
+        self._came.set()
+        return True
+
+    def hold(self, client: "Connection", payload: bytes, *, binary: bool) -> bool:
+        """Keep a message of *client* for later, if it waits."""
+        waiting = self._waiting.get(client)
+        if waiting is None:
+            return False
+        if len(waiting.held) < _MAX_HELD:
+            waiting.held.append((payload, binary))
+        else:
+            client.refuse(messages.INVALID_SYNTAX, f"more than {_MAX_HELD} requests before auth")
+        return True
+
+    async def run(self) -> None:
+        """Serve for ever."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            for key_id in dict.fromkeys(one.key_id for one in self._waiting.values()):
+                assert self._look_for is not None  # or nobody waits
+                await self._look_for(key_id)
+                self._go_on(key_id)
+
+    def _go_on(self, key_id: str) -> None:
+        ready = [(c, one) for c, one in self._waiting.items() if one.key_id == key_id]
+        for client, one in ready:
+            del self._waiting[client]
+            if client.over:
+                continue
+            authenticate(client, one.shown, is_last=True)
+            for payload, binary in one.held:
+                if not client.over:
+                    handle_request(client, payload, binary=binary)
