@@ -121,7 +121,7 @@ class Refusable(asyncio.Protocol):
         self._ignored_bytes = received
         self._transport.write(answer)
         roster = self._door.roster
-        if len(roster.refused) >= _MAX_LINGERING:
+        if len(roster.refused) >= _MAX_LINGERING or not self._transport.can_write_eof():
             self._transport.close()
             return
         # Were all of it closed now, bytes that still come would make the kernel take back what

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from gateway.sniff import First, Upgrade, sniff
 
 _STREAM_PATHS: Final = StreamPaths()
 _BACKLOG: Final = 4_096  # a whole fleet that reconnects at once; the kernel caps it at somaxconn
+_HANDSHAKE_S: Final = 10.0  # of TLS
 _KEEPALIVE_S: Final = 75.0  # idle HTTP connections, and later requests that stall
 
 
@@ -36,11 +38,15 @@ class ListenError(TickgateError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where to listen; *shared*: with other processes of the same user that share it too."""
+    """Where to listen; *shared*: with other processes of the same user that share it too.
+
+    *tls*: what clients are shown; None: they speak without.
+    """
 
     host: str
     port: int
     shared: bool = False
+    tls: ssl.SSLContext | None = None
 
 
 class FirstRequest(Refusable):
@@ -200,7 +206,13 @@ async def _listen(factory: Callable[[], asyncio.Protocol], address: Address) -> 
     loop, host, port = asyncio.get_running_loop(), address.host, address.port
     try:
         return await loop.create_server(
-            factory, host, port, backlog=_BACKLOG, reuse_port=address.shared
+            factory,
+            host,
+            port,
+            backlog=_BACKLOG,
+            reuse_port=address.shared,
+            ssl=address.tls,
+            ssl_handshake_timeout=_HANDSHAKE_S if address.tls else None,
         )
     except OSError as exc:
         in_use = exc.errno == errno.EADDRINUSE

@@ -38,6 +38,7 @@ from gateway.roster import SWEEP_S, Guest, Roster
 from gateway.silence import Silence, heartbeats, staleness
 from gateway.tally import Tally
 from gateway.tally_memory import private
+from gateway.tls import Certificate
 from storage.stream_ranges import StreamRanges
 from storage.streams import FeedInfo, StreamKeys
 
@@ -119,6 +120,7 @@ class GatewayService:
     ping_database: Callable[[], Awaitable[None]] | None = None
     keys: KeyFollower | None = None
     jwks: JwksSource | None = None
+    certificate: Certificate | None = None
     silence: Silence = field(default_factory=Silence)
     tally: Tally = field(default_factory=private)
 
@@ -218,7 +220,12 @@ class GatewayService:
             ListenError: the port is in use, or must not be used.
         """
         settings = self.settings
-        address = Address(host=settings.host, port=settings.port, shared=settings.shared_port)
+        address = Address(
+            host=settings.host,
+            port=settings.port,
+            shared=settings.shared_port,
+            tls=None if self.certificate is None else self.certificate.context,
+        )
         async with listening(address=address, app=self.app, door=self._door) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.tally.announce(self.identity.pid, listens=True)
@@ -253,6 +260,7 @@ class GatewayService:
             "tokens": self._late.run(),
             "keys": self._follow_keys(),
             **({} if self.jwks is None else {"token keys": self.jwks.run()}),
+            **({} if self.certificate is None else {"certificate": self.certificate.run()}),
         }
 
     async def _follow_keys(self) -> None:

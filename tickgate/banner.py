@@ -17,7 +17,9 @@ def gateway_url(settings: Settings) -> str:
         host = "127.0.0.1"
     if host == "::":
         host = "::1"
-    return f"http://[{host}]:{settings.port}/" if ":" in host else f"http://{host}:{settings.port}/"
+    scheme = "https" if settings.tls_certificate else "http"
+    where = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{where}:{settings.port}/"
 
 
 def banner(settings: Settings, specs: Sequence[FeedSpec], *, data_dir: Path) -> str:
@@ -42,6 +44,6 @@ def _data(settings: Settings, data_dir: Path) -> str:
 
 
 def _access(settings: Settings) -> str:
-    if settings.api_keys:
-        return "with an API key"
+    if settings.api_keys or settings.jwt_shared_key or settings.jwt_jwks or settings.require_auth:
+        return "with an API key or a token"
     return "from this machine only, because no API keys are configured"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,15 +21,16 @@ from gateway.access.tokens import TokenRules, Tokens, secret_key
 from gateway.keys import ApiKeys
 from gateway.origins import Origins
 from gateway.tally import Tally
+from gateway.tls import Certificate
 from storage.api_keys import ApiKeyStore
 from storage.database import Database
-from storage.redis import Redis
+from storage.redis import Redis, connect
 from storage.shared_counts import SharedCounts
 from tickgate.settings import Settings
 
 log = logging.getLogger(__name__)
 
-COUNTS_TIMEOUT_S: Final = 0.25  # a Redis that is slower does not count requests for a while
+_COUNTS_TIMEOUT_S: Final = 0.25  # a Redis that is slower does not count requests for a while
 _FIRST_LOOK_S: Final = 1.0
 
 
@@ -40,11 +42,29 @@ class Gate:
     keys: KeyFollower
     jwks: JwksSource | None
 
-    async def first_look(self) -> None:
-        """Know the keys before anybody comes, if the database answers soon."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_LOOK_S):
-                await self.keys.look()
+
+async def open_gate(
+    settings: Settings, stack: AsyncExitStack, *, database: Database, tally: Tally
+) -> Gate:
+    """The gate, which knows the keys before anybody comes, if the database answers soon."""
+    counts = connect(settings.redis_url, command_timeout_s=_COUNTS_TIMEOUT_S)
+    stack.push_async_callback(counts.aclose)
+    gate = make_gate(settings, database=database, counts=counts, tally=tally)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK_S):
+            await gate.keys.look()
+    return gate
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    """What the port shows; None: it speaks without TLS.
+
+    Raises:
+        CertificateError: it cannot be used.
+    """
+    if not settings.tls_certificate:
+        return None
+    return Certificate(settings.tls_certificate, settings.tls_key, oldest=settings.tls_min_version)
 
 
 def make_gate(settings: Settings, *, database: Database, counts: Redis, tally: Tally) -> Gate:

@@ -26,6 +26,7 @@ from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
 from gateway.tally import Layout, Tally
+from gateway.tls import Certificate
 from storage.bars import BarStore
 from storage.keys import StreamKeys
 from storage.redis import connect
@@ -34,7 +35,7 @@ from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from tickgate.banner import gateway_url
-from tickgate.gateway_access import COUNTS_TIMEOUT_S, Gate, make_gate
+from tickgate.gateway_access import Gate, certificate_of, open_gate
 from tickgate.restarts import restarts
 from tickgate.role import report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
@@ -63,6 +64,7 @@ class _Parts:
     settings: Settings
     market: MarketState
     gate: Gate
+    certificate: Certificate | None
     stream_keys: StreamKeys
     store: BarStore
     board: RoleBoard
@@ -91,14 +93,12 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
         database = GatedDatabase(settings)
         await database.open()
         stack.push_async_callback(database.close)
-        counts = connect(settings.redis_url, command_timeout_s=COUNTS_TIMEOUT_S)
-        stack.push_async_callback(counts.aclose)
-        gate = make_gate(settings, database=database, counts=counts, tally=tally)
-        await gate.first_look()
+        gate = await open_gate(settings, stack, database=database, tally=tally)
         parts = _Parts(
             settings=settings,
             market=MarketState(),
             gate=gate,
+            certificate=certificate_of(settings),
             stream_keys=stream_keys,
             store=BarStore(database),
             board=RoleBoard(redis, stream_keys, now_ns=time.time_ns),
@@ -163,6 +163,7 @@ def _service(
         access=parts.gate.access,
         keys=parts.gate.keys,
         jwks=parts.gate.jwks,
+        certificate=parts.certificate,
         stream_keys=parts.stream_keys,
         ticks=readers[0],
         bars=readers[1],

@@ -128,8 +128,8 @@ def _check_hosts(loaded: Loaded[Settings], command: str) -> list[Problem]:
     if not _asks_for_keys(values) and not is_loopback(values.host):
         accepted = (
             "a loopback address such as 127.0.0.1 while no keys are configured "
-            "(anybody could read the stream; set --api-keys, --jwt-shared-key or --jwt-jwks to listen "
-            "elsewhere, or --require-auth for the keys of `tickgate keys` alone)"
+            "(anybody could read the stream; to listen elsewhere set --api-keys, --jwt-shared-key, "
+            "--jwt-jwks, or --require-auth for the keys of `tickgate keys` alone)"
         )
         problems.append(problem(loaded, "host", accepted))
     return problems
@@ -190,7 +190,7 @@ def _check_proxies(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 def _check_tls(loaded: Loaded[Settings], command: str) -> list[Problem]:
     values = loaded.values
-    if command not in (DEV, GATEWAY) or not values.tls_key or values.tls_certificate:
+    if command != GATEWAY or not values.tls_key or values.tls_certificate:
         return []
     return [problem(loaded, "tls_certificate", "a file, as tls_key is set")]
 

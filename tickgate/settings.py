@@ -35,6 +35,7 @@ _FEEDS = {"commands": (DEV, INGEST)}
 _BARS = {"commands": (DEV, AGGREGATE)}
 _WIRE = {"commands": (DEV, GATEWAY)}
 _RESTARTS = {"commands": (DEV, GATEWAY)}
+_TLS = {"commands": (GATEWAY,)}
 _OPS = {"commands": (DEV, INGEST, AGGREGATE)}
 _KEYS = {
     "commands": (DEV, GATEWAY),
@@ -461,18 +462,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="PEM file of the certificate and its chain: the gateway speaks TLS; read "
             "again when it changes",
-            extra={**_WIRE, "accepted": "a file"},
+            extra={**_TLS, "accepted": "a file"},
         ),
     ] = ""
     tls_key: Annotated[
         str,
         Meta(
             description="PEM file of its private key; empty: it is in the file of the certificate",
-            extra={**_WIRE, "accepted": "a file"},
+            extra={**_TLS, "accepted": "a file"},
         ),
     ] = ""
     tls_min_version: Annotated[
-        Literal["1.2", "1.3"], Meta(description="the oldest TLS that is spoken", extra=_WIRE)
+        Literal["1.2", "1.3"], Meta(description="the oldest TLS that is spoken", extra=_TLS)
     ] = "1.2"
     http_timeout_s: Annotated[
         float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)

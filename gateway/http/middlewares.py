@@ -20,12 +20,15 @@ from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
 
+_ONLY_TLS: Final = "max-age=31536000"  # a browser that came by TLS once comes so for a year
 SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     # Styles: the chart library adds a <style> of its own for the attribution.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -52,10 +55,12 @@ def error_response(error: ApiError) -> web.Response:
     return response
 
 
-async def add_safe_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+async def add_safe_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Add the headers that keep browsers from misusing an answer; just before it is sent."""
     for name, value in SAFE_HEADERS.items():
         response.headers[name] = value
+    if request.secure:
+        response.headers["Strict-Transport-Security"] = _ONLY_TLS
 
 
 async def check_expectation(request: web.Request) -> web.StreamResponse | None:
