@@ -11,6 +11,7 @@ from aiohttp import web
 from core.market.errors import TickgateError
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
+from gateway.changes import Changes
 from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.cursor import CursorMaker
@@ -93,7 +94,7 @@ class GatewayService:
     ``load_symbols`` gives the symbols of the database; it raises a TickgateError while that is
     away or has no schema yet, and is asked again. ``ping_database`` likewise raises one while the
     database is away: it is called each second, for `/readyz`. ``silence`` is told of the feeds
-    here, and may be shown elsewhere.
+    here, and may be shown elsewhere. ``changes`` is told of closed bars, where somebody asks it.
     """
 
     name: ClassVar[str] = "gateway"
@@ -117,6 +118,7 @@ class GatewayService:
     ping_database: Callable[[], Awaitable[None]] | None = None
     silence: Silence = field(default_factory=Silence)
     tally: Tally = field(default_factory=private)
+    changes: Changes | None = None
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
@@ -348,5 +350,7 @@ class GatewayService:
             fanout=self._fanout,
             readiness=self.readiness,
             metrics=self.metrics,
+            changes=self.changes or Changes(self.stream_keys.shards),
             now_ns=self.now_ns,
+            monotonic_ns=self.monotonic_ns,
         )

@@ -11,6 +11,7 @@ from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.http.cache import SingleFlight
+from gateway.http.caching import Caching, make_serving
 from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
 from gateway.http.limits import RequestLimiter
@@ -28,7 +29,6 @@ from gateway.http.past import Past
 from gateway.http.ports import Board, History, Market
 from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
-from gateway.http.serving import Serving
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.http.udf import UdfApi, udf_errors
@@ -61,6 +61,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     shown: CollectorRegistry | None = None,
     tally: Tally | None = None,
     restarts: Callable[[], Sequence[Restarts]] = list,
+    caching: Caching | None = None,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -81,6 +82,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         shown: what ``/metrics`` shows; None: *registry*.
         tally: counts of all workers; None: this process is the only one.
         restarts: of the processes beside this one, for ``/readyz``.
+        caching: of ready answers; None: nobody reads the bar streams, so for a second only.
     """
     metrics = HttpMetrics(registry)
     is_limited = keys.required and requests_per_minute > 0
@@ -131,7 +133,15 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         metrics=metrics,
     )
     pages = page or Page.installed()
-    serving = Serving(keys_required=keys.required)
+    serving = make_serving(
+        caching or Caching(),
+        market=market,
+        metrics=metrics,
+        keys_required=keys.required,
+        clocks=(now_ns, monotonic_ns),
+        version=version,
+    )
+    app.cleanup_ctx.append(serving.running)
     data = history.routes() + latest.data_routes() + udf.data_routes()
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()
