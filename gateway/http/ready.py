@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class Ready:
-    """An answer with its tag; packed when that is first asked for, see :mod:`gateway.http.packing`."""
+    """An answer with its tag; see :mod:`gateway.http.packing` for its gzip form."""
 
     answer: Answer
     tag: str
