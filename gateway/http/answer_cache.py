@@ -16,7 +16,7 @@ CLOSED_NS: Final = 600 * SECOND_NS
 _OVERHEAD: Final = 2_048  # bytes of an entry besides its bodies: measured with a long query
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Kept:
     """An answer, and what it depends on."""
 

@@ -10,8 +10,10 @@ from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
+from gateway.access.grant import ANYBODY
 from gateway.http.cache import SingleFlight
 from gateway.http.caching import Caching, make_serving
+from gateway.http.fast_path import FAST_PATH, FastPath
 from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
 from gateway.http.limits import RequestLimiter
@@ -142,6 +144,8 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         version=version,
     )
     app.cleanup_ctx.append(serving.running)
+    if not keys.required:
+        app[FAST_PATH] = FastPath(serving, metrics, lambda *_: (ANYBODY, {}))
     data = history.routes() + latest.data_routes() + udf.data_routes()
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()

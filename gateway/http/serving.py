@@ -145,6 +145,10 @@ class Serving:
         with suppress(asyncio.CancelledError):
             await task
 
+    def ready(self, key: RequestKey, now_ns: int) -> Kept | None:
+        """The answer to *key*, if one is in memory and right."""
+        return self.cache.get(key, self.market.directory, now_ns)
+
     def on_hit(self, key: RequestKey, kept: Kept) -> None:
         """Count it; what is asked for twice is worth to be shared."""
         self.on_lookup("hit")
@@ -155,7 +159,7 @@ class Serving:
     async def _kept(self, asked: _Asked) -> Kept:
         before = self._started
         while True:
-            kept = self.cache.get(asked.key, self.market.directory, self.monotonic_ns())
+            kept = self.ready(asked.key, self.monotonic_ns())
             if kept is not None:
                 self.on_hit(asked.key, kept)
                 return kept

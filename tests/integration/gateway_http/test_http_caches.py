@@ -69,7 +69,11 @@ async def test_who_polls_two_gateways_never_goes_back_to_what_was_revised(
                 revised = bar(BTC, 0, rev=revision, close=100.5 + revision)
                 await here.store(revised)
                 await here.publish(revised)
-                await eventually(lambda r=revision: all(s[-1] == 100.5 + r for s in seen.values()))
+
+                async def is_seen(close: float = 100.5 + revision) -> bool:
+                    return all(values[-1] == close for values in seen.values())
+
+                await eventually(is_seen)
             stop.set()
 
         for values in seen.values():
