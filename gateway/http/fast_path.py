@@ -23,8 +23,9 @@ from gateway.http.errors import ApiError
 from gateway.http.metrics import HttpMetrics
 from gateway.http.serving import DataResponse, RequestKey, Serving
 
-MAX_REQUEST: Final = 4_096  # bytes; longer ones are not remembered
-_MAX_KNOWN: Final = 4_096  # requests remembered; beyond: the oldest is forgotten
+MAX_REQUEST: Final = 16_384  # bytes: 1,000 symbols fit; longer ones are not remembered
+_MAX_BYTES: Final = 8 << 20  # of requests remembered; beyond: the oldest are forgotten
+_OVERHEAD: Final = 3_000  # bytes of one besides itself, about
 _END: Final = b"\r\n\r\n"
 _ODD: Final = (b"\ncontent-length", b"\ntransfer-encoding", b"\nupgrade", b"\nexpect")
 _CONNECTION: Final = b"\nconnection:"
@@ -82,6 +83,7 @@ class FastPath:
     def __init__(self, serving: Serving, metrics: HttpMetrics, admit: Admit) -> None:
         self._serving, self._metrics, self._admit = serving, metrics, admit
         self._known: dict[bytes, _Known] = {}
+        self._bytes = 0
         self._monotonic_ns = serving.monotonic_ns
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class FastPath:
         started_ns = self._monotonic_ns()
         kept = self._serving.ready(known.key, started_ns)
         if kept is None or kept is not known.kept():
-            del self._known[data]
+            self._forget(data)
             return None
         admitted = self._admitted(known, remote)
         if admitted is None:
@@ -118,8 +120,10 @@ class FastPath:
         route = request.match_info.route.resource
         canonical = "unmatched" if route is None else route.canonical
         parts = _parts(response)
-        while len(self._known) >= _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
+        self._forget(data)
+        self._bytes += len(data) + _OVERHEAD
+        while self._bytes > _MAX_BYTES:
+            self._forget(next(iter(self._known)))
         self._known[data] = _Known(
             kept=weakref.ref(kept),
             key=key,
@@ -133,6 +137,10 @@ class FastPath:
             requests=self._metrics.requests.labels(canonical, str(response.status)),
             seconds=self._metrics.request_seconds.labels(canonical),
         )
+
+    def _forget(self, data: bytes) -> None:
+        if self._known.pop(data, None) is not None:
+            self._bytes -= len(data) + _OVERHEAD
 
     def _admitted(self, known: _Known, remote: str) -> Mapping[str, str] | None:
         """The headers of limits, where the request may be answered as it was before."""
