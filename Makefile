@@ -87,6 +87,11 @@ bench-fanout: $(VENV)/.tools ## Measure fan-out beside other servers and with cr
 bench-storage: $(VENV)/.tools ## Measure writing bars to PostgreSQL and TimescaleDB; ARGS='--rounds 9'
 	$(BIN)/python -m tests.bench.storage $(ARGS)
 
+.PHONY: bench-http
+bench-http: $(VENV)/.tools ## Measure the HTTP API beside FastAPI + asyncpg; HTTP_ROUNDS=5, ARGS=--quick
+	@$(PIP) install -q -e '.[bench]'
+	$(BIN)/python -m tests.bench.http $(ARGS)
+
 .PHONY: faults
 faults: $(VENV)/.tools ## Break everything, often: FAULTS='cut kill_redis' SEEDS=5 ARGS=--go-on
 	$(BIN)/python -m tests.faults $(FAULTS) --seeds $(SEEDS) $(ARGS)

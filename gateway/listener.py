@@ -13,6 +13,7 @@ from aiohttp import web
 from core.market.errors import TickgateError
 from gateway.door import Door, Refusable, Refused
 from gateway.endpoints import ENDPOINTS, StreamPaths
+from gateway.http.fast_path import FAST_PATH
 from gateway.http.protocol import http_protocols
 from gateway.sniff import First, Upgrade, sniff
 
@@ -187,7 +188,7 @@ async def listening(
     )
     await runner.setup()
     assert runner.server is not None  # after setup()
-    http = http_protocols(runner.server)
+    http = http_protocols(runner.server, app.get(FAST_PATH))
 
     def first_request() -> FirstRequest:
         return FirstRequest(door=door, http=http)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Final
 
@@ -63,6 +64,8 @@ class MarketState:
     def __init__(self, *, max_symbols: int = DEFAULT_MAX_SYMBOLS) -> None:
         self.refused_symbols = 0
         self.complete = False
+        self.directory = 0
+        """Stands for the carried symbols: the same number, the same symbols, in any process."""
         self.revoked: dict[Symbol, int] = {}
         """Symbols whose last trade was cancelled, and its id: which one is the last now?"""
         self._max_symbols = max_symbols
@@ -231,6 +234,7 @@ class MarketState:
             self.refused_symbols += 1
             return False
         self._last[symbol] = _NEVER
+        self.directory ^= int.from_bytes(blake2b(symbol.encode(), digest_size=8).digest())
         return self._directory.add(symbol)
 
     def _read(self) -> None:

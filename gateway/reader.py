@@ -20,8 +20,9 @@ from core.market.block import (
 )
 from core.market.errors import BlockError
 from core.market.notice import Gap, GapState
-from core.runtime.ports import Clock
+from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
+from gateway.changes import Changes
 from gateway.fanout import Fanout
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
@@ -47,6 +48,8 @@ class Streams(Protocol):
     def follow(self, key: str, after_id: str) -> None: ...
 
     async def read(self) -> list[Entry]: ...
+
+    def take_heard(self) -> set[str]: ...
 
 
 class Feeds(Protocol):
@@ -86,16 +89,23 @@ class MarketReader:
         fanout: Fanout,
         readiness: Readiness,
         metrics: GatewayMetrics,
+        changes: Changes,
         now_ns: Clock,
+        monotonic_ns: MonotonicClock,
     ) -> None:
-        """*ticks* and *bars* are two readers, each on a connection of its own."""
+        """*ticks* and *bars* are two readers, each on a connection of its own.
+
+        *changes* is told of what comes on the streams of closed bars.
+        """
         self.positions = positions
         self.tap: Tap | None = None  # told of each entry that was published, right after it
         self._ticks, self._bars, self._feeds, self._keys = ticks, bars, feeds, keys
         self._starts, self._unknown = starts, {"ticks", "bars"}
         self._market, self._fanout = market, fanout
         self._readiness, self._metrics = readiness, metrics
-        self._now_ns = now_ns
+        self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
+        self._changes = changes
+        self._bar_shards = {keys.bars(shard): shard for shard in range(keys.shards)}
         self._known: dict[str, FeedInfo] = {}
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
@@ -127,14 +137,16 @@ class MarketReader:
     async def read_bars(self) -> None:
         """Read closed and running bars for ever."""
         since = EntryId(self._live_from_ms - _PRIME_MS, 0)
-        for key, start in (await self._newest_bars()).items():
+        starts = await self._newest_bars()
+        for key, start in starts.items():
             self.positions.reach(key, start)
             self._bars.follow(key, str(start))
+        self._changes.begin({self._bar_shards[key]: start for key, start in starts.items()})
         for shard in range(self._keys.shards):
             self._bars.follow(self._keys.running(shard), str(since))
         self._start_known("bars")
         await self._starts_known.wait()
-        await self._read(self._bars.read, self._on_bars)
+        await self._read(self._bars.read, self._on_bars, self._hear)
 
     async def _newest_before(self, found: Iterable[FeedInfo]) -> Mapping[str, EntryId]:
         """Where the streams of *found* stood when this gateway started; live is what comes after.
@@ -179,6 +191,7 @@ class MarketReader:
         self,
         read: Callable[[], Awaitable[list[Entry]]],
         take: Callable[[Sequence[Entry]], Awaitable[None]],
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         while True:
             try:
@@ -189,6 +202,8 @@ class MarketReader:
                 continue
             if entries:
                 await take(entries)
+            then()
+            if entries:
                 await asyncio.sleep(_pause_s(len(entries)))
 
     async def _on_blocks(self, entries: Sequence[Entry]) -> None:
@@ -297,23 +312,35 @@ class MarketReader:
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            try:
-                bars = decode_bars(entry.payload)
-            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                self._skip(entry, exc)
-                continue
-            for bar in bars:
+            bars = self._bars_in(entry)
+            for bar in bars or ():
                 new = self._market.apply_bar(bar)
                 if new:
                     self._fanout.hub.carry(new)
                 if bar.final or self._is_live(entry):
                     self._fanout.hub.publish_bar(bar)
-            if entry.key in self.positions.reached():  # running bars are state: no position
+            if bars is not None and entry.key in self._bar_shards:  # running bars are state
                 entry_id = EntryId.parse(entry.entry_id)
                 self.positions.reach(entry.key, entry_id)
+                self._changes.take(self._bar_shards[entry.key], entry_id, bars)
                 if self.tap is not None:
                     self.tap(entry.key, entry_id, bars)
         self._fanout.published()
+
+    def _bars_in(self, entry: Entry) -> list[Bar] | None:
+        try:
+            return decode_bars(entry.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            self._skip(entry, exc)
+            if entry.key in self._bar_shards:
+                self._changes.skip(self._bar_shards[entry.key], EntryId.parse(entry.entry_id))
+            return None
+
+    def _hear(self) -> None:
+        """What was asked for again is not in the streams: nothing changed but what was taken in."""
+        heard = self._bars.take_heard() & self._bar_shards.keys()
+        now_ns = self._monotonic_ns()
+        self._changes.hear({self._bar_shards[key]: now_ns for key in heard})
 
     def _is_new(self, read: tuple[Entry, EntryId]) -> bool:
         """Is it a block from after the start?"""

@@ -14,6 +14,7 @@ from core.runtime.readiness import Readiness
 from gateway.access.admission import Access
 from gateway.access.follow import KeyFollower
 from gateway.access.jwks import JwksSource
+from gateway.changes import Changes
 from gateway.channels import Codec
 from gateway.connection import WIRE_LOG, Connection, Limits, Shared
 from gateway.cursor import CursorMaker
@@ -96,7 +97,7 @@ class GatewayService:
     ``load_symbols`` gives the symbols of the database; it raises a TickgateError while that is
     away or has no schema yet, and is asked again. ``ping_database`` likewise raises one while the
     database is away: it is called each second, for `/readyz`. ``silence`` is told of the feeds
-    here, and may be shown elsewhere.
+    here, and may be shown elsewhere. ``changes`` is told of closed bars, where somebody asks it.
     """
 
     name: ClassVar[str] = "gateway"
@@ -123,6 +124,7 @@ class GatewayService:
     certificate: Certificate | None = None
     silence: Silence = field(default_factory=Silence)
     tally: Tally = field(default_factory=private)
+    changes: Changes | None = None
 
     def __post_init__(self) -> None:
         self.port = 0  # where it listens, once it does
@@ -388,5 +390,7 @@ class GatewayService:
             fanout=self._fanout,
             readiness=self.readiness,
             metrics=self.metrics,
+            changes=self.changes or Changes(self.stream_keys.shards),
             now_ns=self.now_ns,
+            monotonic_ns=self.monotonic_ns,
         )

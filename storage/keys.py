@@ -87,6 +87,10 @@ class StreamKeys:
         """The stream of running bars."""
         return f"{self._of(shard)}:running"
 
+    def answer(self, name: str) -> str:
+        """An answer of the HTTP API that the gateways share."""
+        return f"{self.namespace}:answer:{name}"
+
     @property
     def quarantine(self) -> str:
         return f"{self.namespace}:quarantine"

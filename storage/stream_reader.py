@@ -66,11 +66,17 @@ class StreamReader:
         self._nodes: dict[Place, _Node] = {}
         self._away: dict[Address, float] = {}  # servers that failed, and when to try again
         self._stale = True  # the streams or their servers are others than when nodes were made
+        self._at_end: set[str] = set()
 
     @property
     def positions(self) -> dict[str, str]:
         """By key, the id after which the next read goes on; a copy."""
         return dict(self._positions)
+
+    def take_heard(self) -> set[str]:
+        """The streams of which, since the last call, all was read that they had just before."""
+        heard, self._at_end = self._at_end, set()
+        return heard
 
     def follow(self, key: str, after_id: str) -> None:
         """Read *key* too, or from elsewhere: after ``"0-0"`` all of it, after ``"$"`` what comes.
@@ -193,9 +199,12 @@ class StreamReader:
     def _take(self, node: _Node, reply: Reply) -> list[Entry]:
         entries: list[Entry] = []
         longest = 0
+        self._at_end.update(node.asked)
         for name, found in reply or ():
             longest = max(longest, len(found))
             key = self._names.get(name)
+            if key is not None and len(found) >= node.count:
+                self._at_end.discard(key)
             if key is None or self._positions.get(key) != node.asked.get(key):
                 continue  # it was left, or is to be read from elsewhere, since the question
             entries += [Entry(key, entry_id.decode(), fields[1]) for entry_id, fields in found]

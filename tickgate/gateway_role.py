@@ -17,9 +17,11 @@ from core.runtime.heap import tune_for_bursts
 from core.runtime.listen import available_port
 from core.runtime.readiness import Readiness
 from gateway import tally_memory
+from gateway.changes import Changes
 from gateway.connection import Limits
 from gateway.drain import Pace
 from gateway.http.app import build_app
+from gateway.http.caching import REDIS_TIMEOUT_S, Caching
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
@@ -73,6 +75,7 @@ class _Parts:
     registries: Registries
     tally: Tally
     shared_port: bool
+    caching: Caching
 
 
 async def _gateway(settings: Settings, place: Place | None) -> None:
@@ -90,6 +93,12 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
             stack.push_async_callback(reader.close)
         backlog = connect(settings.redis_url, command_timeout_s=_BACKLOG_S)
         stack.push_async_callback(backlog.aclose)
+        answers = connect(
+            settings.redis_url,
+            command_timeout_s=REDIS_TIMEOUT_S,
+            connect_timeout_s=REDIS_TIMEOUT_S,
+        )
+        stack.push_async_callback(answers.aclose)
         database = GatedDatabase(settings)
         await database.open()
         stack.push_async_callback(database.close)
@@ -107,6 +116,13 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
             registries=registries(place, tally),
             tally=tally,
             shared_port=place is not None,
+            caching=Caching(
+                changes=Changes(settings.shards),
+                max_bytes=settings.http_cache_bytes,
+                redis=answers,
+                keys=stream_keys,
+                max_redis_bytes=settings.http_cache_redis_bytes,
+            ),
         )
         if not gate.access.guard.required and (place is None or not place.index):
             log.info("no API keys are configured: anybody on this machine may read, nobody else")
@@ -145,6 +161,7 @@ def _application(parts: _Parts) -> web.Application:
         version=report("gateway", "").version,
         timeout_s=parts.settings.http_timeout_s,
         restarts=restarts,
+        caching=parts.caching,
     )
 
 
@@ -177,6 +194,7 @@ def _service(
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
         tally=parts.tally,
+        changes=parts.caching.changes,
     )
 
 

@@ -496,6 +496,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_WIRE,
         ),
     ] = 30
+    http_cache_bytes: Annotated[
+        int,
+        Meta(ge=0, description="ready answers kept in memory, per process; 0: none", extra=_WIRE),
+    ] = 64 << 20
+    http_cache_redis_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="answers that a process stores in Redis for the others within ten minutes, "
+            "after which they expire; 0: none",
+            extra=_WIRE,
+        ),
+    ] = 32 << 20
 
     db_pool_min: Annotated[
         int, Meta(ge=1, le=1000, description="database connections kept open", extra=_POOL)

@@ -1,6 +1,6 @@
 """The gateway's aiohttp application: every route, every middleware, put together once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +12,8 @@ from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
 from gateway.http.cache import SingleFlight
+from gateway.http.caching import Caching, make_serving
+from gateway.http.fast_path import FAST_PATH, Admit, Admitted, FastPath
 from gateway.http.history import HistoryApi
 from gateway.http.latest import LatestApi
 from gateway.http.metrics import HttpMetrics
@@ -30,7 +32,6 @@ from gateway.http.past import Past
 from gateway.http.ports import Board, History, Market, Trades
 from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
-from gateway.http.serving import Serving
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.http.trades import TradesApi
@@ -60,6 +61,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     shown: CollectorRegistry | None = None,
     restarts: Callable[[], Sequence[Restarts]] = list,
     trades: Trades | None = None,
+    caching: Caching | None = None,
 ) -> web.Application:
     """The HTTP API and the page, ready to be served.
 
@@ -79,6 +81,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         shown: what ``/metrics`` shows; None: *registry*.
         restarts: of the processes beside this one, for ``/readyz``.
         trades: the log of trades; None: there is no ``/v1/trades``.
+        caching: of ready answers; None: nobody reads the bar streams, so for a second only.
     """
     metrics = HttpMetrics(registry)
     app = web.Application(
@@ -128,10 +131,19 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     )
     pages = page or Page.installed()
     description = DescriptionApi.of(version)
-    serving = Serving(keys_required=access.guard.required)
     logged = TradesApi(market=market, log=trades, now_ns=now_ns).routes() if trades else []
     data = history.routes() + logged + latest.data_routes() + udf.data_routes()
     data += description.routes()
+    serving = make_serving(
+        caching or Caching(),
+        market=market,
+        metrics=metrics,
+        keys_required=access.guard.required,
+        clocks=(now_ns, monotonic_ns),
+        version=version,
+    )
+    app.cleanup_ctx.append(serving.running)
+    app[FAST_PATH] = FastPath(serving, metrics, _fast(access))
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()
     for path, handler in handlers + [(each.path, each.handler) for each in plain]:
@@ -139,3 +151,13 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     app.on_response_prepare.append(add_safe_headers)
     app.on_response_prepare.append(cross_origin(access.cors))
     return app
+
+
+def _fast(access: Access) -> Admit:
+    """Admission as the fast path asks for it."""
+
+    def admit(headers: Mapping[str, str], target: str, remote: str) -> Admitted | None:
+        admission = access.admit(headers, target, remote)
+        return None if admission is None else (admission.caller, admission.headers)
+
+    return admit

@@ -30,9 +30,9 @@ class LatestApi:
 
     def data_routes(self) -> list[DataRoute]:
         return [
-            DataRoute("/v1/bars/latest", self.bars),
-            DataRoute("/v1/trades/latest", self.trades),
-            DataRoute("/v1/snapshots", self.snapshots),
+            DataRoute("/v1/bars/latest", self.bars, closes=False),
+            DataRoute("/v1/trades/latest", self.trades, closes=False),
+            DataRoute("/v1/snapshots", self.snapshots, closes=False),
         ]
 
     def routes(self) -> list[web.RouteDef]:

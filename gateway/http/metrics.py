@@ -27,7 +27,9 @@ class HttpMetrics:
         )
         self.cache_lookups = Counter(
             "gateway_http_cache_lookups_total",
-            "Look-ups of short-lived values: hit, joined (waits for another's load) or load.",
-            ["cache", "outcome"],  # closed sets; cache: latest, days, previous_days, roles
+            "Look-ups: hit, joined (waits for another's load) or load; of the cache answers, ready "
+            "answers in this process, and of shared, those in Redis (asked where answers has "
+            "none), also stale, skipped and away.",
+            ["cache", "outcome"],  # closed sets; cache: answers, shared, latest, days, ..., roles
             registry=registry,
         )

@@ -19,6 +19,9 @@ class Market(Protocol):
     complete: bool
     """False while stored symbols may be missing, as before the database has answered."""
 
+    directory: int
+    """Stands for the carried symbols: another one when names may mean something else."""
+
     def resolve(self, text: str) -> Symbol | None:
         """The carried symbol that *text* names; raises SymbolError, None for an unknown one."""
         ...

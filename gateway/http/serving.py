@@ -1,141 +1,237 @@
-"""From an answer's bytes to the wire: validators, cache headers, compression."""
+"""From an answer to the wire: caches, one load for all who ask, validators, compression."""
 
 import asyncio
-import enum
-import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
-from core.market.symbol import Symbol
-from gateway.http.validators import entity_tag, is_known, packed_tag, takes_gzip
+from core.runtime.ports import MonotonicClock
+from gateway.access.caller import caller_of
+from gateway.access.entitlement import Entitlement
+from gateway.changes import Changes
+from gateway.http.answer_cache import AnswerCache, Kept
+from gateway.http.packing import pack
+from gateway.http.ready import JSON, Answer, Life, Ready
+from gateway.http.shared_answers import SharedAnswers
+from gateway.http.validators import is_known, takes_gzip
 
-JSON: Final = "application/json"
-_PACKED_TYPES: Final = frozenset({JSON, "text/csv", "text/plain"})
-_MIN_PACKED: Final = 1_024  # bytes; smaller ones fit a packet anyway
-_LEVEL: Final = 1  # 500 bars: 74 kB to 22 kB in 0.4 ms; level 6 makes them 19 kB in 1.6 ms
-_THREAD_BYTES: Final = 131_072  # beyond it packing takes longer than the loop may be kept: 1 ms
-
-
-class Life(enum.Enum):
-    """For how long an answer stays right."""
-
-    CLOSED = "closed"
-    """Every window in it is over: until a late trade revises one, or a bar comes after all."""
-
-    RUNNING = "running"
-    """It shows the present: for a second at most."""
-
-    NEVER = "never"
-    """For this request alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a data endpoint has to say to a request, ready to be sent or kept.
-
-    ``symbols`` are those whose bars it was made of, whether there were any or not. ``span_ns``
-    are the first and the last window start that may be in it, UNIX nanoseconds, inclusive; None:
-    any bar of these symbols may change it.
-    """
-
-    body: bytes
-    content_type: str
-    symbols: tuple[Symbol, ...]
-    life: Life
-    span_ns: tuple[int, int] | None = None
-    headers: tuple[tuple[str, str], ...] = ()  # kept in this process only: not of a CLOSED one
-
+__all__ = ["JSON", "Answer", "DataRoute", "Life", "Serving"]
 
 Handle = Callable[[web.Request], Awaitable[Answer]]
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class DataRoute:
     """A path whose GET is answered by an :class:`Answer`.
 
-    The answer may depend on the target of the request, on what its caller may see, and on the
-    header fields named in *vary*; on nothing else of it.
+    The answer may depend on the target of the request, on what its caller may read, and on the
+    header fields named in *vary*; on nothing else of it. Unless *closes*, it is never CLOSED.
     """
 
     path: str
     handler: Handle
     vary: tuple[str, ...] = ()
+    closes: bool = True
+
+
+class RequestKey(NamedTuple):
+    """What an answer depends on, besides the market."""
+
+    target: str
+    varying: tuple[str, ...]
+    readable: Entitlement
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The same as text."""
+        return self.target, *self.varying, *self.readable.patterns
+
+
+class Directory(Protocol):
+    """The part of :class:`gateway.http.ports.Market` that tells what names mean."""
+
+    directory: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as the caches know it."""
+
+    route: DataRoute
+    request: web.Request
+    key: RequestKey
+
+    @classmethod
+    def of(cls, route: DataRoute, request: web.Request) -> "_Asked":
+        varying = tuple(request.headers.get(name, "") for name in route.vary)
+        return cls(
+            route, request, RequestKey(request.raw_path, varying, caller_of(request).symbols)
+        )
 
 
 @dataclass(slots=True)
-class Ready:
-    """An answer's bytes with what its headers need; packed when that is first asked for."""
+class _Flight:
+    """A load that others wait for; *number* counts them all."""
 
-    answer: Answer
-    tag: str
-    packed: bytes | None = field(default=None, init=False)
-
-    @classmethod
-    def of(cls, answer: Answer) -> "Ready":
-        return cls(answer, entity_tag(answer.body))
-
-    @property
-    def packable(self) -> bool:
-        """Is it worth to be packed?"""
-        answer = self.answer
-        return len(answer.body) >= _MIN_PACKED and answer.content_type in _PACKED_TYPES
-
-    async def pack(self) -> bytes:
-        """The gzip form; made once."""
-        if self.packed is None:
-            body = self.answer.body
-            if len(body) > _THREAD_BYTES:
-                self.packed = await asyncio.to_thread(_packed, body)
-            else:
-                self.packed = _packed(body)
-        return self.packed
+    number: int
+    landed: "asyncio.Future[Kept]"
 
 
+class DataResponse(web.Response):
+    """An answer that may be given again, as it is, while *kept* is right."""
+
+    kept: Kept | None = None
+    key: RequestKey | None = None
+
+
+@dataclass(kw_only=True)
 class Serving:
-    """Makes request handlers of data routes."""
+    """Makes request handlers of data routes.
 
-    def __init__(self, *, keys_required: bool) -> None:
-        """*keys_required*: answers are for their caller alone, no shared cache may keep them."""
-        scope = "private" if keys_required else "public"
+    An answer is looked up in this process, then in Redis where *shared* is given, then the
+    route's handler is asked; of all who ask for the same at a time one does that, and the others
+    wait. Nobody is given an answer that was on its way already when they asked, unless it is
+    right still.
+    """
+
+    market: Directory
+    changes: Changes
+    monotonic_ns: MonotonicClock
+    on_lookup: Callable[[str], None]
+    keys_required: bool
+    shared: SharedAnswers | None = None
+    max_bytes: int
+    cache: AnswerCache = field(init=False)
+    _flights: dict[Hashable, _Flight] = field(default_factory=dict, init=False)
+    _started: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.cache = AnswerCache(self.changes, max_bytes=self.max_bytes)
+        scope = "private" if self.keys_required else "public"
         # A cache between us and the caller does not hear of a revision: a minute at most, and
         # nothing that shows the present without asking whether it still does.
-        self._control: Final[Mapping[Life, str]] = {
+        self._control: Mapping[Life, str] = {
             Life.CLOSED: f"{scope}, max-age=60",
             Life.RUNNING: f"{scope}, no-cache",
             Life.NEVER: "no-store",
         }
-        self._credentials = ("Authorization", "APCA-API-KEY-ID") if keys_required else ()
+        self._credentials = ("Authorization", "APCA-API-KEY-ID") if self.keys_required else ()
 
-    def handler(self, route: DataRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def handler(self, route: DataRoute) -> Respond:
         """What aiohttp calls for *route*."""
         vary = ", ".join(("Accept-Encoding", *route.vary, *self._credentials))
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            ready = Ready.of(await route.handler(request))
-            return await self._response(request, ready, vary)
+            asked = _Asked.of(route, request)
+            return await self._response(asked, await self._kept(asked), vary)
 
         return handle
 
-    async def _response(self, request: web.Request, ready: Ready, vary: str) -> web.Response:
-        answer, fields = ready.answer, request.headers
+    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+        """Shares answers while the application runs; for its ``cleanup_ctx``."""
+        if self.shared is None:
+            yield
+            return
+        # No TaskGroup could own it: what comes before and after the yield are two tasks in tests.
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self.shared.run(), name="answers for other gateways")
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    def ready(self, key: RequestKey, now_ns: int) -> Kept | None:
+        """The answer to *key*, if one is in memory and right."""
+        return self.cache.get(key, self.market.directory, now_ns)
+
+    def on_hit(self, key: RequestKey, kept: Kept) -> None:
+        """Count it; what is asked for twice is worth to be shared."""
+        self.on_lookup("hit")
+        if not kept.shared and self.shared is not None:
+            kept.shared = True
+            self.shared.offer(self.shared.name_of(key.words), kept)
+
+    async def _kept(self, asked: _Asked) -> Kept:
+        before = self._started
+        while True:
+            kept = self.ready(asked.key, self.monotonic_ns())
+            if kept is not None:
+                self.on_hit(asked.key, kept)
+                return kept
+            flight = self._flights.get(asked.key)
+            if flight is None:
+                self.on_lookup("load")
+                return await self._load(asked)
+            await asyncio.wait({flight.landed})  # does not cancel it when we are cancelled
+            if flight.landed.cancelled():
+                continue
+            kept = flight.landed.result()
+            if flight.number > before or self._is_right(kept):
+                self.on_lookup("joined")
+                return kept
+
+    def _is_right(self, kept: Kept) -> bool:
+        return self.cache.right(kept, self.market.directory, self.monotonic_ns())
+
+    async def _load(self, asked: _Asked) -> Kept:
+        self._started += 1
+        landed: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self._flights[asked.key] = _Flight(self._started, landed)
+        try:
+            kept = await self._find(asked)
+        except Exception as exc:
+            landed.set_exception(exc)
+            landed.exception()  # nobody may be waiting: that is no unhandled error
+            raise
+        else:
+            landed.set_result(kept)
+            if self._is_right(kept):
+                self.cache.put(asked.key, kept)
+            return kept
+        finally:
+            landed.cancel()  # only when we were cancelled is it not done yet
+            del self._flights[asked.key]
+
+    async def _find(self, asked: _Asked) -> Kept:
+        """The answer from Redis, or made now."""
+        if self.shared is not None and asked.route.closes:
+            name = self.shared.name_of(asked.key.words)
+            kept = await self.shared.find(name, self.market.directory)
+            if kept is not None:
+                return kept
+        directory, moment = self.market.directory, self.changes.moment()
+        asked_ns = self.monotonic_ns()
+        answer = await asked.route.handler(asked.request)
+        basis = self.changes.basis(moment, answer.symbols, answer.span_ns)
+        return Kept(Ready.of(answer), basis, directory, asked_ns)
+
+    async def _response(self, asked: _Asked, kept: Kept, vary: str) -> web.Response:
+        ready, fields = kept.ready, asked.request.headers
         headers = {
-            "Cache-Control": self._control[answer.life],
+            "Cache-Control": self._control[ready.answer.life],
             "Vary": vary,
-            **dict(answer.headers),
+            **dict(ready.answer.headers),
         }
         packed = ready.packable and takes_gzip(fields.get("Accept-Encoding", ""))
-        headers["ETag"] = packed_tag(ready.tag) if packed else ready.tag
+        headers["ETag"] = ready.packed_tag if packed else ready.tag
         if is_known(fields.get("If-None-Match", ""), headers["ETag"]):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        headers["Content-Type"] = answer.content_type
-        if packed:
-            headers["Content-Encoding"] = "gzip"
-        return web.Response(body=await ready.pack() if packed else answer.body, headers=headers)
+            response = DataResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        else:
+            headers["Content-Type"] = ready.answer.content_type
+            if packed:
+                headers["Content-Encoding"] = "gzip"
+            body = await self._packed(asked, kept) if packed else ready.answer.body
+            response = DataResponse(body=body, headers=headers)
+        response.kept, response.key = kept, asked.key
+        return response
 
-
-def _packed(body: bytes) -> bytes:
-    return gzip.compress(body, _LEVEL, mtime=0)
+    async def _packed(self, asked: _Asked, kept: Kept) -> bytes:
+        if kept.ready.packed is None:
+            await pack(kept.ready)
+            self.cache.weigh_anew(asked.key, kept)
+        return kept.ready.packed or b""

@@ -18,6 +18,7 @@ from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
 from gateway.http.app import build_app
+from gateway.http.fast_path import FAST_PATH
 from gateway.http.page import Page
 from gateway.http.protocol import http_protocols
 from gateway.keys import ApiKeys
@@ -49,6 +50,8 @@ class Rig:
     monotonic_offset_ns: int = 0
     base: str = ""
     app: web.Application = field(init=False)
+    fast: str = ""  # the same application, answered by the fast path where that can
+    server: web.Server = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
     readiness: Readiness = field(init=False)
     restarts: list[Restarts] = field(default_factory=list)  # of the processes beside it
@@ -123,11 +126,17 @@ async def running(
         http_protocols(runner.server), "127.0.0.1", 0
     )
     rig.base = "http://{}:{}".format(*listener.sockets[0].getsockname())
+    rig.server = runner.server
+    fast = await asyncio.get_running_loop().create_server(
+        http_protocols(runner.server, app.get(FAST_PATH)), "127.0.0.1", 0
+    )
+    rig.fast = "http://{}:{}".format(*fast.sockets[0].getsockname())
     try:
         async with aiohttp.ClientSession() as rig.session:
             yield rig
     finally:
         listener.close()
+        fast.close()
         await runner.cleanup()
         await redis.aclose()
         await database.close()

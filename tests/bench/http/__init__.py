@@ -1,0 +1,1 @@
+"""How fast the HTTP API answers, beside FastAPI with asyncpg on the same table."""
