@@ -30,6 +30,7 @@ from gateway.reporter import Identity
 from gateway.service import GatewayService, GatewaySettings
 from gateway.silence import Silence
 from gateway.tally_memory import private
+from gateway.tls import Certificate
 from storage.errors import LeaseLost
 from storage.redis import Command, Redis, command, exchange
 from storage.redis import connect as connect_redis
@@ -254,6 +255,7 @@ async def gateway(
     access: Access | None = None,
     follower: KeyFollower | None = None,
     jwks: JwksSource | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
 
@@ -283,6 +285,7 @@ async def gateway(
         access=access or access_of(keys or ApiKeys(), tally=tally),
         keys=follower,
         jwks=jwks,
+        certificate=certificate,
         tally=tally,
         stream_keys=stream_keys,
         ticks=readers[0],

@@ -1,6 +1,8 @@
 """Which tokens are accepted, whose they are, and what is said of the rest."""
 
 import base64
+import hashlib
+import hmac
 import json
 from typing import Any
 
@@ -163,9 +165,6 @@ def test_a_public_key_is_never_taken_for_a_secret(issuer: Issuer, tokens: Tokens
         body = {"sub": "mallory", "exp": NOW_S + 60}
         parts = [jwt.utils.base64url_encode(json.dumps(p).encode()) for p in (head, body)]
         signed = b".".join(parts)
-        import hashlib
-        import hmac
-
         tag = hmac.new(form, signed, hashlib.sha256).digest()
         forged = b".".join([signed, jwt.utils.base64url_encode(tag)]).decode()
 

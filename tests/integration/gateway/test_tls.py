@@ -1,0 +1,109 @@
+"""TLS on the gateway's port, and certificates that are renewed."""
+
+import datetime as dt
+import ipaddress
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from websockets.asyncio.client import connect
+
+from gateway.tls import Certificate, CertificateError
+from tests.integration.gateway.rig import Client, gateway
+
+
+def make(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + dt.timedelta(days=36_500))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+async def test_the_stream_and_http_speak_tls_on_one_port(
+    redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    paths = make(tmp_path, "first")
+    certificate = Certificate(*map(str, paths))
+    async with gateway(redis_url, namespace, certificate=certificate) as rig:
+        first = trusting(paths[0])
+        url = f"https://127.0.0.1:{rig.service.port}/hello"
+        async with (
+            connect(rig.url.replace("ws://", "wss://"), ssl=first, compression=None) as connection,
+            aiohttp.ClientSession() as session,
+        ):
+            client = Client(connection)
+            assert await client.receive() == [{"T": "success", "msg": "connected"}]
+            await client.ask(action="subscribe", trades=["SIM:A"])
+            await rig.trade("SIM:A")
+            assert (await client.data(1))[0]["S"] == "SIM:A"
+            async with session.get(url, ssl=first) as response:
+                assert await response.json() == {"hello": "world"}
+
+            make(tmp_path, "second")
+            second = trusting(paths[0])
+            assert certificate.refresh()
+            async with aiohttp.ClientSession() as new, new.get(url, ssl=second) as response:
+                assert response.status == 200
+            await rig.trade("SIM:A")  # who was there stays
+            assert (await client.data(1))[0]["S"] == "SIM:A"
+
+
+def test_a_pair_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
+    paths = make(tmp_path, "first")
+    certificate = Certificate(*map(str, paths))
+    key = paths[1].read_bytes()
+    make(tmp_path, "second")
+    paths[1].write_bytes(key)
+
+    assert not certificate.refresh()
+    assert not certificate.refresh()
+    paths[0].unlink()
+    assert not certificate.refresh()
+
+
+@pytest.mark.parametrize("oldest", ["1.2", "1.3"])
+def test_only_tls_of_the_settings_is_spoken(tmp_path: Path, oldest: str) -> None:
+    paths = make(tmp_path, "first")
+
+    context = Certificate(*map(str, paths), oldest=oldest).context
+
+    assert context.minimum_version == getattr(ssl.TLSVersion, f"TLSv{oldest.replace('.', '_')}")
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+
+    for path in (tmp_path / "none.pem", empty):
+        with pytest.raises(CertificateError, match=path.name):
+            Certificate(str(path))
