@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from core.market.errors import TickgateError
 from core.runtime.config import ConfigError, Loaded, Problem, mask
-from gateway.http.times import parse_time_ns
 from ingest.backfill import Backfill, BackfillStreams, Outcome, count_refused
 from ingest.errors import SpecError
 from ingest.flow import FlowLedger
@@ -27,10 +26,10 @@ from tickgate.ingest_role import ingest_limits
 from tickgate.output import say
 from tickgate.rules import problem
 from tickgate.settings import Settings
+from tickgate.spans import START, Span, read_span
 
 log = logging.getLogger(__name__)
 
-START, END = "--start", "--end"
 _PATIENCE_S = 30.0  # for an aggregator that takes something
 _PROGRESS_S = 1.0
 
@@ -48,7 +47,7 @@ class BackfillRuns(TickgateError):
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Backfill every feed in turn; exit code 1 where something of a span is missing afterwards."""
-    span = _span(arguments)
+    span = _past(read_span(arguments))
     specs = [_spec(loaded, text) for text in loaded.values.feed]
     if not specs:
         raise ConfigError([problem(loaded, "feed", "a feed such as coinbase:BTC-USD")])
@@ -56,23 +55,10 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     return 0 if all(wholes) else 1
 
 
-def _span(arguments: Arguments) -> tuple[int, int]:
-    times = []
-    for flag in (START, END):
-        text = arguments.options[flag]
-        try:
-            times.append(parse_time_ns(text))
-        except ValueError as exc:
-            raise UsageError(
-                f"{flag}: expected a time such as 2024-03-12T10:37:00Z, or a date, was {text!r}: "
-                f"{exc}"
-            ) from exc
-    start_ns, end_ns = times
-    if start_ns >= end_ns:
-        raise UsageError(f"{END}: expected a time after {START}")
-    if start_ns > time.time_ns():
+def _past(span: Span) -> Span:
+    if span.start_ns > time.time_ns():
         raise UsageError(f"{START}: expected a time in the past")
-    return start_ns, end_ns
+    return span
 
 
 def _spec(loaded: Loaded[Settings], text: str) -> FeedSpec:
@@ -86,7 +72,7 @@ def _spec(loaded: Loaded[Settings], text: str) -> FeedSpec:
     return spec
 
 
-async def _backfill(settings: Settings, spec: FeedSpec, span: tuple[int, int]) -> bool:
+async def _backfill(settings: Settings, spec: FeedSpec, span: Span) -> bool:
     """One feed; is all of the span in the bars?"""
     assert isinstance(spec.options, VenueOptions)  # _spec() refuses others
     feed, began_ns = f"backfill-{spec.feed}", time.time_ns()
@@ -125,7 +111,7 @@ async def _open_writer(redis: Redis, feed: str, venue: str, settings: Settings) 
 async def _run(
     settings: Settings,
     spec: FeedSpec,
-    span: tuple[int, int],
+    span: Span,
     *,
     redis: Redis,
     writer: TickWriter,
@@ -158,8 +144,8 @@ async def _run(
         backfill = Backfill(
             rest=rest,
             streams=streams,
-            start_ns=span[0],
-            end_ns=span[1],
+            start_ns=span.start_ns,
+            end_ns=span.end_ns,
             limits=limits,
             monotonic_ns=time.monotonic_ns,
             tell=_progress(spec.feed),

@@ -12,8 +12,8 @@ from core.market.errors import TickgateError
 from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
-from tickgate import rules, settings, workers
-from tickgate.arguments import Arguments, Command, Option, UsageError, parse
+from tickgate import rules, settings, spans, workers
+from tickgate.arguments import Arguments, Command, UsageError, parse
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
 
@@ -55,10 +55,7 @@ COMMANDS = (
         "log does not reach so far.",
         positional="SYMBOL",
         switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),
-        options=(
-            Option("--start", "TIME", "the first bar's start or later, as 2026-01-31T09:30:00Z"),
-            Option("--end", "TIME", "where the range ends, itself not included"),
-        ),
+        options=spans.OPTIONS,
     ),
     Command(
         settings.BACKFILL,
@@ -66,10 +63,7 @@ COMMANDS = (
         "Asks the venue of each feed for its trades from start up to end and puts them through the "
         "streams into the bars; trades that are in them already are not counted again. Live feeds "
         "go on meanwhile. Exit code 1 if something of the span is still missing.",
-        options=(
-            Option("--start", "TIME", "the first time, as 2024-03-12T10:37:00Z or a date"),
-            Option("--end", "TIME", "the time to stop before"),
-        ),
+        options=spans.OPTIONS,
     ),
     Command(
         settings.KEYS,

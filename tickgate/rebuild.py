@@ -16,13 +16,13 @@ from core.market.errors import SymbolError, TickgateError
 from core.market.symbol import Symbol, SymbolDirectory
 from core.market.timeframe import SECOND_NS, Timeframe
 from core.runtime.config import Loaded
-from gateway.http.times import parse_time_ns
 from storage.bars import BarStore
 from storage.rebuilds import RebuildReport, Rebuilds, RebuiltBar
 from tickgate.arguments import Arguments, UsageError
 from tickgate.output import say
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
+from tickgate.spans import END, Span, read_span
 
 _PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fraction of a second
 _ASKED: Final = 8  # requests that wait for an answer at a time
@@ -45,19 +45,6 @@ class NobodyRebuilds(TickgateError):
             f"{self.symbol}: no aggregator answered within {_PATIENCE_S:g} s; see that one runs on "
             "this database, with the same setting `shards`, then ask again"
         )
-
-
-class _Span(NamedTuple):
-    start_ns: int
-    end_ns: int
-
-    def pieces(self) -> Iterator["_Span"]:
-        """Whole hours, save for the first and the last."""
-        start_ns = self.start_ns
-        while start_ns < self.end_ns:
-            end_ns = min((start_ns // _PIECE_NS + 1) * _PIECE_NS, self.end_ns)
-            yield _Span(start_ns, end_ns)
-            start_ns = end_ns
 
 
 class _Found(NamedTuple):
@@ -83,7 +70,7 @@ class _Found(NamedTuple):
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Rebuild, and print what changed; exit code 1 where a bar is not what the log says."""
-    span = _span(arguments.options)
+    span = _quarters(read_span(arguments))
     dry_run = "--dry-run" in arguments.switches
     found = asyncio.run(_rebuild(loaded.values, arguments.words, span, dry_run=dry_run))
     for each in found:
@@ -91,27 +78,27 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     return 0 if all(each.is_well(dry_run=dry_run) for each in found) else 1
 
 
-def _span(options: dict[str, str]) -> _Span:
-    """Quarters of an hour that hold the range: the longest bars, which are rebuilt too."""
-    times = []
-    for name in ("--start", "--end"):
-        try:
-            times.append(parse_time_ns(options[name]))
-        except ValueError as exc:
-            raise UsageError(f"{name}: {exc}, was {options[name]!r}") from exc
-    start_ns, end_ns = times[0] // _QUARTER_NS * _QUARTER_NS, -(-times[1] // _QUARTER_NS)
-    span = _Span(start_ns, end_ns * _QUARTER_NS)
-    if times[0] >= times[1]:
-        raise UsageError("--end: expected a time after --start")
-    if span.end_ns - span.start_ns > _MOST_DAYS * 86_400 * SECOND_NS:
+def _quarters(span: Span) -> Span:
+    """Quarters of an hour that hold *span*: the longest bars, which are rebuilt too."""
+    start_ns, end_ns = span.start_ns // _QUARTER_NS, -(-span.end_ns // _QUARTER_NS)
+    if (end_ns - start_ns) * _QUARTER_NS > _MOST_DAYS * 86_400 * SECOND_NS:
         raise UsageError(
-            f"--end: expected at most {_MOST_DAYS} days after --start; go on from there"
+            f"{END}: expected at most {_MOST_DAYS} days after --start; go on from there"
         )
-    return span
+    return Span(start_ns * _QUARTER_NS, end_ns * _QUARTER_NS)
+
+
+def _pieces(span: Span) -> Iterator[Span]:
+    """Whole hours, save for the first and the last."""
+    start_ns = span.start_ns
+    while start_ns < span.end_ns:
+        end_ns = min((start_ns // _PIECE_NS + 1) * _PIECE_NS, span.end_ns)
+        yield Span(start_ns, end_ns)
+        start_ns = end_ns
 
 
 async def _rebuild(
-    settings: Settings, words: Sequence[str], span: _Span, *, dry_run: bool
+    settings: Settings, words: Sequence[str], span: Span, *, dry_run: bool
 ) -> list[_Found]:
     database = GatedDatabase(settings)
     await database.open()
@@ -141,12 +128,12 @@ def _resolve(words: Sequence[str], known: Sequence[Symbol]) -> list[Symbol]:
 
 
 async def _ask(
-    rebuilds: Rebuilds, symbol: Symbol, span: _Span, *, dry_run: bool
+    rebuilds: Rebuilds, symbol: Symbol, span: Span, *, dry_run: bool
 ) -> list[RebuildReport]:
     """The reports on all pieces of *span*, oldest first."""
     reports: dict[int, RebuildReport] = {}
     asked: list[int] = []
-    pieces, heard_s = span.pieces(), time.monotonic()
+    pieces, heard_s = _pieces(span), time.monotonic()
     is_all_asked = False
     try:
         while not is_all_asked or len(reports) < len(asked):
