@@ -14,6 +14,7 @@ from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
 from tickgate import rules, settings, spans, workers
 from tickgate.arguments import Arguments, Command, UsageError, parse
+from tickgate.files import options as files
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
 
@@ -91,6 +92,16 @@ COMMANDS = (
             Option("--expires", "TIME", "when it ends, or in how long, as 90d", required=False),
         ),
     ),
+    Command(
+        settings.EXPORT,
+        "write bars or ticks of a span to a file, CSV or Parquet",
+        "Writes the closed bars that start in the span, or the logged ticks of the span, to a "
+        "file that appears once it is whole. Ticks in CSV can be replayed. Exit code 1 if the log "
+        "of ticks does not reach back to the start of the span. See docs/files.md.",
+        positional="bars|ticks SYMBOL",
+        switches=(files.FORCE,),
+        options=(*spans.OPTIONS, *files.EXPORT_OPTIONS),
+    ),
 )
 
 
@@ -106,6 +117,7 @@ _RUNNERS = {
     settings.REBUILD: "tickgate.rebuild:run",
     settings.BACKFILL: "tickgate.backfill:run",
     settings.KEYS: "tickgate.keys:run",
+    settings.EXPORT: "tickgate.files.exporting:run",
 }
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from core.market.bar import Bar
-from core.market.errors import SymbolError, TickgateError
-from core.market.symbol import Symbol, SymbolDirectory
+from core.market.errors import TickgateError
+from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS, Timeframe
 from core.runtime.config import Loaded
 from storage.bars import BarStore
@@ -23,6 +23,7 @@ from tickgate.output import say
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
 from tickgate.spans import END, Span, read_span
+from tickgate.traded import resolve
 
 _PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fraction of a second
 _ASKED: Final = 8  # requests that wait for an answer at a time
@@ -104,7 +105,7 @@ async def _rebuild(
     await database.open()
     try:
         store = BarStore(database)
-        symbols = _resolve(words, [row.symbol for row in await store.symbols()])
+        symbols = resolve(words, [row.symbol for row in await store.symbols()])
         rebuilds = store.rebuilds(shards=settings.shards)
         return [
             _Found(symbol, await _ask(rebuilds, symbol, span, dry_run=dry_run))
@@ -112,19 +113,6 @@ async def _rebuild(
         ]
     finally:
         await database.close()
-
-
-def _resolve(words: Sequence[str], known: Sequence[Symbol]) -> list[Symbol]:
-    directory, found = SymbolDirectory(known), dict[Symbol, None]()
-    for word in words:
-        try:
-            symbol = directory.resolve(word)
-        except SymbolError as exc:
-            raise UsageError(str(exc)) from exc
-        if symbol is None:
-            raise UsageError(f"{word}: was never traded here")
-        found[symbol] = None
-    return list(found)
 
 
 async def _ask(
