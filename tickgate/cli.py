@@ -102,6 +102,17 @@ COMMANDS = (
         switches=(files.FORCE,),
         options=(*spans.OPTIONS, *files.EXPORT_OPTIONS),
     ),
+    Command(
+        settings.IMPORT,
+        "take bars or ticks from files, CSV or Parquet",
+        "Checks all files, then takes them in by way of the aggregator, which must run: ticks "
+        "through the streams, as a backfill; 1-minute bars as they are, with the longer ones made "
+        "from them. Doing it again changes nothing. Exit code 1 if something is not in the bars "
+        "then, and nothing is imported while a row is bad. See docs/files.md.",
+        positional="bars|ticks PATH",
+        switches=(files.REPLACE, files.DRY_RUN),
+        options=files.IMPORT_OPTIONS,
+    ),
 )
 
 
@@ -118,6 +129,7 @@ _RUNNERS = {
     settings.BACKFILL: "tickgate.backfill:run",
     settings.KEYS: "tickgate.keys:run",
     settings.EXPORT: "tickgate.files.exporting:run",
+    settings.IMPORT: "tickgate.files.importing:run",
 }
 
 

@@ -6,19 +6,19 @@ command asks for it, an hour of bars at a time, by way of the database, and prin
 
 import asyncio
 import datetime as dt
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from core.market.bar import Bar
-from core.market.errors import TickgateError
 from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS, Timeframe
 from core.runtime.config import Loaded
 from storage.bars import BarStore
 from storage.rebuilds import RebuildReport, Rebuilds, RebuiltBar
 from tickgate.arguments import Arguments, UsageError
+from tickgate.asking import answers
 from tickgate.output import say
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
@@ -26,26 +26,9 @@ from tickgate.spans import END, Span, read_span
 from tickgate.traded import resolve
 
 _PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fraction of a second
-_ASKED: Final = 8  # requests that wait for an answer at a time
-_PATIENCE_S: Final = 20.0  # of waiting for any answer: leases move within 5 s
-_LOOK_S: Final = 0.05
 _MOST_DAYS: Final = 31  # of a command
 _QUARTER_NS: Final = Timeframe.MIN_15.ns
 _WHAT: Final = ("open", "high", "low", "close", "volume", "trades", "vwap")
-
-
-class NobodyRebuilds(TickgateError):
-    """No aggregator answered."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        super().__init__(symbol)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.symbol}: no aggregator answered within {_PATIENCE_S:g} s; see that one runs on "
-            "this database, with the same setting `shards`, then ask again"
-        )
 
 
 class _Found(NamedTuple):
@@ -119,27 +102,16 @@ async def _ask(
     rebuilds: Rebuilds, symbol: Symbol, span: Span, *, dry_run: bool
 ) -> list[RebuildReport]:
     """The reports on all pieces of *span*, oldest first."""
-    reports: dict[int, RebuildReport] = {}
-    asked: list[int] = []
-    pieces, heard_s = _pieces(span), time.monotonic()
-    is_all_asked = False
-    try:
-        while not is_all_asked or len(reports) < len(asked):
-            while not is_all_asked and len(asked) - len(reports) < _ASKED:
-                piece = next(pieces, None)
-                if piece is None:
-                    is_all_asked = True
-                else:
-                    asked.append(await rebuilds.ask(symbol, *piece, dry_run=dry_run))
-            heard = await rebuilds.reports([n for n in asked if n not in reports])
-            reports |= heard
-            heard_s = time.monotonic() if heard else heard_s
-            if time.monotonic() - heard_s > _PATIENCE_S:
-                raise NobodyRebuilds(symbol)
-            await asyncio.sleep(_LOOK_S)
-    finally:
-        await rebuilds.withdraw(asked)
-    return [reports[number] for number in asked]
+    found: dict[Span, RebuildReport] = {}
+
+    async def ask(piece: Span) -> int:
+        return await rebuilds.ask(symbol, *piece, dry_run=dry_run)
+
+    async with aclosing(answers(rebuilds, _pieces(span), ask)) as heard:
+        async for piece, report in heard:
+            assert isinstance(report, RebuildReport)  # no bars were given
+            found[piece] = report
+    return [found[piece] for piece in sorted(found)]
 
 
 def _show(found: _Found, *, dry_run: bool) -> None:

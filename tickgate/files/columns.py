@@ -10,6 +10,9 @@ from core.market.timeframe import SECOND_NS
 Table = Mapping[str, Sequence[Any]]
 """Rows in columns of one length, by name. Times are UNIX nanoseconds; None is no value."""
 
+Values = Mapping[str, object]
+"""One row by column: texts of a CSV file, what Parquet holds; None is no value."""
+
 
 class Kind(enum.Enum):
     """What a column holds."""

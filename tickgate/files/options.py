@@ -21,3 +21,9 @@ EXPORT_OPTIONS: Final = (
     ),
     Option(TIMEFRAME, "NAME", "of the bars: 1Min, 5Min or 15Min; 1Min without it", required=False),
 )
+
+REPLACE: Final = ("--replace", "store bars over those that were made of ticks, too")
+DRY_RUN: Final = ("--dry-run", "change nothing; say what is wrong and what would change")
+IMPORT_OPTIONS: Final = (
+    Option(VENUE, "NAME", "of symbols that name none, as those of replay files", required=False),
+)

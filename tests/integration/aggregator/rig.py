@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from aggregator.metrics import AggregatorMetrics
-from aggregator.rebuild import Rebuilder
+from aggregator.rebuilder import Rebuilder
 from aggregator.service import AggregatorService, AggregatorTimes
 from core.market.bar import Bar, decode_bars
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
