@@ -1,6 +1,8 @@
 """What an import takes, what it leaves alone, and what it says."""
 
+import asyncio
 import gzip
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,14 @@ async def test_an_export_is_whole_or_not_there_and_says_what_it_lacks(
         *export, "--output", target, "--force"
     )
     assert desk.text("out.csv") == replay_file([trade("V:D", 1, 1), trade("V:D", 2, 2)])
+
+    url, read = desk.rig.database_url, f"{sys.executable} -m tickgate export bars V:D"
+    shell = f"{read} {' '.join(ALL_TIME)} --output - --database-url '{url}' | head -n 2"
+    head = await asyncio.create_subprocess_shell(shell, stdout=-1, stderr=-1)
+    out, said_there = await asyncio.wait_for(head.communicate(), 60)
+    first = "2023-11-14T22:16:00Z,1700000160000000000,2.0,2.0,2.0,2.0,0.5,1,2.0,0,false"
+    assert out.decode().splitlines()[1] == f"V:D,1Min,{first}"
+    assert said_there.decode() == "-: 2 1Min bars of 1 symbols\n"
 
     code, said = await desk.tickgate(*export, "--output", desk.path("no/such/folder.csv"))
     assert (code, "no such file or directory" in said) == (1, True), said
