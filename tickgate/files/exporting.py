@@ -6,13 +6,14 @@ Bars are read page by page, ticks by five minutes: memory does not grow with the
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from core.market.errors import TimeframeError
+from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side
-from core.market.timeframe import Timeframe
 from core.runtime.config import Loaded
 from storage.bars import BarStore
 from storage.tick_log import TickLog
@@ -48,7 +49,7 @@ class _Job(NamedTuple):
     is_ticks: bool
     words: list[str]
     span: Span
-    timeframe: Timeframe
+    resolution: Resolution
     path: str
     format: str
     force: bool
@@ -75,7 +76,7 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     except BrokenPipeError:  # who reads has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    what = "ticks" if job.is_ticks else f"{job.timeframe.value} bars"
+    what = "ticks" if job.is_ticks else f"{job.resolution.name} bars"
     tell = complain if job.path == STDOUT else say
     tell(f"{job.path}: {outcome.rows} {what} of {outcome.symbols} symbols")
     for text in outcome.lacking:
@@ -94,7 +95,7 @@ def _job(arguments: Arguments) -> _Job:
     if name and what == TICKS:
         raise UsageError(f"{TIMEFRAME}: ticks have none")
     try:
-        timeframe = Timeframe.parse(name or "1Min")
+        resolution = Resolution.parse(name or "1Min")
     except TimeframeError as exc:
         raise UsageError(f"{TIMEFRAME}: {exc}") from exc
     kind = options[FORMAT] or format_of(path) or (CSV if path == STDOUT else "")
@@ -104,7 +105,7 @@ def _job(arguments: Arguments) -> _Job:
             ".parquet"
         )
     force = FORCE[0] in arguments.switches
-    return _Job(what == TICKS, words, read_span(arguments), timeframe, path, kind, force)
+    return _Job(what == TICKS, words, read_span(arguments), resolution, path, kind, force)
 
 
 async def _export(settings: Settings, job: _Job, sink: Sink) -> _Outcome:
@@ -129,15 +130,19 @@ async def _export(settings: Settings, job: _Job, sink: Sink) -> _Outcome:
 
 async def _bars(store: BarStore, symbols: Sequence[Symbol], job: _Job) -> AsyncIterator[Table]:
     """Closed bars that start in the span, by symbol, then time."""
+    running_ns = dict.fromkeys(
+        symbols, time.time_ns()
+    )  # a rolled bar is whole by then, or left out
     after: tuple[Symbol, int] | None = None
     while True:
         bars = await store.page(
             symbols=symbols,
-            timeframe=job.timeframe,
+            resolution=job.resolution,
             start_ns=job.span.start_ns,
             end_ns=job.span.end_ns - 1,
             limit=_PAGE,
             after=after,
+            running_ns=running_ns,
         )
         if bars:
             starts = [bar.start_ns for bar in bars]
@@ -146,7 +151,7 @@ async def _bars(store: BarStore, symbols: Sequence[Symbol], job: _Job) -> AsyncI
             ]
             yield {
                 "time": starts,
-                "timeframe": [job.timeframe.value] * len(bars),
+                "timeframe": [job.resolution.name] * len(bars),
                 **{name: [getattr(bar, name) for bar in bars] for name in names},
             }
         if len(bars) < _PAGE:

@@ -19,7 +19,7 @@ EXPORT_OPTIONS: Final = (
         required=False,
         choices=(CSV, PARQUET),
     ),
-    Option(TIMEFRAME, "NAME", "of the bars: 1Min, 5Min or 15Min; 1Min without it", required=False),
+    Option(TIMEFRAME, "NAME", "of the bars: 1Min (without it) to 1Day", required=False),
 )
 
 REPLACE: Final = ("--replace", "store bars over those that were made of ticks, too")

@@ -197,6 +197,11 @@ async def test_an_export_is_whole_or_not_there_and_says_what_it_lacks(
     assert out.decode().splitlines()[1] == f"V:D,1Min,{first}"
     assert said_there.decode() == "-: 2 1Min bars of 1 symbols\n"
 
+    days = ("--timeframe", "1Day", "--output", desk.path("days.csv"))
+    await desk.done("export", "bars", "V:D", *ALL_TIME, *days)
+    day = "2023-11-14T00:00:00Z,1699920000000000000,2.0,3.0,2.0,3.0,1.0,2,2.5,0,false"
+    assert desk.text("days.csv").splitlines()[1:] == [f"V:D,1Day,{day}"]
+
     code, said = await desk.tickgate(*export, "--output", desk.path("no/such/folder.csv"))
     assert (code, "no such file or directory" in said) == (1, True), said
     code, said = await desk.tickgate(*export, "--output", desk.path("name"))
