@@ -99,7 +99,10 @@ def test_parquet_without_its_package_names_the_extra(
         (b"", "there is no column symbol, price"),
         (b"symbol;price\n", "its columns are symbol;price"),
         (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
-        (gzip.compress(b"symbol,price\n" * 99)[:-9], "cannot be read: Compressed file ended"),
+        (
+            gzip.compress(b"symbol,price\n" * 99, mtime=0)[:-9],
+            "cannot be read: Compressed",
+        ),
         (b"PAR1 and nothing more", "cannot be read: "),
     ],
 )
