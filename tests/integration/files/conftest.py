@@ -1,4 +1,4 @@
-"""The desk of this folder's tests: one for each module, as servers take their time to start."""
+"""The desk of this folder's tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +14,6 @@ async def desk(
     redis_url: str, embedded_migrated_url: str, namespace: str, tmp_path: Path
 ) -> AsyncIterator[Desk]:
     rig = Rig(redis_url=redis_url, database_url=embedded_migrated_url, namespace=namespace)
-    async with running(rig):
-        yield Desk(rig, tmp_path)
+    async with running(rig) as store:
+        yield Desk(rig, store, tmp_path)
     await rig.close()

@@ -53,17 +53,17 @@ async def test_a_file_of_real_trades_gives_the_exact_bars_however_often(
     expected = {key: bar[:6] for key, bar in oracle(ticks).items()}
 
     async def exact() -> bool:
-        stored = await desk.bars("BINANCE:XRPETH")
+        stored = await desk.bars(Symbol("BINANCE:XRPETH"))
         assert {k: plain(b)[:6] for k, b in stored.items()} == {
             k: b[:6] for k, b in expected.items()
         }
         return True
 
-    await eventually(exact)
-    before = await desk.bars("BINANCE:XRPETH")
+    await eventually(exact, timeout_s=30)
+    before = await desk.bars(Symbol("BINANCE:XRPETH"))
     await desk.done("import", "ticks", newest_first, "--venue", "BINANCE")
-    assert await desk.bars("BINANCE:XRPETH") == before
-    assert len(await desk.rig.logged()) == len(ticks)
+    assert await desk.bars(Symbol("BINANCE:XRPETH")) == before
+    assert await desk.logged(Symbol("BINANCE:XRPETH")) == len(ticks)
 
 
 async def test_given_bars_become_stored_ones_with_parents_and_are_published(
@@ -74,10 +74,10 @@ async def test_given_bars_become_stored_ones_with_parents_and_are_published(
 
     said = await desk.done("import", "bars", path, "--dry-run")
     assert "7 bars would be new" in said
-    assert await desk.bars("V:A") == {}
+    assert await desk.bars(Symbol("V:A")) == {}
     assert "7 bars new, 0 the same" in await desk.done("import", "bars", path)
 
-    stored = await desk.bars("V:A")
+    stored = await desk.bars(Symbol("V:A"))
     five = stored["V:A", Timeframe.MIN_5, START_NS]
     assert (five.open, five.high, five.low, five.close) == (1.0, 6.0, 0.5, 1.5)
     assert (five.volume, five.trades, five.vwap) == (50.0, 20, 1.25)
@@ -89,7 +89,7 @@ async def test_given_bars_become_stored_ones_with_parents_and_are_published(
     other = desk.file("other.csv", BARS + row("A", 2, high=9.0) + row("A", 8))
     said = await desk.done("import", "bars", other, "--venue", "V")
     assert "1 bars new, 0 the same as before, 1 revised" in said
-    stored = await desk.bars("V:A")
+    stored = await desk.bars(Symbol("V:A"))
     assert stored["V:A", Timeframe.MIN_1, START_NS + 2 * MINUTE_NS].rev == 1
     assert stored["V:A", Timeframe.MIN_5, START_NS].high == 9.0
     assert stored["V:A", Timeframe.MIN_15, START_NS].trades == 32
@@ -99,11 +99,11 @@ async def test_given_bars_become_stored_ones_with_parents_and_are_published(
     assert (code, "1 ticks were set aside" in said) == (1, True), said
 
     async def beside() -> bool:
-        bars = await desk.bars("V:A")
+        bars = await desk.bars(Symbol("V:A"))
         assert {key: bar for key, bar in bars.items() if key in stored} == stored
         return len(bars) == len(stored) + 3
 
-    await eventually(beside)
+    await eventually(beside, timeout_s=30)
 
 
 async def test_bars_made_of_ticks_stay_unless_they_are_to_be_replaced(
@@ -113,10 +113,10 @@ async def test_bars_made_of_ticks_stay_unless_they_are_to_be_replaced(
     await desk.done("import", "ticks", ticks, "--venue", "V")
 
     async def there() -> bool:
-        return len(await desk.bars("V:B")) == 4
+        return len(await desk.bars(Symbol("V:B"))) == 4
 
-    await eventually(there)
-    made = await desk.bars("V:B")
+    await eventually(there, timeout_s=30)
+    made = await desk.bars(Symbol("V:B"))
     given = desk.file("bars.csv", BARS + row("V:B", 1) + row("V:B", 3))
 
     code, said = await desk.tickgate("import", "bars", given)
@@ -124,12 +124,12 @@ async def test_bars_made_of_ticks_stay_unless_they_are_to_be_replaced(
     assert f"{given}:2: V:B 2023-11-14T22:16:00Z: there is a bar that was made of ticks" in said
     assert "1 bars new, 0 the same as before, 1 refused" in said
     key = ("V:B", Timeframe.MIN_1, START_NS + MINUTE_NS)
-    assert (await desk.bars("V:B"))[key] == made[key]
+    assert (await desk.bars(Symbol("V:B")))[key] == made[key]
 
     assert "1 the same as before, 1 revised" in await desk.done(
         "import", "bars", given, "--replace"
     )
-    stored = await desk.bars("V:B")
+    stored = await desk.bars(Symbol("V:B"))
     assert stored[key].volume == 10.0
     assert stored["V:B", Timeframe.MIN_5, START_NS].volume == 20.5
 
@@ -137,7 +137,9 @@ async def test_bars_made_of_ticks_stay_unless_they_are_to_be_replaced(
         await database.fetch("forget", "DELETE FROM bars_1min WHERE symbol = 'V:B'")
     code, said = await desk.tickgate("import", "bars", given, "--replace")
     assert (code, said.count("minutes that are not stored any more")) == (1, 2), said
-    assert await desk.bars("V:B") == {k: v for k, v in stored.items() if k[1] != Timeframe.MIN_1}
+    assert await desk.bars(Symbol("V:B")) == {
+        k: v for k, v in stored.items() if k[1] != Timeframe.MIN_1
+    }
 
 
 async def test_while_a_row_is_bad_nothing_of_any_file_is_imported(desk: Desk) -> None:
@@ -153,7 +155,7 @@ async def test_while_a_row_is_bad_nothing_of_any_file_is_imported(desk: Desk) ->
     assert f"{bad}:5: " in said
     assert "its trades may still come; expected windows that end by" in said
     assert said.rstrip().endswith("nothing was imported")
-    assert await desk.bars("V:C") == {}
+    assert await desk.bars(Symbol("V:C")) == {}
 
     ticks = desk.file(
         "ticks.csv", replay_file([trade("V:C", 1, 1)]) + "C,,1700000000000000000,,1,1\n"
@@ -175,9 +177,9 @@ async def test_an_export_is_whole_or_not_there_and_says_what_it_lacks(
     await desk.done("import", "ticks", ticks, "--venue", "V")
 
     async def logged() -> bool:
-        return len(await desk.rig.logged()) == 2
+        return await desk.logged(Symbol("V:D")) == 2
 
-    await eventually(logged)
+    await eventually(logged, timeout_s=30)
     target = desk.file("out.csv", "kept")
     export = ("export", "ticks", "V:D", *ALL_TIME)
 
@@ -215,6 +217,7 @@ async def test_an_export_is_whole_or_not_there_and_says_what_it_lacks(
     assert code == 1
     assert "V:D: the log of its ticks begins at 2023-11-14T22:15:00Z; before it is nothing" in said
     assert sorted(path.name for path in desk.folder.iterdir()) == [
+        "days.csv",
         "less.csv",
         "out.csv",
         "ticks.csv",
