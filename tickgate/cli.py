@@ -13,7 +13,7 @@ from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
 from tickgate import rules, settings, spans, workers
-from tickgate.arguments import Arguments, Command, UsageError, parse
+from tickgate.arguments import Arguments, Command, Option, UsageError, parse
 from tickgate.files import options as files
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
