@@ -7,7 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from aggregator.flush import Store
+from aggregator.imported import is_imported
 from aggregator.shards import ShardState
+from aggregator.window import Window
 from core.market.block import MAX_TICKS, BlockMeta, Ticks, decode_block, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
@@ -16,6 +18,7 @@ from storage.tick_codec import SLOT_NS
 from storage.tick_log import NEAR_NS, FlushId
 
 _MINUTE = Timeframe.MIN_1
+_NOBODY_KNOWS = 2**63
 Minute = tuple[Symbol, int]  # and where it starts
 
 
@@ -51,7 +54,8 @@ async def judge(
 
     A tick is a repeat when one of its id is logged within a minute of its time, or waits to be. It
     is new when the log has as many ticks of its minute as were folded there (none, if nothing
-    was), and cannot be told otherwise. Changes nothing, so it may be called again.
+    was), and cannot be told otherwise, nor where the bar was given. Changes nothing, so it may be
+    called again.
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
@@ -98,19 +102,23 @@ async def folded_parts(
 
 
 async def _trades(state: ShardState, store: Store, minutes: Iterable[Minute]) -> dict[Minute, int]:
-    """How many ticks were folded into each of *minutes*."""
+    """How many ticks are in each of *minutes*: of a bar that was given, more than anybody knows."""
     found: dict[Minute, int] = {}
     for symbol, start_ns in minutes:
         known = state.core.symbols.get(symbol)
         window = known.windows.get((_MINUTE, start_ns)) if known else None
         if window is not None:
-            found[symbol, start_ns] = window.trades
+            found[symbol, start_ns] = _known_trades(window)
     unknown = [
         (symbol, _MINUTE, start) for symbol, start in minutes if (symbol, start) not in found
     ]
     for row in await store.load_rows(unknown):
-        found[row.bar.symbol, row.bar.start_ns] = row.bar.trades
+        found[row.bar.symbol, row.bar.start_ns] = _known_trades(Window.from_row(row))
     return {minute: found.get(minute, 0) for minute in minutes}
+
+
+def _known_trades(window: Window) -> int:
+    return _NOBODY_KNOWS if is_imported(window) else window.trades
 
 
 def _verdict(

@@ -14,7 +14,7 @@ from aggregator.keeper import Leases, ShardKeeper
 from aggregator.late import judge
 from aggregator.metrics import AggregatorMetrics
 from aggregator.ownership import OwnedShards
-from aggregator.rebuild import Rebuilder
+from aggregator.rebuilder import Rebuilder
 from aggregator.reporter import Reporter
 from aggregator.shards import ShardState
 from aggregator.wanted import Wanted

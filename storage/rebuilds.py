@@ -1,5 +1,9 @@
-"""Rebuilds: requests to fold bars again from the tick log, answered by who owns the shard."""
+"""Rebuilds: requests to change stored bars, answered by who owns the shard.
 
+Bars are folded again from the tick log, or are given: bought from a vendor, say.
+"""
+
+import enum
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,16 +11,17 @@ import msgspec
 
 from core.market.bar import Bar
 from core.market.symbol import Symbol
-from core.market.timeframe import Timeframe
+from core.market.timeframe import MINUTE_NS, Timeframe
 from storage.database import Database
 from storage.keys import shard_of
 
 _ASK: Final = """
-INSERT INTO rebuilds (shard, symbol, start_ns, end_ns, dry_run) VALUES (%s, %s, %s, %s, %s)
+INSERT INTO rebuilds (shard, symbol, start_ns, end_ns, dry_run, given)
+VALUES (%s, %s, %s, %s, %s, %s)
 RETURNING id
 """
 _NEXT: Final = """
-SELECT id, shard, symbol, start_ns, end_ns, dry_run FROM rebuilds
+SELECT id, shard, symbol, start_ns, end_ns, dry_run, given FROM rebuilds
 WHERE report IS NULL AND shard = ANY (%s::int[]) AND id <> ALL (%s::bigint[])
     AND asked_at > now() - make_interval(mins => 10)
 ORDER BY id LIMIT 1
@@ -30,8 +35,18 @@ DELETE FROM rebuilds WHERE id = ANY (%s::bigint[]) OR asked_at < now() - make_in
 """
 
 
+class GivenBars(msgspec.Struct, frozen=True, array_like=True):
+    """1-minute bars of one symbol to store as they are; ``replace``: over those of ticks, too."""
+
+    bars: tuple[Bar, ...]
+    replace: bool = False
+
+
 class RebuildRequest(msgspec.Struct, frozen=True, array_like=True):
-    """Rebuild the 1-minute bars of ``[start_ns, end_ns)``, whole minutes, and their parents."""
+    """Rebuild the 1-minute bars of ``[start_ns, end_ns)``, whole minutes, and their parents.
+
+    From the tick log, or where bars are ``given``, from these.
+    """
 
     number: int
     shard: int
@@ -39,6 +54,7 @@ class RebuildRequest(msgspec.Struct, frozen=True, array_like=True):
     start_ns: int
     end_ns: int
     dry_run: bool
+    given: GivenBars | None = None
 
 
 class RebuiltBar(msgspec.Struct, frozen=True, array_like=True):
@@ -50,7 +66,7 @@ class RebuiltBar(msgspec.Struct, frozen=True, array_like=True):
     after: Bar
 
 
-class RebuildReport(msgspec.Struct, frozen=True, array_like=True):
+class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What a rebuild found; counts are of 1-minute bars.
 
     ``uncovered``: bars of minutes from before the log is complete; ``without_ticks``: bars of which
@@ -65,8 +81,28 @@ class RebuildReport(msgspec.Struct, frozen=True, array_like=True):
     changed: tuple[RebuiltBar, ...] = ()
 
 
+class Refusal(enum.StrEnum):
+    """Why a given bar was not stored."""
+
+    MADE = "made"  # there is one that was made of ticks
+    OPEN = "open"  # its window, or a longer one around it, is not closed yet
+    PARTS = "parts"  # a longer bar around it has minutes that are not stored any more
+
+
+class ImportReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What became of given bars; those that were ``refused`` are named by their starts."""
+
+    new: int = 0
+    same: int = 0
+    revised: int = 0
+    refused: tuple[tuple[int, Refusal], ...] = ()
+
+
+Report = RebuildReport | ImportReport
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(RebuildReport)
+_DECODER = msgspec.msgpack.Decoder(Report)
+_GIVEN = msgspec.msgpack.Decoder(GivenBars)
 
 
 class Rebuilds:
@@ -82,7 +118,23 @@ class Rebuilds:
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        parameters = [shard_of(symbol, self._shards), symbol, start_ns, end_ns, dry_run]
+        return await self._ask(symbol, start_ns, end_ns, dry_run=dry_run, given=None)
+
+    async def ask_to_take(self, given: GivenBars, *, dry_run: bool) -> int:
+        """Ask to store *given*, at least one bar, of one symbol; else as :meth:`ask`.
+
+        Raises:
+            DatabaseUnavailable: it is away, or too slow.
+        """
+        starts = [bar.start_ns for bar in given.bars]
+        span = min(starts), max(starts) + MINUTE_NS
+        packed = _ENCODER.encode(given)
+        return await self._ask(given.bars[0].symbol, *span, dry_run=dry_run, given=packed)
+
+    async def _ask(
+        self, symbol: Symbol, start_ns: int, end_ns: int, *, dry_run: bool, given: bytes | None
+    ) -> int:
+        parameters = [shard_of(symbol, self._shards), symbol, start_ns, end_ns, dry_run, given]
         ((number,),) = await self._db.fetch("ask for a rebuild", _ASK, parameters)
         return int(number)
 
@@ -98,9 +150,14 @@ class Rebuilds:
         """
         parameters = [list(shards), list(without)]
         rows = await self._db.fetch("next rebuild", _NEXT, parameters)
-        return RebuildRequest(*rows[0]) if rows else None
+        if not rows:
+            return None
+        request, given = RebuildRequest(*rows[0][:-1]), rows[0][-1]
+        if given is None:
+            return request
+        return msgspec.structs.replace(request, given=_GIVEN.decode(given))
 
-    async def answer(self, number: int, report: RebuildReport) -> None:
+    async def answer(self, number: int, report: Report) -> None:
         """Answer a request; one that was withdrawn is not missed.
 
         Raises:
@@ -108,7 +165,7 @@ class Rebuilds:
         """
         await self._db.fetch("answer a rebuild", _ANSWER, [_ENCODER.encode(report), number])
 
-    async def reports(self, numbers: Sequence[int]) -> dict[int, RebuildReport]:
+    async def reports(self, numbers: Sequence[int]) -> dict[int, Report]:
         """The answers to those of the requests that have one.
 
         Raises:

@@ -4,7 +4,7 @@ import functools
 import time
 
 from aggregator.metrics import AggregatorMetrics
-from aggregator.rebuild import Rebuilder
+from aggregator.rebuilder import Rebuilder
 from aggregator.service import AggregatorService
 from aggregator.shards import keep_ids_ns
 from core.market.timeframe import DAY_NS

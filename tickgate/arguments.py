@@ -31,6 +31,7 @@ class Option(msgspec.Struct, frozen=True):
     metavar: str
     help: str
     required: bool = True
+    choices: tuple[str, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -103,6 +104,7 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
             help=option.help,
             required=option.required,
             default="",
+            choices=option.choices or None,
         )
     settings = parser.add_argument_group("settings")
     for setting in command.settings():

@@ -6,49 +6,29 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from core.market.errors import TickgateError
 from core.runtime.config import ConfigError, Loaded, Problem, mask
-from gateway.http.times import parse_time_ns
-from ingest.backfill import Backfill, BackfillStreams, Outcome, count_refused
+from ingest.backfill import Backfill, BackfillStreams, Outcome
 from ingest.errors import SpecError
-from ingest.flow import FlowLedger
 from ingest.gap_keeper import VenueGates, history_url
 from ingest.history import make_history
 from ingest.rest import VenueRest, open_session
 from ingest.spec import FeedSpec, VenueOptions
-from storage.errors import LeaseHeld
-from storage.keys import StreamKeys
-from storage.quarantine import QuarantineWriter
-from storage.redis import Redis, connect
-from storage.roles import RoleBoard
-from storage.tick_writer import TickWriter
 from tickgate.arguments import Arguments, UsageError
+from tickgate.history_streams import history_streams
 from tickgate.ingest_role import ingest_limits
 from tickgate.output import say
 from tickgate.rules import problem
 from tickgate.settings import Settings
+from tickgate.spans import START, Span, read_span
 
 log = logging.getLogger(__name__)
 
-START, END = "--start", "--end"
-_PATIENCE_S = 30.0  # for an aggregator that takes something
 _PROGRESS_S = 1.0
-
-
-class BackfillRuns(TickgateError):
-    """Another process backfills from the same venue."""
-
-    def __init__(self, held: LeaseHeld) -> None:
-        self.feed, self.owner = held.feed, held.owner
-        super().__init__(held)
-
-    def __str__(self) -> str:
-        return f"another process ({self.owner}) is at {self.feed}: wait for its end"
 
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Backfill every feed in turn; exit code 1 where something of a span is missing afterwards."""
-    span = _span(arguments)
+    span = _past(read_span(arguments))
     specs = [_spec(loaded, text) for text in loaded.values.feed]
     if not specs:
         raise ConfigError([problem(loaded, "feed", "a feed such as coinbase:BTC-USD")])
@@ -56,23 +36,10 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     return 0 if all(wholes) else 1
 
 
-def _span(arguments: Arguments) -> tuple[int, int]:
-    times = []
-    for flag in (START, END):
-        text = arguments.options[flag]
-        try:
-            times.append(parse_time_ns(text))
-        except ValueError as exc:
-            raise UsageError(
-                f"{flag}: expected a time such as 2024-03-12T10:37:00Z, or a date, was {text!r}: "
-                f"{exc}"
-            ) from exc
-    start_ns, end_ns = times
-    if start_ns >= end_ns:
-        raise UsageError(f"{END}: expected a time after {START}")
-    if start_ns > time.time_ns():
+def _past(span: Span) -> Span:
+    if span.start_ns > time.time_ns():
         raise UsageError(f"{START}: expected a time in the past")
-    return start_ns, end_ns
+    return span
 
 
 def _spec(loaded: Loaded[Settings], text: str) -> FeedSpec:
@@ -86,65 +53,22 @@ def _spec(loaded: Loaded[Settings], text: str) -> FeedSpec:
     return spec
 
 
-async def _backfill(settings: Settings, spec: FeedSpec, span: tuple[int, int]) -> bool:
+async def _backfill(settings: Settings, spec: FeedSpec, span: Span) -> bool:
     """One feed; is all of the span in the bars?"""
-    assert isinstance(spec.options, VenueOptions)  # _spec() refuses others
-    feed, began_ns = f"backfill-{spec.feed}", time.time_ns()
-    keys = StreamKeys(settings.namespace, settings.shards)
-    redis = connect(settings.redis_url)
-    try:
-        writer = await _open_writer(redis, feed, spec.venue, settings)
-        try:
-            outcomes = await _run(settings, spec, span, redis=redis, writer=writer)
-        finally:
-            await writer.release()
-        aside = await count_refused(QuarantineWriter(redis, keys), feed, began_ns)
-    finally:
-        await redis.aclose()
+    feed = f"backfill-{spec.feed}"
+    async with history_streams(settings, feed=feed, venue=spec.venue) as opened:
+        outcomes = await _run(settings, spec, span, streams=opened.streams)
+        aside = await opened.aside()
     return _tell(spec, outcomes, aside)
 
 
-async def _open_writer(redis: Redis, feed: str, venue: str, settings: Settings) -> TickWriter:
-    try:
-        return await TickWriter.open(
-            redis,
-            namespace=settings.namespace,
-            feed=feed,
-            venue=venue,
-            bars_only=True,
-            shards=settings.shards,
-            retention_s=settings.stream_retention_s,
-            max_bytes=settings.stream_max_bytes,
-            now_ns=time.time_ns,
-            on_down=lambda reason: log.warning("waiting for %s", reason),
-        )
-    except LeaseHeld as held:
-        raise BackfillRuns(held) from held
-
-
 async def _run(
-    settings: Settings,
-    spec: FeedSpec,
-    span: tuple[int, int],
-    *,
-    redis: Redis,
-    writer: TickWriter,
+    settings: Settings, spec: FeedSpec, span: Span, *, streams: BackfillStreams
 ) -> list[Outcome]:
     options = spec.options
-    assert isinstance(options, VenueOptions)
+    assert isinstance(options, VenueOptions)  # _spec() refuses others
     limits, history = ingest_limits(settings), make_history(spec.feed)
-    keys, url = StreamKeys(settings.namespace, settings.shards), history_url(spec.feed, options)
-    feed = f"backfill-{spec.feed}"
-    streams = BackfillStreams(
-        writer=writer,
-        board=RoleBoard(redis, keys, now_ns=time.time_ns),
-        flow=FlowLedger([keys.ticks(feed, shard) for shard in range(settings.shards)]),
-        shards=settings.shards,
-        limits=limits,
-        patience_s=_PATIENCE_S,
-        now_ns=time.time_ns,
-        monotonic_ns=time.monotonic_ns,
-    )
+    url = history_url(spec.feed, options)
     async with open_session(limits) as http:
         rest = VenueRest(
             history=history,
@@ -158,8 +82,8 @@ async def _run(
         backfill = Backfill(
             rest=rest,
             streams=streams,
-            start_ns=span[0],
-            end_ns=span[1],
+            start_ns=span.start_ns,
+            end_ns=span.end_ns,
             limits=limits,
             monotonic_ns=time.monotonic_ns,
             tell=_progress(spec.feed),

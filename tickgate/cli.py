@@ -12,8 +12,9 @@ from core.market.errors import TickgateError
 from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
-from tickgate import rules, settings, workers
+from tickgate import rules, settings, spans, workers
 from tickgate.arguments import Arguments, Command, Option, UsageError, parse
+from tickgate.files import options as files
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
 
@@ -55,10 +56,7 @@ COMMANDS = (
         "log does not reach so far.",
         positional="SYMBOL",
         switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),
-        options=(
-            Option("--start", "TIME", "the first bar's start or later, as 2026-01-31T09:30:00Z"),
-            Option("--end", "TIME", "where the range ends, itself not included"),
-        ),
+        options=spans.OPTIONS,
     ),
     Command(
         settings.BACKFILL,
@@ -66,10 +64,7 @@ COMMANDS = (
         "Asks the venue of each feed for its trades from start up to end and puts them through the "
         "streams into the bars; trades that are in them already are not counted again. Live feeds "
         "go on meanwhile. Exit code 1 if something of the span is still missing.",
-        options=(
-            Option("--start", "TIME", "the first time, as 2024-03-12T10:37:00Z or a date"),
-            Option("--end", "TIME", "the time to stop before"),
-        ),
+        options=spans.OPTIONS,
     ),
     Command(
         settings.KEYS,
@@ -97,6 +92,27 @@ COMMANDS = (
             Option("--expires", "TIME", "when it ends, or in how long, as 90d", required=False),
         ),
     ),
+    Command(
+        settings.EXPORT,
+        "write bars or ticks of a span to a file, CSV or Parquet",
+        "Writes the closed bars that start in the span, or the logged ticks of the span, to a "
+        "file that appears once it is whole. Ticks in CSV can be replayed. Exit code 1 if the log "
+        "of ticks does not reach back to the start of the span. See docs/files.md.",
+        positional="bars|ticks SYMBOL",
+        switches=(files.FORCE,),
+        options=(*spans.OPTIONS, *files.EXPORT_OPTIONS),
+    ),
+    Command(
+        settings.IMPORT,
+        "take bars or ticks from files, CSV or Parquet",
+        "Checks all files, then takes them in by way of the aggregator, which must run: ticks "
+        "through the streams, as a backfill; 1-minute bars as they are, with the longer ones made "
+        "from them. Doing it again changes nothing. Exit code 1 if something is not in the bars "
+        "then, and nothing is imported while a row is bad. See docs/files.md.",
+        positional="bars|ticks PATH",
+        switches=(files.REPLACE, files.DRY_RUN),
+        options=files.IMPORT_OPTIONS,
+    ),
 )
 
 
@@ -112,6 +128,8 @@ _RUNNERS = {
     settings.REBUILD: "tickgate.rebuild:run",
     settings.BACKFILL: "tickgate.backfill:run",
     settings.KEYS: "tickgate.keys:run",
+    settings.EXPORT: "tickgate.files.exporting:run",
+    settings.IMPORT: "tickgate.files.importing:run",
 }
 
 

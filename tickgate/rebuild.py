@@ -6,58 +6,29 @@ command asks for it, an hour of bars at a time, by way of the database, and prin
 
 import asyncio
 import datetime as dt
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from core.market.bar import Bar
-from core.market.errors import SymbolError, TickgateError
-from core.market.symbol import Symbol, SymbolDirectory
+from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS, Timeframe
 from core.runtime.config import Loaded
-from gateway.http.times import parse_time_ns
 from storage.bars import BarStore
 from storage.rebuilds import RebuildReport, Rebuilds, RebuiltBar
 from tickgate.arguments import Arguments, UsageError
+from tickgate.asking import answers
 from tickgate.output import say
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
+from tickgate.spans import END, Span, read_span
+from tickgate.traded import resolve
 
 _PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fraction of a second
-_ASKED: Final = 8  # requests that wait for an answer at a time
-_PATIENCE_S: Final = 20.0  # of waiting for any answer: leases move within 5 s
-_LOOK_S: Final = 0.05
 _MOST_DAYS: Final = 31  # of a command
 _QUARTER_NS: Final = Timeframe.MIN_15.ns
 _WHAT: Final = ("open", "high", "low", "close", "volume", "trades", "vwap")
-
-
-class NobodyRebuilds(TickgateError):
-    """No aggregator answered."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        super().__init__(symbol)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.symbol}: no aggregator answered within {_PATIENCE_S:g} s; see that one runs on "
-            "this database, with the same setting `shards`, then ask again"
-        )
-
-
-class _Span(NamedTuple):
-    start_ns: int
-    end_ns: int
-
-    def pieces(self) -> Iterator["_Span"]:
-        """Whole hours, save for the first and the last."""
-        start_ns = self.start_ns
-        while start_ns < self.end_ns:
-            end_ns = min((start_ns // _PIECE_NS + 1) * _PIECE_NS, self.end_ns)
-            yield _Span(start_ns, end_ns)
-            start_ns = end_ns
 
 
 class _Found(NamedTuple):
@@ -83,7 +54,7 @@ class _Found(NamedTuple):
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Rebuild, and print what changed; exit code 1 where a bar is not what the log says."""
-    span = _span(arguments.options)
+    span = _quarters(read_span(arguments))
     dry_run = "--dry-run" in arguments.switches
     found = asyncio.run(_rebuild(loaded.values, arguments.words, span, dry_run=dry_run))
     for each in found:
@@ -91,33 +62,33 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     return 0 if all(each.is_well(dry_run=dry_run) for each in found) else 1
 
 
-def _span(options: dict[str, str]) -> _Span:
-    """Quarters of an hour that hold the range: the longest bars, which are rebuilt too."""
-    times = []
-    for name in ("--start", "--end"):
-        try:
-            times.append(parse_time_ns(options[name]))
-        except ValueError as exc:
-            raise UsageError(f"{name}: {exc}, was {options[name]!r}") from exc
-    start_ns, end_ns = times[0] // _QUARTER_NS * _QUARTER_NS, -(-times[1] // _QUARTER_NS)
-    span = _Span(start_ns, end_ns * _QUARTER_NS)
-    if times[0] >= times[1]:
-        raise UsageError("--end: expected a time after --start")
-    if span.end_ns - span.start_ns > _MOST_DAYS * 86_400 * SECOND_NS:
+def _quarters(span: Span) -> Span:
+    """Quarters of an hour that hold *span*: the longest bars, which are rebuilt too."""
+    start_ns, end_ns = span.start_ns // _QUARTER_NS, -(-span.end_ns // _QUARTER_NS)
+    if (end_ns - start_ns) * _QUARTER_NS > _MOST_DAYS * 86_400 * SECOND_NS:
         raise UsageError(
-            f"--end: expected at most {_MOST_DAYS} days after --start; go on from there"
+            f"{END}: expected at most {_MOST_DAYS} days after --start; go on from there"
         )
-    return span
+    return Span(start_ns * _QUARTER_NS, end_ns * _QUARTER_NS)
+
+
+def _pieces(span: Span) -> Iterator[Span]:
+    """Whole hours, save for the first and the last."""
+    start_ns = span.start_ns
+    while start_ns < span.end_ns:
+        end_ns = min((start_ns // _PIECE_NS + 1) * _PIECE_NS, span.end_ns)
+        yield Span(start_ns, end_ns)
+        start_ns = end_ns
 
 
 async def _rebuild(
-    settings: Settings, words: Sequence[str], span: _Span, *, dry_run: bool
+    settings: Settings, words: Sequence[str], span: Span, *, dry_run: bool
 ) -> list[_Found]:
     database = GatedDatabase(settings)
     await database.open()
     try:
         store = BarStore(database)
-        symbols = _resolve(words, [row.symbol for row in await store.symbols()])
+        symbols = resolve(words, [row.symbol for row in await store.symbols()])
         rebuilds = store.rebuilds(shards=settings.shards)
         return [
             _Found(symbol, await _ask(rebuilds, symbol, span, dry_run=dry_run))
@@ -127,44 +98,20 @@ async def _rebuild(
         await database.close()
 
 
-def _resolve(words: Sequence[str], known: Sequence[Symbol]) -> list[Symbol]:
-    directory, found = SymbolDirectory(known), dict[Symbol, None]()
-    for word in words:
-        try:
-            symbol = directory.resolve(word)
-        except SymbolError as exc:
-            raise UsageError(str(exc)) from exc
-        if symbol is None:
-            raise UsageError(f"{word}: was never traded here")
-        found[symbol] = None
-    return list(found)
-
-
 async def _ask(
-    rebuilds: Rebuilds, symbol: Symbol, span: _Span, *, dry_run: bool
+    rebuilds: Rebuilds, symbol: Symbol, span: Span, *, dry_run: bool
 ) -> list[RebuildReport]:
     """The reports on all pieces of *span*, oldest first."""
-    reports: dict[int, RebuildReport] = {}
-    asked: list[int] = []
-    pieces, heard_s = span.pieces(), time.monotonic()
-    is_all_asked = False
-    try:
-        while not is_all_asked or len(reports) < len(asked):
-            while not is_all_asked and len(asked) - len(reports) < _ASKED:
-                piece = next(pieces, None)
-                if piece is None:
-                    is_all_asked = True
-                else:
-                    asked.append(await rebuilds.ask(symbol, *piece, dry_run=dry_run))
-            heard = await rebuilds.reports([n for n in asked if n not in reports])
-            reports |= heard
-            heard_s = time.monotonic() if heard else heard_s
-            if time.monotonic() - heard_s > _PATIENCE_S:
-                raise NobodyRebuilds(symbol)
-            await asyncio.sleep(_LOOK_S)
-    finally:
-        await rebuilds.withdraw(asked)
-    return [reports[number] for number in asked]
+    found: dict[Span, RebuildReport] = {}
+
+    async def ask(piece: Span) -> int:
+        return await rebuilds.ask(symbol, *piece, dry_run=dry_run)
+
+    async with aclosing(answers(rebuilds, _pieces(span), ask)) as heard:
+        async for piece, report in heard:
+            assert isinstance(report, RebuildReport)  # no bars were given
+            found[piece] = report
+    return [found[piece] for piece in sorted(found)]
 
 
 def _show(found: _Found, *, dry_run: bool) -> None:

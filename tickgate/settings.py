@@ -16,19 +16,20 @@ GIB = 1 << 30
 DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
 MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
 REBUILD, BACKFILL, KEYS = "rebuild", "backfill", "keys"
+EXPORT, IMPORT = "export", "import"
 
 ROLES = (DEV, INGEST, AGGREGATE, GATEWAY)
 _REDIS = {
-    "commands": (*ROLES, BACKFILL, CHECK),
+    "commands": (*ROLES, BACKFILL, IMPORT, CHECK),
     "secret": "url",
     "accepted": "a redis://, unix://, redis+sentinel:// or redis+cluster:// URL (rediss… by TLS)",
 }
 _DATABASE = {
-    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK, REBUILD, KEYS),
+    "commands": (DEV, AGGREGATE, GATEWAY, MIGRATE, CHECK, REBUILD, KEYS, EXPORT, IMPORT),
     "secret": "url",
     "accepted": "a postgresql:// URL or a libpq connection string",
 }
-_BUS = {"commands": (*ROLES, BACKFILL, CHECK)}
+_BUS = {"commands": (*ROLES, BACKFILL, IMPORT, CHECK)}
 _POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
 _SECRET = {"commands": (DEV, GATEWAY), "secret": "all"}
 _FEEDS = {"commands": (DEV, INGEST)}
@@ -90,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1,
             le=1024,
             description="parts that the symbols are spread over; the same in every role",
-            extra={"commands": (*ROLES, CHECK, REBUILD)},
+            extra={"commands": (*ROLES, CHECK, REBUILD, BACKFILL, EXPORT, IMPORT)},
         ),
     ] = 16
 

@@ -117,6 +117,10 @@ class TradeIds:
             self._rotate()
         self._newest_ns = max(self._newest_ns, newest_ns)
 
+    def doubt_before(self, time_ns: int) -> None:
+        """Events before *time_ns* may have been counted under ids that nobody knows."""
+        self.floor_ns = max(self.floor_ns, time_ns)
+
     def snapshot(self) -> KnownIds:
         """What :meth:`restore` needs."""
         return KnownIds(

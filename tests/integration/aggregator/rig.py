@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from aggregator.metrics import AggregatorMetrics
-from aggregator.rebuild import Rebuilder
+from aggregator.rebuilder import Rebuilder
 from aggregator.service import AggregatorService, AggregatorTimes
 from core.market.bar import Bar, decode_bars
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
+from core.market.resolution import Resolution
 from core.market.tick import Tick
 from core.market.timeframe import TIMEFRAMES, Timeframe
 from core.runtime.readiness import Readiness
@@ -177,7 +178,8 @@ class Rig:
             symbols = [row.symbol for row in await store.symbols()]
             bars: list[Bar] = []
             for timeframe in TIMEFRAMES:
-                page = {"symbols": symbols, "timeframe": timeframe, "limit": 10_000}
+                resolution = Resolution.of(timeframe)
+                page = {"symbols": symbols, "resolution": resolution, "limit": 10_000}
                 bounds = {"start_ns": 0, "end_ns": 9_000_000_000 * 10**9}
                 after = None
                 while found := await store.page(**page, **bounds, after=after):

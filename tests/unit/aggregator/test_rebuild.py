@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from aggregator.rebuild import Rebuilder
+from aggregator.rebuilder import Rebuilder
 from aggregator.window import Window
 from core.market.notice import Gap, GapState
 from core.market.symbol import Symbol

@@ -19,6 +19,7 @@ from tickgate.watch import Refused
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
 REBUILD = ["rebuild", "X:A", *URLS[2:]]
 BACKFILL = ["backfill", *URLS[:2]]
+EXPORT = ["export", *URLS[2:], "--output", "x.csv", "--start", "2024-01-01", "--end", "2024-01-02"]
 SPAN = ["--start", "2024-01-01", "--end", "2024-01-02"]
 
 
@@ -63,7 +64,7 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ([*REBUILD, "--end", "2026-01-01"], "the following arguments are required: --start"),
         (
             [*REBUILD, *SPAN[2:], "--start", "noon"],
-            "--start: not an RFC 3339 time or a date, was 'noon'",
+            "--start: expected a time such as 2024-03-12T10:37:00Z, or a date, was 'noon': not an ",
         ),
         (
             [*REBUILD, "--start", "2026-01-02", "--end", "2026-01-02"],
@@ -77,6 +78,22 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             [*REBUILD, *SPAN, "--stat", "2026-01-02"],
             "--stat: no such option (did you mean --start?)",
         ),
+        ([*EXPORT, "trades", "X:A"], "'trades': expected bars or ticks, then symbols"),
+        ([*EXPORT, "bars"], "bars: expected at least one symbol after it"),
+        ([*EXPORT, "bars", "A", "--timeframe", "2Day"], "--timeframe: timeframe '2Day': expected"),
+        ([*EXPORT, "bars", "A", "--format", "xls"], "--format: invalid choice: 'xls'"),
+        ([*EXPORT, "bars", "A", "--start", "noon"], "--start: expected a time such as 2024-03-12"),
+        ([*EXPORT, "bars", "A", "--force=1"], "--force: ignored explicit argument '1'"),
+        (["export", "bars", "A", *SPAN], "the following arguments are required: --output"),
+        (["import", "x.csv"], "'x.csv': expected bars or ticks, then files"),
+        (["import", "bars"], "bars: expected at least one file after it"),
+        (
+            ["import", "bars", "x.csv"],
+            "--database-url (or TICKGATE_DATABASE_URL): expected the URL",
+        ),
+        (["import", "ticks", "x.csv"], "--redis-url (or TICKGATE_REDIS_URL): expected the URL of"),
+        (["import", "ticks", "x.csv", *URLS, "--replace"], "--replace: ticks replace nothing"),
+        (["import", "bars", "x.csv", *URLS, "--venue", "?"], "--venue: expected a letter, then le"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
         (["watch", "A", "--api-key", "secret"], "--api-key: expected KEYID:SECRET, was '***'"),
         (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),

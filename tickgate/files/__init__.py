@@ -1,0 +1,1 @@
+"""Bars and ticks as files: `tickgate export` and `tickgate import`."""

@@ -1,0 +1,122 @@
+"""`tickgate import bars|ticks PATH…`: files into the bars, checked as wholes before anything is.
+
+Nothing of any file is imported while a row of one is bad. After that an import may be interrupted
+and run again: what is there already does not count twice.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from core.market.errors import SymbolError
+from core.market.symbol import make_symbol
+from core.runtime.config import ConfigError, Loaded
+from tickgate.arguments import Arguments, UsageError
+from tickgate.files.given_rows import GivenRow, bar_rows, tick_rows
+from tickgate.files.import_bars import import_bars
+from tickgate.files.import_ticks import import_ticks
+from tickgate.files.options import BARS, DRY_RUN, REPLACE, TICKS, VENUE
+from tickgate.output import complain, say
+from tickgate.rules import problem
+from tickgate.settings import Settings
+
+_SHOWN: Final = 20  # bad rows that are told one by one
+
+
+@dataclass(slots=True)
+class _Check:
+    """What is in one file."""
+
+    path: str
+    rows: int = 0
+    bad: int = 0
+    symbols: set[str] = field(default_factory=set)
+
+    def note(self, row: GivenRow[Any]) -> None:
+        """Count *row*, and tell what is wrong with it."""
+        self.rows += 1
+        if row.value is not None:
+            self.symbols.add(row.value.symbol)
+            return
+        self.bad += 1
+        if self.bad <= _SHOWN:
+            complain(f"{self.path}:{row.line}: {row.error}")
+
+
+def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
+    """Import all files, or none; exit code 1 where something is not in the bars afterwards."""
+    what, *paths = arguments.words
+    if what not in (BARS, TICKS):
+        raise UsageError(f"{what!r}: expected bars or ticks, then files")
+    if not paths:
+        raise UsageError(f"{what}: expected at least one file after it")
+    _check_usable(loaded, arguments, what)
+    job = _Job(loaded.values, what == TICKS, _venue(arguments.options[VENUE]), arguments.switches)
+    checks = [job.check(path) for path in paths]
+    if any(check.bad for check in checks):
+        complain("nothing was imported")
+        return 1
+    if job.is_ticks and DRY_RUN[0] in arguments.switches:
+        return 0
+    done = [job.work(check) for check in checks]
+    return 0 if all(done) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    settings: Settings
+    is_ticks: bool
+    venue: str
+    switches: frozenset[str]
+
+    def rows(self, path: str) -> Iterator[GivenRow[Any]]:
+        """The rows of one file, judged."""
+        now_ns = time.time_ns()
+        if self.is_ticks:
+            return tick_rows(path, self.venue, until_ns=now_ns)
+        behind_ns = self.settings.dedup_horizon_s * 10**9 + self.settings.max_future_ms * 10**6
+        return bar_rows(path, self.venue, until_ns=now_ns - behind_ns)
+
+    def check(self, path: str) -> _Check:
+        """Read all of one file, and tell what is wrong with it."""
+        found = _Check(path)
+        for row in self.rows(path):
+            found.note(row)
+        if found.bad > _SHOWN:
+            complain(f"{path}: {found.bad - _SHOWN} more rows are bad")
+        what = "ticks" if self.is_ticks else "bars"
+        said = f"{path}: {found.rows} {what} of {len(found.symbols)} symbols"
+        say(said + (f", {found.bad} of them bad" if found.bad else ""))
+        return found
+
+    def work(self, check: _Check) -> bool:
+        """Import one file; is all of it in the bars?"""
+        if not check.rows:
+            return True
+        rows = self.rows(check.path)
+        if self.is_ticks:
+            return asyncio.run(import_ticks(self.settings, check.path, rows))
+        dry_run, replace = DRY_RUN[0] in self.switches, REPLACE[0] in self.switches
+        return asyncio.run(
+            import_bars(self.settings, check.path, rows, replace=replace, dry_run=dry_run)
+        )
+
+
+def _check_usable(loaded: Loaded[Settings], arguments: Arguments, what: str) -> None:
+    needed = "redis_url" if what == TICKS else "database_url"
+    if not getattr(loaded.values, needed):
+        raise ConfigError([problem(loaded, needed, "the URL of the running system's")])
+    if what == TICKS and REPLACE[0] in arguments.switches:
+        raise UsageError(f"{REPLACE[0]}: ticks replace nothing, they are counted once")
+
+
+def _venue(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        return make_symbol(text, "X").partition(":")[0]
+    except SymbolError as exc:
+        accepted = "a letter, then letters, digits and _"
+        raise UsageError(f"{VENUE}: expected {accepted}, was {text!r}") from exc

@@ -1,0 +1,85 @@
+"""Parquet by pyarrow, which is installed only where somebody wants it: the extra ``parquet``."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from core.market.errors import TickgateError
+from tickgate.files.columns import Column, Kind, Table
+
+_BATCH_ROWS = 10_000
+
+
+class ParquetMissing(TickgateError):
+    """Parquet was asked for and pyarrow is not installed."""
+
+    def __str__(self) -> str:
+        return "Parquet needs pyarrow: install it by `pip install 'tickgate[parquet]'`, or use csv"
+
+
+class ParquetSink:
+    """Writes tables into a Parquet file, a row group each; owned by who writes."""
+
+    def __init__(self, file: IO[bytes], columns: Sequence[Column]) -> None:
+        """*file* stays the caller's.
+
+        Raises:
+            ParquetMissing: there is no pyarrow.
+        """
+        self._arrow, parquet = _load()
+        types = _types(self._arrow)
+        fields = [self._arrow.field(column.name, types[column.kind]) for column in columns]
+        self._schema = self._arrow.schema(fields)
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, table: Table) -> None:
+        """Append the rows of *table*."""
+        arrays = [self._arrow.array(table[f.name], f.type) for f in self._schema]
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        """Write the end; the file is none without it."""
+        self._writer.close()
+
+
+def read_parquet(file: IO[bytes], names: Sequence[str]) -> Iterator[Table]:
+    """Tables of the columns *names*, those that are there, some thousand rows at a time.
+
+    Raises:
+        ParquetMissing: there is no pyarrow.
+        ValueError: it is no Parquet file, or is damaged.
+    """
+    arrow, parquet = _load()
+    try:
+        source = parquet.ParquetFile(file)
+        wanted = [name for name in names if name in source.schema_arrow.names]
+        if not wanted:
+            return
+        for batch in source.iter_batches(_BATCH_ROWS, columns=wanted):
+            yield {name: _values(arrow, batch.column(name)) for name in wanted}
+    except (arrow.ArrowException, OSError) as exc:
+        raise ValueError(" ".join(str(exc).split())) from exc
+
+
+def _values(arrow: Any, array: Any) -> list[Any]:
+    if arrow.types.is_timestamp(array.type):
+        array = array.cast(arrow.timestamp("ns", array.type.tz)).cast(arrow.int64())
+    values: list[Any] = array.to_pylist()
+    return values
+
+
+def _load() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as exc:
+        raise ParquetMissing from exc
+
+
+def _types(arrow: Any) -> dict[Kind, Any]:
+    return {
+        Kind.TEXT: arrow.string(),
+        Kind.WHOLE: arrow.int64(),
+        Kind.FLOAT: arrow.float64(),
+        Kind.FLAG: arrow.bool_(),
+        Kind.TIME: arrow.timestamp("ns", "UTC"),
+    }
