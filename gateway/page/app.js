@@ -89,6 +89,7 @@ class App {
   start() {
     this.#listen();
     this.#route();
+    this.#paint();
     this.#session.start();
     this.#poll.start();
     setInterval(() => this.#tick(), TICK_MS);
@@ -166,7 +167,8 @@ class App {
     this.#isStatus = isStatus;
     byId("desk").hidden = isStatus;
     this.#status.toggle(isStatus);
-    byId("status-link").toggleAttribute("aria-current", isStatus);
+    if (isStatus) byId("status-link").setAttribute("aria-current", "page");
+    else byId("status-link").removeAttribute("aria-current");
     if (plans.length) this.#show(plans);
     else if (!this.#panes.all.length) this.#show(parseStored(load(LAYOUT)));
   }
@@ -181,7 +183,6 @@ class App {
     this.#stream();
     this.#loadDays(this.#charted());
     if (plans.every((plan) => plan.symbol !== null)) save(LAYOUT, plans);
-    this.#paint();
     this.#draw();
   }
 

@@ -133,6 +133,7 @@ export class History {
     for (const start of this.#roller?.whole() ?? []) {
       this.#series.set(/** @type {Roller} */ (this.#roller).bar(start));
     }
+    this.#catchUp();
   }
 
   /** @param {string | null} token */
@@ -146,11 +147,13 @@ export class History {
     const bar = barFromWire(message, message.T !== "r");
     if (this.#roller) this.#takeShorter(this.#roller, bar);
     else if (!this.#isUnseen(bar.time)) this.#tell(this.#series.put(bar), bar.time);
-    // A running bar takes the longer way and is older than the trades seen: do not step back.
+    if (message.T === "r" && (this.isLoaded || !this.#roller)) this.#catchUp();
+  }
+
+  /** A running bar takes the longer way and is older than the trades seen: do not step back. */
+  #catchUp() {
     const { start, price, size } = this.#trade;
-    if (message.T === "r" && start === windowStart(bar.time, this.timeframe)) {
-      this.#series.touch(start, price, size, true);
-    }
+    if (start === this.#series.last?.time) this.#series.touch(start, price, size, true);
   }
 
   /** A bar that has not been scrolled to: history will bring it. @param {number} time */

@@ -2,9 +2,9 @@
 
 import { tone } from "./board.js";
 
-const TIMEFRAME = /** @type {const} */ ("5Min");
-const SPAN_S = 8 * 3600; // 96 closes a symbol, so 100 symbols fit one answer
-const RENEW_MS = 300_000; // as often as a new close comes
+const TIMEFRAME = /** @type {const} */ ("15Min");
+const SPAN_S = 8 * 3600; // 32 closes a symbol: 100 symbols are a third of the largest answer
+const RENEW_MS = 900_000; // as often as a new close comes
 const WIDTH = 62;
 const HEIGHT = 22;
 const SVG = "http://www.w3.org/2000/svg";

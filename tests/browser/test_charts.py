@@ -103,3 +103,84 @@ async def test_bars_with_trades_missing_are_marked(desk: Desk) -> None:
     drawn: dict[str, Any] = await desk.page.evaluate("() => tickgate.series()")
     assert drawn["marks"] == [drawn["bars"][-4]["time"]]
     await desk.page.unroute_all(behavior="wait")
+
+
+@pytest.mark.parametrize("timeframe", ["1Hour", "4Hour", "1Day"])
+async def test_longer_timeframes_equal_the_stored_ones(desk: Desk, timeframe: str) -> None:
+    await desk.visit(OLD.symbol, timeframe)
+    await desk.until(lambda state: state["bars"])
+
+    stored = await stored_bars(desk.url, OLD.symbol, timeframe)
+    drawn = await desk.bars()
+    assert [_exact(bar) for bar in drawn[: len(stored)]] == [_exact(bar) for bar in stored]
+    for bar, same in zip(drawn, stored, strict=False):
+        assert bar["volume"] == pytest.approx(same["volume"])
+        assert bar["vwap"] == pytest.approx(same["vwap"])
+
+
+async def test_an_hour_that_runs_is_rolled_up_from_what_the_stream_brings(desk: Desk) -> None:
+    await desk.visit(FAST.symbol, "1Hour")
+    await desk.until(lambda state: state["bars"])
+    first = (await desk.bars())[-1]
+
+    async def has_grown() -> bool:
+        last = (await desk.bars())[-1]
+        return bool(last["time"] == first["time"] and last["trades"] > first["trades"] + 100)
+
+    async def has_gone_on() -> bool:
+        return bool((await desk.bars())[-1]["time"] > first["time"]) or await has_grown()
+
+    await desk.eventually(has_gone_on)
+    shorter = await stored_bars(desk.url, FAST.symbol, "15Min")
+    last = (await desk.bars())[-1]
+    parts = [bar for bar in shorter if bar["time"] >= last["time"]]
+    assert last["trades"] >= sum(bar["trades"] for bar in parts)
+    assert last["high"] >= max((bar["high"] for bar in parts), default=0)
+    assert not last["final"]
+
+
+async def test_rolled_windows_are_exact_whatever_the_order_of_their_bars(desk: Desk) -> None:
+    await desk.visit(OLD.symbol)
+
+    rolled = await desk.page.evaluate(_ROLL)
+
+    assert rolled["shuffled"] == rolled["ordered"]
+    assert rolled["ordered"] == {
+        "time": 7200, "open": 4, "high": 9, "low": 1, "close": 7, "volume": 6, "trades": 6,
+        "vwap": 6, "rev": 2, "gap": True, "final": True,
+    }  # fmt: skip
+    assert rolled["emptied"] == 0
+    assert rolled["isWhole"] == [False, True]
+
+
+def _exact(bar: dict[str, Any]) -> dict[str, Any]:
+    return {name: bar[name] for name in ("time", "open", "high", "low", "close", "trades", "rev")}
+
+
+_ROLL = """async () => {
+  const { Roller } = await import("/static/roll.js");
+  const bar = (time, open, close, more) => ({
+    time, open, close, high: Math.max(open, close), low: Math.min(open, close), volume: 2,
+    trades: 2, vwap: 6, rev: 0, final: true, gap: false, ...more,
+  });
+  const bars = [
+    bar(7200, 4, 9), bar(8100, 9, 1, { final: false }), bar(8100, 9, 1, { rev: 2, gap: true }),
+    bar(9900, 6, 7), bar(10800, 7, 7, { final: false }),
+  ];
+  const roll = (order) => {
+    const roller = new Roller(3600);
+    roller.load([bar(6300, 1, 1)], false);
+    for (const index of order) roller.put(bars[index]);
+    return roller;
+  };
+  const ordered = roll([0, 1, 2, 3, 4]);
+  const emptied = roll([0, 1, 2, 3, 4]);
+  for (const time of [7200, 8100, 9900]) {
+    emptied.put(bar(time, 1, 1, { trades: 0, volume: 0, rev: 3 }));
+  }
+  emptied.put(bar(7200, 4, 9)); // a message that was overtaken
+  return {
+    ordered: ordered.bar(7200), shuffled: roll([4, 2, 3, 1, 0]).bar(7200),
+    emptied: emptied.bar(7200).trades, isWhole: [ordered.isWhole(3600), ordered.isWhole(7200)],
+  };
+}"""
