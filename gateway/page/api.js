@@ -23,6 +23,11 @@ function wordsFor(status) {
   return `The gateway answered with status ${status}.`;
 }
 
+/** @param {number} seconds UNIX time */
+function rfc3339(seconds) {
+  return new Date(seconds * 1000).toISOString();
+}
+
 /** @typedef {{bars: import("./bars.js").Bar[], next: string | null}} BarPage */
 
 export class Api {
@@ -41,13 +46,16 @@ export class Api {
    * One page of a symbol's closed bars, newest first.
    * @param {string} symbol
    * @param {import("./timeframes.js").Timeframe} timeframe
-   * @param {{limit: number, token?: string | null, signal?: AbortSignal}} options
+   * @param {{limit: number, token?: string | null, from?: number, to?: number,
+   *   signal?: AbortSignal}} options `from` and `to`: first and last start of a bar, UNIX seconds
    * @returns {Promise<BarPage>}
    */
-  async bars(symbol, timeframe, { limit, token, signal }) {
+  async bars(symbol, timeframe, { limit, token, from, to, signal }) {
     const query = new URLSearchParams({
-      symbols: symbol, timeframe, start: FIRST_DAY, sort: "desc", limit: String(limit),
+      symbols: symbol, timeframe, sort: "desc", limit: String(limit),
+      start: from === undefined ? FIRST_DAY : rfc3339(from),
     });
+    if (to !== undefined) query.set("end", rfc3339(to));
     if (token) query.set("page_token", token);
     const answer = await this.#get(`/v1/bars?${query}`, signal);
     const rows = Object.values(answer.bars ?? {}).flat(); // one symbol was asked for
@@ -55,6 +63,25 @@ export class Api {
       bars: rows.map((row) => barFromWire(row, true)),
       next: answer.next_page_token ?? null,
     };
+  }
+
+  /**
+   * Closes of the newest bars of many symbols, oldest first.
+   * @param {string[]} symbols
+   * @param {import("./timeframes.js").Timeframe} timeframe
+   * @param {number} from first start of a bar, UNIX seconds
+   * @returns {Promise<Map<string, number[]>>}
+   */
+  async closes(symbols, timeframe, from) {
+    const query = new URLSearchParams({
+      symbols: symbols.join(","), timeframe, start: rfc3339(from), limit: "10000",
+    });
+    const answer = await this.#get(`/v1/bars?${query}`);
+    return new Map(
+      Object.entries(answer.bars ?? {}).map(([symbol, rows]) => [
+        symbol, /** @type {any[]} */ (rows).map((row) => row.c),
+      ]),
+    );
   }
 
   /** Every symbol the gateway knows. @returns {Promise<string[]>} */

@@ -1,42 +1,60 @@
 /** The page, put together. */
 
 import { Api, ApiError } from "./api.js";
-import { Overlay, showCountdown, showHeading, showLegend, showUnknown } from "./board.js";
-import { PriceChart } from "./chart.js";
 import { askForKey, storedKey } from "./credentials.js";
 import { formatPrice } from "./format.js";
-import { byId, perFrame, setText } from "./frames.js";
-import { History } from "./history.js";
-import { makeHash, parseHash } from "./route.js";
+import { byId, perFrame } from "./frames.js";
+import { Keys } from "./keys.js";
+import { COUNTS, makeHash, parseHash, parseStored, resize, roomFor, statusHash } from "./layout.js";
+import { Panes } from "./panes.js";
+import { Poll } from "./poll.js";
+import { say } from "./say.js";
+import { Search } from "./search.js";
 import { Session } from "./session.js";
-import { ConnectionChip, FeedPanel, showLatency } from "./status.js";
+import { Sparks } from "./sparks.js";
+import { ConnectionChip, showFeeds, showLatency, showNoFeeds } from "./status.js";
+import { StatusView } from "./statusview.js";
+import { load, save } from "./storage.js";
 import { Store } from "./store.js";
+import { TapeView } from "./tape.js";
 import { Theme } from "./theme.js";
-import { isTimeframe } from "./timeframes.js";
+import { TIMEFRAMES } from "./timeframes.js";
+import { Watched, parseWatched } from "./watched.js";
 import { Watchlist } from "./watchlist.js";
 
 const TICK_MS = 250; // clocks and count-downs
+const SECOND_MS = 1000;
 const STATUS_MS = 5000;
-const DAY_MS = 5000; // the day's volume of the symbol on the chart
-const DECIMALS_FROM_BARS = 300; // newest bars that tell with how many digits prices come
+const DAY_MS = 5000; // the day's volume of the symbols on the charts
+const LAYOUT = "tickgate.charts";
+const WATCHED = "tickgate.watched";
+
+/** @typedef {import("./layout.js").Plan} Plan */
 
 class App {
   #store = new Store();
   #theme = new Theme();
   #api = new Api({ credentials: storedKey });
-  #overlay = new Overlay(() => this.#reload());
-  #feeds = new FeedPanel();
   #chip = new ConnectionChip(() => this.#session.stream.connect());
-  #list = new Watchlist(this.#store, (symbol) => this.#go(symbol, this.#timeframe));
-  #chart = new PriceChart(byId("chart"), {
-    onNeedHistory: () => this.#history?.older(),
-    onCrosshair: (time) => {
-      this.#hovered = time;
-      this.#draw();
-    },
-    onFollow: (atEnd) => {
-      byId("follow").hidden = atEnd || !this.#history?.bars.length;
-    },
+  #status = new StatusView();
+  #tape = new TapeView();
+  #sparks = new Sparks(this.#api);
+  #watched = new Watched(parseWatched(load(WATCHED)), (symbols) => save(WATCHED, symbols));
+  #list = new Watchlist({
+    store: this.#store,
+    watched: this.#watched,
+    sparks: this.#sparks,
+    onSelect: (symbol) => this.#change({ symbol }),
+  });
+  #search = new Search(this.#store, {
+    isWatched: (symbol) => this.#listed().includes(symbol),
+    onChoose: (symbol) => this.#choose(symbol),
+  });
+  #panes = new Panes({
+    api: this.#api,
+    store: this.#store,
+    events: (index) => this.#paneEvents(index),
+    onActive: () => this.#followActive(),
   });
   #session = new Session({
     api: this.#api,
@@ -47,39 +65,36 @@ class App {
       onQuote: (symbol) => this.#list.touch(symbol),
       onState: (state) => this.#connection(state),
       onSubscribed: () => this.#heal(),
-      onBar: (message) => this.#history?.takeBar(message),
-      onTrade: (trade) => this.#history?.takeTrade(Date.parse(trade.t), trade.p, trade.s),
+      onBar: (message) => this.#panes.all.forEach((pane) => pane.takeBar(message)),
+      onTrade: (trade) => this.#takeTrade(trade),
+      onSaid: (message) => this.#takeSaid(message),
       onData: () => this.#draw(),
-      onStatus: (status) => this.#feeds.show(status),
-      onStatusError: (error) => this.#feeds.fail(error.message),
+      onStatus: (status) => this.#showStatus(status),
+      onStatusError: (error) => this.#failStatus(error),
       onRefused: (message) => this.#refuse(message),
       onKeyWanted: askForKey,
     },
   });
-  /** @type {History | null} */
-  #history = null;
-  /** @type {string | null} as typed or as known */
-  #symbol = null;
-  /** @type {import("./timeframes.js").Timeframe} */
-  #timeframe = "1Min";
-  /** @type {number | null} */
-  #hovered = null;
-  /** @type {Set<number>} bars to be drawn again */
-  #changed = new Set();
-  #isReset = false;
-  #isFirstDraw = true;
-  #problem = "";
-  #draw = perFrame(() => this.#frame());
+  #poll = new Poll(STATUS_MS, () => this.#session.loadStatus());
+  /** Symbols whose day was asked for on this connection. @type {Set<string>} */
+  #asked = new Set();
+  #utcDay = "";
+  #isStatus = false;
+  /** Symbols that the list was arranged with. */
+  #known = 0;
+  /** What is streamed for the charts, as it was asked for. */
+  #streamed = "";
+  #draw = perFrame((nowMs) => this.#frame(nowMs));
 
   start() {
     this.#listen();
     this.#route();
+    this.#paint();
     this.#session.start();
-    this.#session.loadStatus();
+    this.#poll.start();
     setInterval(() => this.#tick(), TICK_MS);
-    setInterval(() => this.#session.checkPace(), 1000);
-    setInterval(() => this.#session.loadStatus(), STATUS_MS);
-    setInterval(() => this.#loadDay(), DAY_MS);
+    setInterval(() => this.#second(), SECOND_MS);
+    setInterval(() => this.#loadDays(this.#charted()), DAY_MS);
     this.#draw();
   }
 
@@ -87,202 +102,321 @@ class App {
     addEventListener("hashchange", () => this.#route());
     addEventListener("online", () => this.#session.stream.connect());
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.#session.stream.connect(); // do not wait out a long back-off
+      if (document.hidden) return;
+      this.#session.stream.connect(); // do not wait out a long back-off
+      this.#poll.now();
     });
     byId("theme").addEventListener("click", () => this.#theme.toggle());
     this.#theme.onChange(() => this.#paint());
-    this.#paint();
-    byId("follow").addEventListener("click", () => this.#chart.follow(true));
-    byId("timeframes").addEventListener("change", (event) => {
-      const { value } = /** @type {HTMLInputElement} */ (event.target);
-      if (isTimeframe(value) && this.#symbol) this.#go(this.#symbol, value);
-      else if (isTimeframe(value)) this.#timeframe = value;
+    byId("layouts").addEventListener("change", (event) => {
+      this.#arrange(Number(/** @type {HTMLInputElement} */ (event.target).value));
     });
+    byId("next-chart").addEventListener("click", () => this.#panes.next());
+    byId("sides").addEventListener("change", (event) => {
+      byId("side").dataset.tab = /** @type {HTMLInputElement} */ (event.target).value;
+    });
+    byId("status-back").addEventListener("click", () => this.#toggleStatus());
+    for (const [link, target] of [["skip-chart", ".pane.front .chart"], ["skip-list", "#search"]]) {
+      byId(link).addEventListener("click", (event) => {
+        event.preventDefault(); // the address belongs to the charts
+        /** @type {HTMLElement | null} */ (document.querySelector(target))?.focus();
+      });
+    }
+    new Keys(this.#actions());
+  }
+
+  /** @returns {import("./keys.js").Actions} */
+  #actions() {
+    return {
+      search: () => {
+        if (this.#isStatus) this.#toggleStatus();
+        this.#search.focus();
+      },
+      list: () => this.#list.focus(),
+      pause: () => this.#tape.togglePause(),
+      nextChart: () => this.#panes.next(),
+      layout: () => this.#arrange(this.#panes.nextCount()),
+      status: () => this.#toggleStatus(),
+      theme: () => this.#theme.toggle(),
+      timeframe: (index) => this.#change({ timeframe: TIMEFRAMES[index].name }),
+      escape: () => this.#isStatus && this.#toggleStatus(),
+    };
+  }
+
+  /** @param {number} index @returns {import("./pane.js").PaneEvents} */
+  #paneEvents(index) {
+    return {
+      onTimeframe: (timeframe) => {
+        this.#panes.activate(index);
+        this.#change({ timeframe });
+      },
+      onActive: () => this.#panes.activate(index),
+      onRetry: () => this.#retry(),
+      onData: () => this.#draw(),
+      onError: (error) => {
+        if (error instanceof ApiError && error.status === 401) askForKey(error.message);
+        else say(`Chart ${index + 1}: ${error.message}`);
+      },
+    };
+  }
+
+  // --- what is shown: the address says it ---
+
+  #route() {
+    const { isStatus, plans } = parseHash(location.hash);
+    this.#isStatus = isStatus;
+    byId("desk").hidden = isStatus;
+    this.#status.toggle(isStatus);
+    if (isStatus) byId("status-link").setAttribute("aria-current", "page");
+    else byId("status-link").removeAttribute("aria-current");
+    if (plans.length) this.#show(plans);
+    else if (!this.#panes.all.length) this.#show(parseStored(load(LAYOUT)));
+  }
+
+  /** @param {Plan[]} wanted */
+  #show(wanted) {
+    const named = wanted.map((plan) => ({ ...plan, symbol: this.#named(plan.symbol) }));
+    const symbols = this.#listed();
+    const plans = resize(named, roomFor(Math.max(1, named.length)), symbols);
+    this.#panes.show(plans);
+    this.#followActive();
+    this.#stream();
+    this.#loadDays(this.#charted());
+    if (plans.every((plan) => plan.symbol !== null)) save(LAYOUT, plans);
+    this.#draw();
+  }
+
+  /** A symbol under its full name where it is known. @param {string | null} symbol */
+  #named(symbol) {
+    return symbol === null ? null : (this.#store.resolve(symbol) ?? symbol);
+  }
+
+  /** Show these charts, and let the address say so. @param {readonly Plan[]} plans */
+  #go(plans) {
+    const hash = makeHash(plans);
+    if (location.hash !== hash) location.hash = hash;
+  }
+
+  /** Change what the active chart shows. @param {Partial<Plan>} change */
+  #change(change) {
+    const plans = this.#panes.plans;
+    plans[this.#panes.activeIndex] = { ...plans[this.#panes.activeIndex], ...change };
+    if (plans.some((plan) => plan.symbol !== null)) this.#go(plans);
+    else this.#show(plans);
+  }
+
+  /** @param {number} count of charts */
+  #arrange(count) {
+    if (!COUNTS.includes(count)) return;
+    const plans = resize(this.#panes.plans, count, this.#listed());
+    this.#show(plans);
+    this.#go(plans);
+    say(count === 1 ? "One chart" : `${count} charts`);
+  }
+
+  #toggleStatus() {
+    if (this.#isStatus) this.#go(this.#panes.plans);
+    else location.hash = statusHash;
+    if (this.#isStatus) this.#panes.active.focus();
+    else byId("status-title").focus();
+  }
+
+  /** @param {string} symbol */
+  #choose(symbol) {
+    const outcome = this.#watched.add(symbol, this.#store.symbols());
+    if (outcome === "full") say("The watch-list is full: remove a symbol first");
+    else if (outcome === "added") say(`${symbol} added to the watch-list`);
+    this.#list.arrange();
+    this.#change({ symbol });
+  }
+
+  /** List and tape go with the active chart. */
+  #followActive() {
+    const symbol = this.#panes.active?.symbol ?? null;
+    this.#list.select(symbol);
+    this.#tape.show(symbol);
+    this.#draw();
   }
 
   #paint() {
-    this.#chart.applyTheme(this.#history?.bars ?? []);
+    for (const pane of this.#panes.all) pane.paint();
     const other = this.#theme.name === "dark" ? "light" : "dark";
     byId("theme").setAttribute("aria-label", `Switch to the ${other} theme`);
   }
 
-  /** Show what the address asks for. */
-  #route() {
-    const { symbol, timeframe } = parseHash(location.hash);
-    this.#timeframe = timeframe;
-    this.#checkRadio();
-    const wanted = symbol ?? this.#symbol;
-    if (wanted) this.#open(this.#store.resolve(wanted) ?? wanted, timeframe);
-  }
+  // --- what comes in ---
 
-  /** Change the address; what it asks for is shown then. @param {string} symbol @param {import("./timeframes.js").Timeframe} timeframe */
-  #go(symbol, timeframe) {
-    const hash = makeHash(symbol, timeframe);
-    if (location.hash !== hash) location.hash = hash;
-  }
-
-  #checkRadio() {
-    const radios = /** @type {NodeListOf<HTMLInputElement>} */ (
-      byId("timeframes").querySelectorAll("input")
-    );
-    for (const radio of radios) radio.checked = radio.value === this.#timeframe;
-  }
-
-  /** @param {string} symbol @param {import("./timeframes.js").Timeframe} timeframe */
-  #open(symbol, timeframe) {
-    if (this.#history?.symbol === symbol && this.#history.timeframe === timeframe) return;
-    this.#history?.dispose();
-    this.#symbol = symbol;
-    this.#problem = "";
-    this.#hovered = null;
-    this.#isFirstDraw = true;
-    this.#history = this.#makeHistory(symbol, timeframe);
-    this.#markReset();
-    this.#list.select(symbol);
-    byId("chart").setAttribute("aria-label", `Candles and volume of ${symbol}, ${timeframe}`);
-    this.#session.watch(symbol, timeframe);
+  /** Ask for the bars of the charts that are shown. */
+  #stream() {
+    const watched = this.#panes.all.map((pane) => pane.watched).filter((each) => each !== null);
+    const streamed = JSON.stringify(watched);
+    if (streamed === this.#streamed) this.#heal();
+    else {
+      this.#streamed = streamed;
+      this.#session.watch(/** @type {import("./session.js").Watched[]} */ (watched));
+    }
     // Bars published since are in the stream only, so history is read after the subscription
     // stands; without a connection it is better than nothing.
-    if (this.#session.stream.state.phase === "lost") this.#history.refresh();
-    this.#loadDay();
-  }
-
-  /** @param {string} symbol @param {import("./timeframes.js").Timeframe} timeframe */
-  #makeHistory(symbol, timeframe) {
-    return new History(this.#api, symbol, timeframe, {
-      onReset: () => this.#markReset(),
-      onBar: (time) => this.#changed.add(time),
-      onError: (error) => {
-        this.#problem = error?.message ?? "";
-        if (error instanceof ApiError && error.status === 401) askForKey(error.message);
-        this.#draw();
-      },
-    });
-  }
-
-  #markReset() {
-    this.#isReset = true;
-    this.#draw();
+    if (this.#session.stream.state.phase === "lost") {
+      for (const pane of this.#panes.all) if (!pane.bars.length) pane.retry();
+    }
   }
 
   /** @param {import("./stream.js").StreamState} state */
   #connection(state) {
     this.#chip.show(state);
+    if (state.phase !== "live") {
+      for (const pane of this.#panes.all) pane.isBehind = true;
+    }
     // What happened meanwhile; and while there is no stream, HTTP may still work.
-    if (state.phase === "live" || !this.#store.size) this.#loadQuotes();
+    if (state.phase === "live" || !this.#store.size) this.#learn();
     this.#draw();
   }
 
   /** The stream stands (again): fetch what was missed. */
   #heal() {
-    this.#history?.refresh();
+    if (!this.#session.stream.isSubscribed) return;
+    for (const pane of this.#panes.all) pane.heal();
   }
 
-  #loadQuotes() {
-    this.#session.loadQuotes().catch((error) => {
-      if (!(error instanceof ApiError)) throw error;
-      setText(byId("list-note"), error.message);
-    });
+  /** Learn which symbols there are, and their days anew. */
+  #learn() {
+    this.#asked.clear();
+    this.#sparks.forget();
+    this.#session.loadSymbols().then(() => this.#second(), (error) => this.#failed(error));
   }
 
-  #reload() {
-    this.#problem = "";
-    this.#history?.refresh();
+  /** @param {any} trade */
+  #takeTrade(trade) {
+    for (const pane of this.#panes.all) pane.takeTrade(trade);
+    this.#tape.take(trade);
+  }
+
+  /** @param {any} message */
+  #takeSaid(message) {
+    this.#tape.take(message);
+    if (message.T === "gap") this.#status.takeGap(message);
+  }
+
+  #retry() {
+    for (const pane of this.#panes.all) if (pane.problem) pane.retry();
+    this.#stream();
     this.#session.stream.connect();
     this.#draw();
   }
 
-  /** @param {string} message */
+  /** The stream refused a symbol; the others go on without it. @param {string} message */
   #refuse(message) {
-    this.#problem = message;
+    const named = this.#panes.all.filter(
+      (pane) => pane.symbol && message.toUpperCase().includes(pane.symbol.toUpperCase()),
+    );
+    for (const pane of named.length ? named : [this.#panes.active]) {
+      pane.problem = message;
+      pane.isRefused = true;
+    }
+    this.#stream();
     this.#draw();
   }
 
-  #loadDay() {
-    const quote = this.#store.get(this.#symbol);
-    if (quote && this.#session.stream.isSubscribed && !document.hidden) {
-      this.#session.loadSnapshots([quote.symbol]).catch(() => undefined); // shown by the status
-    }
+  /** @param {unknown} error */
+  #failed(error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) askForKey(error.message);
+    // Otherwise the connection says what is wrong, and the next try may work.
   }
 
-  #frame() {
+  /** @param {any} status */
+  #showStatus(status) {
+    showFeeds(status);
+    this.#status.show(status);
+  }
+
+  /** @param {Error} error */
+  #failStatus(error) {
+    showNoFeeds();
+    this.#status.fail(error.message);
+  }
+
+  /** @returns {string[]} */
+  #charted() {
+    const symbols = this.#panes.all.map((pane) => this.#store.get(pane.symbol)?.symbol);
+    return /** @type {string[]} */ ([...new Set(symbols.filter(Boolean))]);
+  }
+
+  /** @returns {readonly string[]} */
+  #listed() {
+    return this.#watched.symbols(this.#store.symbols());
+  }
+
+  /** @param {readonly string[]} symbols */
+  #loadDays(symbols) {
+    if (!symbols.length || document.hidden || !this.#session.stream.isSubscribed) return;
+    this.#session.loadSnapshots(symbols).catch((error) => this.#failed(error));
+  }
+
+  /** Once a second: what is shown and was not asked for yet. */
+  #second() {
+    this.#session.checkPace();
+    if (document.hidden || !this.#store.size) return;
+    const day = new Date(this.#session.serverMs()).toISOString().slice(0, 10);
+    if (day !== this.#utcDay) this.#asked.clear(); // yesterday is another day now
+    this.#utcDay = day;
+    const listed = this.#listed();
+    this.#loadMissing(listed);
+    this.#sparks.renew(listed, this.#session.serverMs()).then((isNew) => {
+      if (isNew) for (const symbol of listed) this.#list.touch(symbol);
+    }, (error) => this.#failed(error));
+  }
+
+  /** @param {readonly string[]} listed */
+  #loadMissing(listed) {
+    if (!this.#session.stream.isSubscribed) return;
+    const shown = [...listed, ...this.#charted()];
+    const missing = [...new Set(shown)].filter((symbol) => !this.#asked.has(symbol));
+    for (const symbol of missing) this.#asked.add(symbol);
+    this.#loadDays(missing);
+  }
+
+  // --- drawing ---
+
+  /** @param {number} nowMs */
+  #frame(nowMs) {
     this.#session.apply();
+    if (this.#store.size !== this.#known) this.#list.arrange();
+    this.#known = this.#store.size;
     this.#adopt();
-    this.#drawBars();
-    this.#drawWords();
+    const isLost = this.#session.stream.state.phase === "lost";
+    for (const pane of this.#panes.all) {
+      const isKnown = this.#store.get(pane.symbol) !== undefined;
+      pane.frame({ isLost, isKnown, symbols: this.#store.size });
+    }
+    this.#tape.write(nowMs, this.#store.get(this.#tape.symbol)?.decimals ?? 2);
   }
 
-  /** A first symbol is known, or the one typed is known under its full name now. */
+  /** Charts without a symbol take one that is known now, and typed ones their full names. */
   #adopt() {
-    const known = this.#symbol === null ? this.#store.symbols()[0] : this.#store.resolve(this.#symbol);
-    if (!known || known === this.#symbol) return;
-    this.#open(known, this.#timeframe);
-    history.replaceState(null, "", makeHash(known, this.#timeframe));
-  }
-
-  #drawBars() {
-    const loaded = this.#history;
-    if (!loaded) return;
-    if (this.#isReset) {
-      this.#drawAll(loaded);
-    } else if (this.#changed.size) {
-      const times = [...this.#changed].sort((a, b) => a - b);
-      const bars = times.map((time) => loaded.series.at(time)).filter((bar) => bar !== undefined);
-      this.#chart.patch(/** @type {import("./bars.js").Bar[]} */ (bars), loaded.bars);
-    }
-    this.#changed.clear();
-  }
-
-  /** @param {History} loaded */
-  #drawAll(loaded) {
-    this.#isReset = false;
-    for (const bar of loaded.bars.slice(-DECIMALS_FROM_BARS)) {
-      this.#store.widen(loaded.symbol, bar.open, bar.high, bar.low, bar.close);
-    }
-    this.#chart.set(loaded.bars);
-    if (!loaded.bars.length) return;
-    if (this.#isFirstDraw) this.#chart.resetView();
-    this.#isFirstDraw = false;
-    if (this.#chart.wantsHistory()) loaded.older();
-  }
-
-  #drawWords() {
-    const quote = this.#store.get(this.#symbol);
-    const loaded = this.#history;
-    if (quote) {
-      showHeading(quote, this.#store.change(quote));
-      this.#chart.setDecimals(quote.decimals);
-    } else if (this.#symbol) {
-      showUnknown(this.#symbol);
-    }
-    const bar = this.#hovered === null ? undefined : loaded?.series.at(this.#hovered);
-    const shown = bar ?? loaded?.series.last;
-    showLegend(shown, shown && loaded?.series.before(shown.time), quote?.decimals ?? 2);
-    this.#cover();
-  }
-
-  /** Say why there is no chart, or in the foot why there is no more of it. */
-  #cover() {
-    const isEmpty = !this.#history?.bars.length;
-    setText(byId("history-note"), isEmpty ? "" : this.#problem);
-    if (!isEmpty) this.#overlay.hide();
-    else if (this.#problem) this.#overlay.problem("This chart cannot be shown", this.#problem);
-    else if (!this.#symbol && this.#session.stream.state.phase === "lost") {
-      this.#overlay.wait("Not connected", "The page goes on by itself once the gateway is there.");
-    } else if (!this.#symbol) {
-      this.#overlay.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
-    } else if (!this.#history?.isLoaded) this.#overlay.wait("Loading", this.#symbol);
-    else {
-      this.#overlay.wait("Waiting for the first trade", `${this.#symbol} has not traded yet.`);
-    }
+    const plans = this.#panes.plans;
+    if (!this.#store.size) return;
+    const listed = plans.some((plan) => plan.symbol === null) ? [...this.#listed()] : [];
+    const known = plans.map((plan, index) => ({
+      ...plan,
+      symbol: plan.symbol === null
+        ? (listed[index] ?? listed[0] ?? null)
+        : this.#named(plan.symbol),
+    }));
+    if (known.every((plan, index) => plan.symbol === plans[index].symbol)) return;
+    this.#show(known);
+    if (!this.#isStatus) history.replaceState(null, "", makeHash(known));
   }
 
   #tick() {
-    const isLive = this.#session.stream.state.phase === "live";
+    const serverMs = this.#session.serverMs();
     this.#chip.tick();
-    showLatency(this.#session.meter, isLive);
-    showCountdown(this.#history?.series.last, this.#timeframe, this.#session.serverMs());
-    const quote = this.#store.get(this.#symbol);
+    this.#status.tick();
+    showLatency(this.#session.meter, this.#session.stream.state.phase === "live");
+    for (const pane of this.#panes.all) pane.tick(serverMs);
+    this.#tape.write(performance.now(), this.#store.get(this.#tape.symbol)?.decimals ?? 2);
+    const quote = this.#store.get(this.#panes.active?.symbol ?? null);
     document.title = quote
       ? `${formatPrice(quote.price, quote.decimals)} ${quote.ticker} · tickgate`
       : "tickgate";
@@ -292,40 +426,23 @@ class App {
   state() {
     const { stream } = this.#session;
     return {
+      ...this.#panes.active.state(),
       connection: stream.state.phase,
       subscribed: stream.isSubscribed,
-      symbol: this.#symbol,
-      timeframe: this.#timeframe,
       symbols: this.#store.size,
       shown: this.#list.shown(),
-      bars: this.#history?.bars.length ?? 0,
-      loaded: !this.#isReset && (this.#history?.isLoaded ?? false), // and drawn
-      loading: this.#isReset || (this.#history?.isLoading ?? false),
-      hasMore: this.#history?.hasMore ?? true,
-      problem: this.#problem,
+      found: this.#search.found,
+      panes: this.#panes.all.map((pane) => pane.state()),
+      active: this.#panes.activeIndex,
       theme: this.#theme.name,
       latencyMs: this.#session.meter.median(performance.now()),
       light: this.#session.isLight,
     };
   }
 
-  /** The bars as drawn, read back from the chart, with what the page knows beyond them. */
-  series() {
-    const drawn = this.#chart.read();
-    const bars = drawn.candles.map((/** @type {any} */ candle, /** @type {number} */ index) => ({
-      time: candle.time, open: candle.open, high: candle.high, low: candle.low, close: candle.close,
-      volume: drawn.volume[index].value,
-      trades: this.#history?.series.at(candle.time)?.trades,
-      vwap: this.#history?.series.at(candle.time)?.vwap,
-      rev: this.#history?.series.at(candle.time)?.rev,
-      final: this.#history?.series.at(candle.time)?.final,
-    }));
-    return { symbol: this.#history?.symbol, timeframe: this.#history?.timeframe, bars };
-  }
-
-  /** Move the view as a drag does. @param {number} bars negative goes back in time */
-  scrollBy(bars) {
-    this.#chart.scrollBy(bars);
+  /** @param {number} [index] of the chart; the active one if left out */
+  pane(index) {
+    return index === undefined ? this.#panes.active : this.#panes.all[index];
   }
 }
 
@@ -334,7 +451,7 @@ app.start();
 Object.defineProperty(window, "tickgate", {
   value: Object.freeze({
     state: () => app.state(),
-    series: () => app.series(),
-    scrollBy: (/** @type {number} */ bars) => app.scrollBy(bars),
+    series: (/** @type {number | undefined} */ index) => app.pane(index).series(),
+    scrollBy: (/** @type {number} */ bars) => app.pane().scrollBy(bars),
   }),
 });

@@ -31,7 +31,7 @@ export function barFromWire(wire, final) {
 }
 
 /** Whether *next* may replace *old* in the same window. @param {Bar} old @param {Bar} next */
-function supersedes(old, next) {
+export function supersedes(old, next) {
   if (old.final && !next.final) return false; // a running bar that was overtaken
   if (old.final !== next.final) return true;
   return next.rev >= old.rev;
@@ -83,8 +83,7 @@ export class BarSeries {
     const old = this.#byTime.get(bar.time);
     if (!bar.trades) {
       if (!old || !supersedes(old, bar)) return "ignored";
-      this.#bars.splice(this.#indexOf(bar.time), 1);
-      this.#byTime.delete(bar.time);
+      this.remove(bar.time);
       return "remove";
     }
     if (old) {
@@ -103,15 +102,38 @@ export class BarSeries {
   }
 
   /**
+   * Take one bar in whatever there is: it was made of all that is known of its window.
+   * @param {Bar} bar
+   */
+  set(bar) {
+    const old = this.#byTime.get(bar.time);
+    if (old && bar.trades) {
+      this.#bars[this.#indexOf(bar.time)] = bar;
+      this.#byTime.set(bar.time, bar);
+      return "replace";
+    }
+    if (!old) return bar.trades ? this.put(bar) : "ignored";
+    this.remove(bar.time);
+    return "remove";
+  }
+
+  /** Take a bar away. @param {number} time */
+  remove(time) {
+    if (!this.#byTime.delete(time)) return;
+    this.#bars.splice(this.#indexOf(time), 1);
+  }
+
+  /**
    * Take many bars in at once, such as a page of history.
    * @param {Bar[]} bars any order
+   * @param {boolean} [isSure] whether they stand whatever is there
    * @returns {number} how many windows are new
    */
-  putAll(bars) {
+  putAll(bars, isSure = false) {
     const before = this.#byTime.size;
     for (const bar of bars) {
       const old = this.#byTime.get(bar.time);
-      if (!old || supersedes(old, bar)) this.#byTime.set(bar.time, bar);
+      if (!old || isSure || supersedes(old, bar)) this.#byTime.set(bar.time, bar);
     }
     this.#bars = [...this.#byTime.values()].sort((a, b) => a.time - b.time);
     return this.#byTime.size - before;

@@ -8,6 +8,8 @@ import { colour } from "./theme.js";
 const HISTORY_MARGIN = 120; // bars left of the screen at which older ones are asked for
 const PATCH_LIMIT = 40; // more changed bars than this are cheaper to set anew
 const NARROW_PX = 600; // below it the legend takes two lines or three
+const MAX_MARKS = 500; // newest bars with trades missing that are marked, lest marks cover all
+const ZOOM = 1.25; // of a key press
 const VOLUME_SHARE = 0.2; // of the chart's height
 const FONT =
   '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
@@ -30,6 +32,12 @@ export class PriceChart {
   #down = "";
   /** Last bar handed to the library: anything older is a historical update. */
   #lastTime = -Infinity;
+  /** Marks above the bars of which trades are missing. @type {any} */
+  #marks;
+  /** Starts of these bars. */
+  #marked = "";
+  #isNarrow = false;
+  #container;
 
   /**
    * @param {HTMLElement} container
@@ -38,12 +46,13 @@ export class PriceChart {
    */
   constructor(container, events) {
     const library = /** @type {any} */ (window).LightweightCharts;
+    this.#container = container;
     this.#chart = library.createChart(container, {
       autoSize: true,
       layout: { fontFamily: FONT, fontSize: 11, attributionLogo: false },
       rightPriceScale: {
         borderVisible: false,
-        scaleMargins: { top: container.clientWidth < NARROW_PX ? 0.24 : 0.1, bottom: 0.06 },
+        scaleMargins: { top: 0.1, bottom: 0.06 },
       },
       timeScale: {
         borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 6,
@@ -64,12 +73,28 @@ export class PriceChart {
       },
       1,
     );
+    this.#marks = library.createSeriesMarkers(this.#candles, []);
     const [pricePane, volumePane] = this.#chart.panes();
     pricePane.setStretchFactor(1 - VOLUME_SHARE);
     volumePane.setStretchFactor(VOLUME_SHARE);
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 } });
     this.applyTheme([]);
     this.#listen(events);
+    this.fit();
+  }
+
+  /** Free what the library holds; the chart is gone. */
+  dispose() {
+    this.#chart.remove();
+  }
+
+  /** Make room for the legend at the width there is. */
+  fit() {
+    const isNarrow = this.#container.clientWidth < NARROW_PX;
+    if (isNarrow === this.#isNarrow) return;
+    this.#isNarrow = isNarrow;
+    const scaleMargins = { top: isNarrow ? 0.24 : 0.1, bottom: 0.06 };
+    this.#candles.priceScale().applyOptions({ scaleMargins });
   }
 
   /** @param {ConstructorParameters<typeof PriceChart>[1]} events */
@@ -104,6 +129,7 @@ export class PriceChart {
       borderVisible: false,
     });
     this.#tone = "";
+    this.#marked = "";
     if (bars.length) this.set(bars);
   }
 
@@ -113,6 +139,7 @@ export class PriceChart {
     this.#volume.setData(bars.map((bar) => this.#columnOf(bar)));
     this.#lastTime = bars.at(-1)?.time ?? -Infinity;
     this.#paintPriceLine(bars.at(-1));
+    this.#markGaps(bars);
   }
 
   /**
@@ -132,6 +159,19 @@ export class PriceChart {
       this.#lastTime = Math.max(this.#lastTime, bar.time);
     }
     this.#paintPriceLine(all.at(-1));
+    if (changed.some((bar) => bar.gap) || this.#marked) this.#markGaps(all);
+  }
+
+  /** Mark the bars of which trades are missing. @param {readonly Bar[]} bars */
+  #markGaps(bars) {
+    const times = bars.filter((bar) => bar.gap).slice(-MAX_MARKS).map((bar) => bar.time);
+    const marked = times.join();
+    if (marked === this.#marked) return;
+    this.#marked = marked;
+    const color = colour("--warn");
+    this.#marks.setMarkers(
+      times.map((time) => ({ time, position: "aboveBar", shape: "arrowDown", size: 0.7, color })),
+    );
   }
 
   /** The label of the last price: darker than the candles, so that its text can be read. @param {Bar | undefined} last */
@@ -163,7 +203,9 @@ export class PriceChart {
 
   /** What the library draws, read back from it. */
   read() {
-    return { candles: this.#candles.data(), volume: this.#volume.data() };
+    return {
+      candles: this.#candles.data(), volume: this.#volume.data(), marks: this.#marks.markers(),
+    };
   }
 
   /** Whether older bars would be on the screen soon. */
@@ -176,6 +218,19 @@ export class PriceChart {
   scrollBy(bars) {
     const scale = this.#chart.timeScale();
     scale.scrollToPosition(scale.scrollPosition() + bars, false);
+  }
+
+  /** Show as many bars as fit when each is wider or narrower. @param {1 | -1} direction */
+  zoom(direction) {
+    const scale = this.#chart.timeScale();
+    const barSpacing = scale.options().barSpacing * ZOOM ** direction;
+    scale.applyOptions({ barSpacing: Math.min(60, Math.max(0.6, barSpacing)) });
+  }
+
+  /** Scroll to the oldest bar that is here. */
+  toOldest() {
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    if (range) this.scrollBy(-Math.max(0, range.from));
   }
 
   #priceFormat() {

@@ -6,8 +6,11 @@ const STORED = "tickgate.key";
 
 /** @returns {{id: string, secret: string} | null} */
 export function storedKey() {
-  const text = sessionStorage.getItem(STORED);
-  return text ? JSON.parse(text) : null;
+  try {
+    return JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+  } catch {
+    return null; // forbidden, or written by hand
+  }
 }
 
 /** Ask for a key and start the page anew with it. @param {string} problem */

@@ -67,10 +67,19 @@ export function formatLatency(milliseconds) {
   return `${Math.round(milliseconds / 1000)} s`;
 }
 
-/** Whole seconds as m:ss. @param {number} seconds */
+/** Whole seconds as m:ss or h:mm:ss. @param {number} seconds */
 export function formatCountdown(seconds) {
   const whole = Math.max(0, Math.ceil(seconds));
-  return `${Math.floor(whole / MINUTE_S)}:${String(whole % MINUTE_S).padStart(2, "0")}`;
+  const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  const minutes = Math.floor(whole / MINUTE_S);
+  if (minutes < 60) return `${minutes}:${two(whole % MINUTE_S)}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % MINUTE_S)}`;
+}
+
+/** Time of the day in UTC, to the millisecond. @param {number} milliseconds UNIX time */
+export function formatClock(milliseconds) {
+  if (!Number.isFinite(milliseconds)) return "–";
+  return new Date(milliseconds).toISOString().slice(11, 23);
 }
 
 /** Length of time in one unit, "45 s", "3 min", "2 h". @param {number} seconds */

@@ -1,12 +1,17 @@
 /** One symbol and timeframe on the chart: pages of history and live bars in one series. */
 
 import { BarSeries, barFromWire } from "./bars.js";
-import { windowStart } from "./timeframes.js";
+import { Roller } from "./roll.js";
+import { SECONDS, streamedFor, windowStart } from "./timeframes.js";
 
 /** @typedef {import("./bars.js").Bar} Bar */
+/** @typedef {import("./timeframes.js").Timeframe} Timeframe */
 
 const PAGE_BARS = 1000;
 const MAX_HEAL_PAGES = 10; // a longer outage starts the chart anew
+const ROLLED_WINDOWS = 2; // so many are rolled up here: the running one and the one before
+const REVISED_AFTER_MS = 500; // revisions of older windows come in flocks: asked for together
+const MAX_REVISED = 20; // more of them at a time are cheaper as a page
 
 /**
  * @typedef {object} HistoryEvents
@@ -20,6 +25,10 @@ export class History {
   #events;
   #series = new BarSeries();
   #abort = new AbortController();
+  /** Makes the newest bars where the stream carries shorter ones only. @type {Roller | null} */
+  #roller;
+  /** Windows that changed behind the ones rolled up here. @type {Set<number>} */
+  #revised = new Set();
   /** @type {string | null} */
   #next = null;
   #loading = false;
@@ -35,7 +44,7 @@ export class History {
   /**
    * @param {import("./api.js").Api} api
    * @param {string} symbol
-   * @param {import("./timeframes.js").Timeframe} timeframe
+   * @param {Timeframe} timeframe
    * @param {HistoryEvents} events
    */
   constructor(api, symbol, timeframe, events) {
@@ -43,6 +52,9 @@ export class History {
     this.#events = events;
     this.symbol = symbol;
     this.timeframe = timeframe;
+    /** The timeframe of the bars that the stream brings. */
+    this.streamed = streamedFor(timeframe);
+    this.#roller = this.streamed === timeframe ? null : new Roller(SECONDS[timeframe]);
   }
 
   get bars() {
@@ -87,6 +99,7 @@ export class History {
       page = await this.#page(page.next);
       found.push(...page.bars);
     }
+    await this.#loadShorter();
     const oldest = page.bars.at(-1)?.time;
     const hasHole = known === undefined || (oldest ?? known) > known;
     if (hasHole) {
@@ -95,13 +108,32 @@ export class History {
       this.#setNext(page.next);
     }
     this.isLoaded = true;
-    this.#series.putAll(found);
+    // What was rolled up here may have a hole from an outage; what is whole follows.
+    this.#series.putAll(found, this.#roller !== null);
+    this.#rollUp();
   }
 
   async #before() {
     const page = await this.#page(this.#next);
     this.#setNext(page.next);
     this.#series.putAll(page.bars);
+  }
+
+  /** The bars that the newest windows are made of. */
+  async #loadShorter() {
+    if (!this.#roller) return;
+    const limit = (ROLLED_WINDOWS * SECONDS[this.timeframe]) / SECONDS[this.streamed];
+    const page = await this.#api.bars(this.symbol, this.streamed, {
+      limit, signal: this.#abort.signal,
+    });
+    this.#roller.load(page.bars, page.next === null);
+  }
+
+  #rollUp() {
+    for (const start of this.#roller?.whole() ?? []) {
+      this.#series.set(/** @type {Roller} */ (this.#roller).bar(start));
+    }
+    this.#catchUp();
   }
 
   /** @param {string | null} token */
@@ -113,13 +145,65 @@ export class History {
   /** Take a bar of the stream in. @param {any} message {T: "b" | "u" | "r", …} */
   takeBar(message) {
     const bar = barFromWire(message, message.T !== "r");
-    const first = this.#series.bars[0];
-    // A revision of a bar that has not been scrolled to: history will bring it.
-    if (this.isLoaded && this.hasMore && first && bar.time < first.time) return;
-    this.#tell(this.#series.put(bar), bar.time);
-    // A running bar takes the longer way and is older than the trades seen: do not step back.
+    if (this.#roller) this.#takeShorter(this.#roller, bar);
+    else if (!this.#isUnseen(bar.time)) this.#tell(this.#series.put(bar), bar.time);
+    if (message.T === "r" && (this.isLoaded || !this.#roller)) this.#catchUp();
+  }
+
+  /** A running bar takes the longer way and is older than the trades seen: do not step back. */
+  #catchUp() {
     const { start, price, size } = this.#trade;
-    if (message.T === "r" && start === bar.time) this.#series.touch(start, price, size, true);
+    if (start === this.#series.last?.time) this.#series.touch(start, price, size, true);
+  }
+
+  /** A bar that has not been scrolled to: history will bring it. @param {number} time */
+  #isUnseen(time) {
+    const first = this.#series.bars[0];
+    return this.isLoaded && this.hasMore && first !== undefined && time < first.time;
+  }
+
+  /** @param {Roller} roller @param {Bar} bar */
+  #takeShorter(roller, bar) {
+    const start = roller.put(bar);
+    if (!this.isLoaded) return; // rolled up with what is loading
+    if (!roller.isWhole(start)) {
+      if (!this.#isUnseen(start)) this.#askAgain(start);
+      return;
+    }
+    const before = start - SECONDS[this.timeframe];
+    const isFirst = this.#series.at(start) === undefined;
+    this.#tell(this.#series.set(roller.bar(start)), start);
+    // The window before has ended with that.
+    if (isFirst && roller.whole().includes(before)) {
+      this.#tell(this.#series.set(roller.bar(before)), before);
+    }
+  }
+
+  /** Ask the server for a window that cannot be rolled up here. @param {number} start */
+  #askAgain(start) {
+    if (!this.#revised.size) setTimeout(() => this.#loadRevised(), REVISED_AFTER_MS);
+    this.#revised.add(start);
+  }
+
+  #loadRevised() {
+    const starts = [...this.#revised];
+    this.#revised.clear();
+    if (starts.length > MAX_REVISED) {
+      this.refresh();
+      return;
+    }
+    this.#turn = this.#turn.then(() => this.#load(() => this.#again(starts)));
+  }
+
+  /** @param {number[]} starts */
+  async #again(starts) {
+    for (const start of starts) {
+      const { bars } = await this.#api.bars(this.symbol, this.timeframe, {
+        limit: 1, from: start, to: start, signal: this.#abort.signal,
+      });
+      if (bars.length) this.#series.set(bars[0]);
+      else this.#series.remove(start);
+    }
   }
 
   /** Let a trade move the running bar. @param {number} timeMs @param {number} price @param {number} size */

@@ -7,17 +7,24 @@ import { Stream } from "./stream.js";
 import { barChannels } from "./timeframes.js";
 
 const SNAPSHOT_CHUNK = 100; // symbols of one request, so that its line stays short
+const SAID_OF_TRADES = ["c", "x", "gap"]; // corrections, cancels, missing trades
 const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may be old: no latency
 const SLOW_CLIENT = 407;
 const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
+
+/**
+ * A chart's symbol, and the streamed timeframe that it is made of.
+ * @typedef {{symbol: string, timeframe: import("./timeframes.js").Timeframe}} Watched
+ */
 
 /**
  * @typedef {object} SessionEvents
  * @property {(symbol: string) => void} onQuote a symbol is new or has new values
  * @property {(state: import("./stream.js").StreamState) => void} onState
  * @property {() => void} onSubscribed
- * @property {(message: any) => void} onBar a bar of the chart that is watched
- * @property {(message: any) => void} onTrade a trade of the symbol that is watched
+ * @property {(message: any) => void} onBar a bar of a chart that is watched
+ * @property {(message: any) => void} onTrade a trade of a symbol that is watched
+ * @property {(message: any) => void} onSaid what is said of trades later, of any symbol
  * @property {() => void} onData something arrived: a frame should be drawn
  * @property {(status: any) => void} onStatus
  * @property {(error: Error) => void} onStatusError
@@ -31,8 +38,10 @@ export class Session {
   #events;
   #stream;
   #flow = new TradeFlow();
-  /** @type {{symbol: string, timeframe: import("./timeframes.js").Timeframe} | null} */
-  #watched = null;
+  /** @type {readonly Watched[]} */
+  #watched = [];
+  /** @type {Set<string>} */
+  #symbols = new Set();
   #liveFromMs = Infinity;
   /** Prices of the list come once a second instead of trade by trade. */
   isLight = false;
@@ -69,9 +78,10 @@ export class Session {
     this.#stream.connect();
   }
 
-  /** Let a chart's bars come. @param {string} symbol @param {import("./timeframes.js").Timeframe} timeframe */
-  watch(symbol, timeframe) {
-    this.#watched = { symbol, timeframe };
+  /** Let the bars of these charts come, and of no others. @param {readonly Watched[]} charts */
+  watch(charts) {
+    this.#watched = charts;
+    this.#symbols = new Set(charts.map((chart) => chart.symbol));
     this.#subscribe();
   }
 
@@ -80,26 +90,26 @@ export class Session {
     return Date.now() + this.clock.offsetMs;
   }
 
-  /** Load every symbol with its day. @returns {Promise<void>} */
-  async loadQuotes() {
-    const symbols = await this.#api.symbols();
-    for (const symbol of symbols) this.#store.add(symbol);
-    for (let from = 0; from < symbols.length; from += SNAPSHOT_CHUNK) {
-      await this.loadSnapshots(symbols.slice(from, from + SNAPSHOT_CHUNK));
-    }
+  /** Learn which symbols there are. @returns {Promise<void>} */
+  async loadSymbols() {
+    for (const symbol of await this.#api.symbols()) this.#store.add(symbol);
+    this.#events.onData();
   }
 
-  /** @param {string[]} symbols */
+  /** Load last trade and day of these. @param {readonly string[]} symbols */
   async loadSnapshots(symbols) {
-    const snapshots = await this.#api.snapshots(symbols);
-    for (const symbol of symbols) {
-      this.#store.snapshot(symbol, snapshots[symbol]);
-      this.#events.onQuote(symbol);
+    for (let from = 0; from < symbols.length; from += SNAPSHOT_CHUNK) {
+      const chunk = symbols.slice(from, from + SNAPSHOT_CHUNK);
+      const snapshots = await this.#api.snapshots(chunk);
+      for (const symbol of chunk) {
+        this.#store.snapshot(symbol, snapshots[symbol]);
+        this.#events.onQuote(symbol);
+      }
     }
     this.#events.onData();
   }
 
-  /** Ask for the system's state, and by the way for the server's clock. */
+  /** Ask for the system's state, and by the way for the server's clock; whether it answered. */
   async loadStatus() {
     const sentMs = Date.now();
     try {
@@ -107,10 +117,12 @@ export class Session {
       this.clock.probe(sentMs, Date.now(), status.time_ns / 1e6);
       this.#stream.heartbeatMs = status.heartbeat_s * 1000;
       this.#events.onStatus(status);
+      return true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) this.#events.onKeyWanted(error.message);
       this.#events.onStatusError(error);
+      return false;
     }
   }
 
@@ -119,7 +131,7 @@ export class Session {
     const nowMs = performance.now();
     for (const [symbol, trade] of this.#flow.take()) {
       const timeMs = Date.parse(trade.t);
-      if (this.#store.add(symbol)) this.loadSnapshots([symbol]).catch(() => undefined);
+      this.#store.add(symbol);
       if (!this.#store.trade(symbol, trade.p, timeMs)) continue;
       if (trade.isLive) this.meter.add(nowMs, this.serverMs() - timeMs);
       this.#events.onQuote(symbol);
@@ -137,18 +149,16 @@ export class Session {
   }
 
   #subscribe() {
-    /** @type {Record<string, string[]>} */
-    const channels = {};
-    if (!this.isLight) channels.trades = ["*"];
-    else {
-      channels.runningBars = ["*"];
-      if (this.#watched) channels.trades = [this.#watched.symbol];
+    /** @type {Record<string, Set<string>>} */
+    const wanted = this.isLight
+      ? { runningBars: new Set(["*"]), trades: new Set(this.#symbols) }
+      : { trades: new Set(["*"]) };
+    for (const { symbol, timeframe } of this.#watched) {
+      for (const channel of barChannels(timeframe)) (wanted[channel] ??= new Set()).add(symbol);
     }
-    if (this.#watched) {
-      for (const channel of barChannels(this.#watched.timeframe)) {
-        channels[channel] = [...(channels[channel] ?? []), this.#watched.symbol];
-      }
-    }
+    const channels = Object.fromEntries(
+      Object.entries(wanted).map(([channel, symbols]) => [channel, [...symbols]]),
+    );
     this.#stream.subscribe({ channels });
   }
 
@@ -159,16 +169,17 @@ export class Session {
 
   /** @param {any[]} messages */
   #take(messages) {
-    const watched = this.#watched;
     for (const message of messages) {
-      const isWatched = message.S === watched?.symbol;
+      const isWatched = this.#symbols.has(message.S);
       if (message.T === "t") {
         message.isLive = performance.now() > this.#liveFromMs;
         this.#flow.put(message);
         if (isWatched) this.#events.onTrade(message);
       } else if (message.T === "b" || message.T === "u" || message.T === "r") {
-        if (isWatched && (message.tf ?? "1Min") === watched?.timeframe) this.#events.onBar(message);
+        if (isWatched) this.#events.onBar(message);
         if (this.isLight && message.T === "r") this.#takePrice(message);
+      } else if (SAID_OF_TRADES.includes(message.T)) {
+        this.#events.onSaid(message);
       }
     }
     this.#events.onData();

@@ -1,10 +1,13 @@
 /** Dark or light: the system's wish, until the user says otherwise. */
 
+import { load, save } from "./storage.js";
+
 const KEY = "tickgate.theme";
 
 export class Theme {
   #media = matchMedia("(prefers-color-scheme: dark)");
   #listeners = new Set();
+  #chosen = load(KEY);
 
   constructor() {
     this.#media.addEventListener("change", () => this.#apply());
@@ -13,13 +16,13 @@ export class Theme {
 
   /** @returns {"dark" | "light"} */
   get name() {
-    const chosen = localStorage.getItem(KEY);
-    if (chosen === "dark" || chosen === "light") return chosen;
+    if (this.#chosen === "dark" || this.#chosen === "light") return this.#chosen;
     return this.#media.matches ? "dark" : "light";
   }
 
   toggle() {
-    localStorage.setItem(KEY, this.name === "dark" ? "light" : "dark");
+    this.#chosen = this.name === "dark" ? "light" : "dark";
+    save(KEY, this.#chosen);
     this.#apply();
   }
 

@@ -1,7 +1,9 @@
-/** The list of symbols: search, keyboard, prices that flash. Writes only rows on the screen. */
+/** The watch-list on the screen: prices that flash, keyboard, order. Writes only rows in sight. */
 
-import { changeSign, foldSymbol, formatChange, formatPrice } from "./format.js";
+import { tone } from "./board.js";
+import { changeSign, formatChange, formatPrice, splitSymbol } from "./format.js";
 import { byId, perFrame, setText } from "./frames.js";
+import { say } from "./say.js";
 
 const FLASH_MS = 650;
 const FLASH_GAP_MS = 350; // a row flashes at most this often, or a fast market only flickers
@@ -10,11 +12,12 @@ const FLASH_GAP_MS = 350; // a row flashes at most this often, or a fast market 
  * @typedef {object} Row
  * @property {string} symbol
  * @property {HTMLElement} element
+ * @property {HTMLButtonElement} open
  * @property {HTMLElement} price
  * @property {HTMLElement} same the digits that stayed
  * @property {HTMLElement} moved the digits that changed
  * @property {HTMLElement} change
- * @property {HTMLElement} range
+ * @property {SVGElement} spark
  * @property {string} shown price as it stands there
  * @property {number} flashedMs
  * @property {boolean} visible
@@ -30,18 +33,19 @@ function sharedLength(a, b) {
 
 export class Watchlist {
   #store;
+  #watched;
+  #sparks;
   #onSelect;
   #list = byId("list");
-  #search = /** @type {HTMLInputElement} */ (byId("search"));
   #template = /** @type {HTMLTemplateElement} */ (byId("row"));
   /** @type {Map<string, Row>} */
   #rows = new Map();
   /** @type {Set<string>} */
   #dirty = new Set();
-  #needsOrder = false;
+  #needsOrder = true;
   /** @type {string | null} */
   #selected = null;
-  /** Where the keyboard is. @type {string | null} */
+  /** The row that the Tab key comes to. @type {string | null} */
   #at = null;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #draw = perFrame((nowMs) => this.#write(nowMs));
@@ -51,42 +55,53 @@ export class Watchlist {
   });
 
   /**
-   * @param {import("./store.js").Store} store
-   * @param {(symbol: string) => void} onSelect
+   * @param {{store: import("./store.js").Store, watched: import("./watched.js").Watched,
+   *   sparks: import("./sparks.js").Sparks, onSelect: (symbol: string) => void}} options
    */
-  constructor(store, onSelect) {
+  constructor({ store, watched, sparks, onSelect }) {
     this.#store = store;
+    this.#watched = watched;
+    this.#sparks = sparks;
     this.#onSelect = onSelect;
-    this.#search.addEventListener("input", () => this.#filter());
-    this.#search.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("keydown", (event) => this.#key(event));
-    this.#list.addEventListener("click", (event) => {
-      const row = /** @type {Element} */ (event.target).closest("[data-symbol]");
-      if (row instanceof HTMLElement) this.#choose(row.dataset.symbol ?? "");
-    });
-    document.addEventListener("keydown", (event) => this.#shortcut(event));
+    this.#list.addEventListener("click", (event) => this.#click(event));
+    byId("edit").addEventListener("click", () => this.#toggleEdit());
   }
 
-  /** A symbol's values changed, or it is new. @param {string} symbol */
+  /** A symbol's values changed. @param {string} symbol */
   touch(symbol) {
-    if (!this.#rows.has(symbol)) this.#needsOrder = true;
+    if (!this.#rows.has(symbol)) return;
     this.#dirty.add(symbol);
     this.#draw();
   }
 
-  /** Show which symbol is on the chart. @param {string} symbol */
+  /** Other symbols are known or watched, or in another order. */
+  arrange() {
+    this.#needsOrder = true;
+    this.#draw();
+  }
+
+  /** Show which symbol is on the active chart. @param {string | null} symbol */
   select(symbol) {
+    if (symbol === this.#selected) return;
     this.#mark(this.#selected, false);
     this.#selected = symbol;
     this.#mark(symbol, true);
-    this.#moveTo(symbol);
+    const row = symbol === null ? undefined : this.#rows.get(symbol);
+    if (!row) return;
+    if (!this.#list.contains(document.activeElement)) this.#rove(row.symbol);
+    row.element.scrollIntoView({ block: "nearest" });
   }
 
-  /** Symbols that the search leaves, in the order shown. */
+  /** Symbols of the rows, from the top. */
   shown() {
-    return [...this.#list.children]
-      .filter((element) => !(/** @type {HTMLElement} */ (element).hidden))
-      .map((element) => /** @type {HTMLElement} */ (element).dataset.symbol ?? "");
+    return [...this.#list.children].map(
+      (element) => /** @type {HTMLElement} */ (element).dataset.symbol ?? "",
+    );
+  }
+
+  focus() {
+    if (this.#at) this.#rows.get(this.#at)?.open.focus();
   }
 
   /** @param {number} nowMs */
@@ -94,8 +109,8 @@ export class Watchlist {
     if (this.#needsOrder) this.#order();
     for (const symbol of this.#dirty) {
       const row = this.#rows.get(symbol);
-      if (!row?.visible) continue; // written when it scrolls into view
-      this.#writeRow(row, nowMs);
+      if (row && !row.visible) continue; // written when it scrolls into view
+      if (row) this.#writeRow(row, nowMs); // without one it was removed meanwhile
       this.#dirty.delete(symbol);
     }
   }
@@ -108,14 +123,8 @@ export class Watchlist {
     if (text !== row.shown) this.#writePrice(row, text, quote.direction, nowMs);
     const change = this.#store.change(quote);
     setText(row.change, formatChange(change));
-    row.change.classList.toggle("up", changeSign(change) > 0);
-    row.change.classList.toggle("down", changeSign(change) < 0);
-    const span = (quote.high ?? 0) - (quote.low ?? 0);
-    row.range.classList.toggle("empty", !(span > 0));
-    if (span > 0 && quote.price !== null) {
-      const share = Math.min(1, Math.max(0, (quote.price - (quote.low ?? 0)) / span));
-      row.range.style.setProperty("--at", `${(share * 100).toFixed(0)}%`);
-    }
+    tone(row.change, changeSign(change));
+    this.#sparks.draw(row.spark, row.symbol, quote.price);
   }
 
   /** @param {Row} row @param {string} text @param {1 | -1 | 0} direction @param {number} nowMs */
@@ -136,17 +145,37 @@ export class Watchlist {
     });
   }
 
-  /** Put rows for new symbols in, in order. */
+  /** Make the rows those of the watched symbols, in their order. */
   #order() {
     this.#needsOrder = false;
-    let next = this.#list.firstElementChild;
-    for (const symbol of this.#store.symbols()) {
-      const row = this.#rows.get(symbol);
-      if (row && row.element === next) next = next.nextElementSibling;
-      else this.#list.insertBefore(row?.element ?? this.#makeRow(symbol).element, next);
+    const all = this.#store.symbols();
+    const symbols = this.#watched.symbols(all);
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    for (const [symbol, row] of this.#rows) {
+      if (!symbols.includes(symbol)) this.#drop(row);
     }
-    this.#filter();
+    let next = this.#list.firstElementChild;
+    for (const symbol of symbols) {
+      const row = this.#rows.get(symbol) ?? this.#makeRow(symbol);
+      if (row.element === next) next = next.nextElementSibling;
+      else this.#list.insertBefore(row.element, next);
+    }
+    if (focused instanceof HTMLElement) focused.focus(); // a row that was moved lost it
+    if (this.#at === null || !this.#rows.has(this.#at)) {
+      const isListed = this.#selected !== null && this.#rows.has(this.#selected);
+      this.#rove(isListed ? this.#selected : (symbols[0] ?? null));
+    }
     this.#mark(this.#selected, true);
+    byId("list-empty").hidden = symbols.length > 0 || all.length === 0;
+    const many = all.length === 1 ? "1 symbol" : `${all.length.toLocaleString("en-US")} symbols`;
+    setText(byId("list-note"), all.length ? `${symbols.length} watched of ${many}` : "");
+  }
+
+  /** @param {Row} row */
+  #drop(row) {
+    this.#observer.unobserve(row.element);
+    row.element.remove();
+    this.#rows.delete(row.symbol);
   }
 
   /** @param {string} symbol @returns {Row} */
@@ -155,17 +184,22 @@ export class Watchlist {
     const element = /** @type {HTMLElement} */ (fragment.firstElementChild);
     const find = (/** @type {string} */ css) =>
       /** @type {HTMLElement} */ (element.querySelector(css));
-    const quote = this.#store.get(symbol);
+    const { ticker, venue } = splitSymbol(symbol);
     element.dataset.symbol = symbol;
-    element.id = `row-${symbol}`;
-    find("b").textContent = quote?.ticker ?? symbol;
-    find("small").textContent = quote?.venue ?? "";
+    find("b").textContent = ticker;
+    find(".row-venue").textContent = venue;
+    for (const [tool, words] of [["up", "Move up"], ["down", "Move down"], ["remove", "Remove"]]) {
+      find(`[data-tool=${tool}]`).setAttribute("aria-label", `${words}: ${ticker}`);
+    }
     const row = {
-      symbol, element, price: find(".row-price"), same: find(".row-price span"),
-      moved: find("em"), change: find(".row-change"), range: find(".range"), shown: "",
+      symbol, element, open: /** @type {HTMLButtonElement} */ (find(".row-open")),
+      price: find(".row-price"), same: find(".row-price span"), moved: find("em"),
+      change: find(".row-change"),
+      spark: /** @type {SVGElement} */ (element.querySelector(".spark")), shown: "",
       flashedMs: 0, visible: false,
     };
     this.#rows.set(symbol, row);
+    this.#dirty.add(symbol);
     this.#observer.observe(element);
     return row;
   }
@@ -181,81 +215,88 @@ export class Watchlist {
     }
   }
 
-  #filter() {
-    const wanted = foldSymbol(this.#search.value);
-    let count = 0;
-    for (const [symbol, row] of this.#rows) {
-      const matches = this.#store.get(symbol)?.folded.includes(wanted) ?? false;
-      row.element.hidden = !matches;
-      if (matches) count += 1;
-    }
-    const total = this.#rows.size;
-    const all = total === 1 ? "1 symbol" : `${total} symbols`;
-    setText(byId("list-note"), wanted ? `${count} of ${all}` : all);
-    if (wanted && (!this.#at || this.#rows.get(this.#at)?.element.hidden)) {
-      this.#moveTo(this.shown()[0] ?? null);
-    }
+  /** @param {Event} event @returns {string | null} */
+  #symbolOf(event) {
+    const row = /** @type {Element} */ (event.target).closest("[data-symbol]");
+    return row instanceof HTMLElement ? (row.dataset.symbol ?? null) : null;
   }
 
-  /** @param {KeyboardEvent} event */
-  #shortcut(event) {
-    const target = /** @type {HTMLElement} */ (event.target);
-    if (event.key !== "/" || target instanceof HTMLInputElement || event.ctrlKey || event.metaKey) {
-      return;
-    }
-    event.preventDefault();
-    this.#search.focus();
-    this.#search.select();
+  /** @param {MouseEvent} event */
+  #click(event) {
+    const symbol = this.#symbolOf(event);
+    const tool = /** @type {Element} */ (event.target).closest("[data-tool]");
+    if (symbol === null) return;
+    if (!(tool instanceof HTMLElement)) {
+      this.#rove(symbol);
+      this.#onSelect(symbol);
+    } else if (tool.dataset.tool === "remove") this.#remove(symbol);
+    else this.#move(symbol, tool.dataset.tool === "up" ? -1 : 1);
   }
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    if (event.key === "Enter" && this.#at) this.#choose(this.#at);
-    else if (event.key === "Escape") this.#clear();
-    else if (event.key === "ArrowDown") this.#step(1);
-    else if (event.key === "ArrowUp") this.#step(-1);
+    const symbol = this.#symbolOf(event);
+    if (symbol === null || event.ctrlKey || event.metaKey) return;
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (step && event.altKey) this.#move(symbol, step);
+    else if (step) this.#goTo(this.shown().indexOf(symbol) + step);
+    else if (event.key === "Home") this.#goTo(0);
+    else if (event.key === "End") this.#goTo(this.#rows.size - 1);
+    else if (event.key === "Delete" || event.key === "Backspace") this.#remove(symbol);
     else return;
     event.preventDefault();
   }
 
-  #clear() {
-    if (this.#search.value) {
-      this.#search.value = "";
-      this.#filter();
-    } else {
-      this.#search.blur();
-    }
-  }
-
-  /** @param {1 | -1} direction */
-  #step(direction) {
+  /** @param {number} index */
+  #goTo(index) {
     const shown = this.shown();
-    if (!shown.length) return;
-    const index = this.#at === null ? -1 : shown.indexOf(this.#at);
-    const next = Math.min(shown.length - 1, Math.max(0, index + direction));
-    this.#moveTo(shown[next]);
+    const symbol = shown[Math.min(shown.length - 1, Math.max(0, index))];
+    if (symbol === undefined) return;
+    this.#rove(symbol);
+    this.focus();
   }
 
-  /** @param {string | null} symbol */
-  #moveTo(symbol) {
-    if (this.#at) this.#rows.get(this.#at)?.element.classList.remove("at");
-    this.#at = symbol;
-    const row = symbol === null ? undefined : this.#rows.get(symbol);
-    for (const owner of [this.#list, this.#search]) {
-      if (row) owner.setAttribute("aria-activedescendant", row.element.id);
-      else owner.removeAttribute("aria-activedescendant");
-    }
-    row?.element.classList.add("at");
-    row?.element.scrollIntoView({ block: "nearest" });
+  /** @param {string} symbol @param {-1 | 1} by */
+  #move(symbol, by) {
+    if (!this.#watched.move(symbol, by, this.#store.symbols())) return;
+    this.#order();
+    this.#rows.get(symbol)?.element.scrollIntoView({ block: "nearest" });
+    say(`${splitSymbol(symbol).ticker} is number ${this.shown().indexOf(symbol) + 1}`);
   }
 
   /** @param {string} symbol */
-  #choose(symbol) {
-    this.#onSelect(symbol);
+  #remove(symbol) {
+    const index = this.shown().indexOf(symbol);
+    const hadFocus = this.#list.contains(document.activeElement);
+    this.#watched.remove(symbol, this.#store.symbols());
+    this.#order();
+    say(`${splitSymbol(symbol).ticker} removed from the watch-list`);
+    if (!hadFocus) return;
+    if (this.#rows.size) this.#goTo(index);
+    else byId("search").focus();
   }
 
-  /** @param {string | null} symbol @param {boolean} on */
-  #mark(symbol, on) {
-    if (symbol) this.#rows.get(symbol)?.element.setAttribute("aria-selected", String(on));
+  #toggleEdit() {
+    const isEditing = this.#list.classList.toggle("editing");
+    byId("edit").setAttribute("aria-pressed", String(isEditing));
+    setText(byId("edit"), isEditing ? "Done" : "Edit");
+  }
+
+  /** Let the Tab key come to this row, and to no other. @param {string | null} symbol */
+  #rove(symbol) {
+    const before = this.#at === null ? undefined : this.#rows.get(this.#at);
+    if (before) before.open.tabIndex = -1;
+    this.#at = symbol;
+    const row = symbol === null ? undefined : this.#rows.get(symbol);
+    if (row) row.open.tabIndex = 0;
+  }
+
+  /** @param {string | null} symbol @param {boolean} isOn */
+  #mark(symbol, isOn) {
+    const row = symbol === null ? undefined : this.#rows.get(symbol);
+    if (!row) return;
+    row.element.classList.toggle("selected", isOn);
+    if (isOn) row.open.setAttribute("aria-current", "true");
+    else row.open.removeAttribute("aria-current");
   }
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from playwright.async_api import Browser, ConsoleMessage, Error, Page
+from playwright.async_api import Browser, ConsoleMessage, Error, Locator, Page
 
 CHROMIUM = "/usr/bin/chromium"
 _POLL_S = 0.03
@@ -53,9 +53,11 @@ class Desk:
         state: dict[str, Any] = await self.page.evaluate("() => window.tickgate?.state() ?? {}")
         return state
 
-    async def bars(self) -> Bars:
-        """The bars as the chart library draws them, read back from it."""
-        bars: Bars = await self.page.evaluate("() => tickgate.series().bars")
+    async def bars(self, chart: int | None = None) -> Bars:
+        """The bars as the chart library draws them, read back from it; of the active chart."""
+        bars: Bars = await self.page.evaluate(
+            "(chart) => tickgate.series(chart ?? undefined).bars", chart
+        )
         return bars
 
     async def until(
@@ -87,9 +89,13 @@ class Desk:
                 f"not so within {timeout_s:g} s: {state} {self.complaints}"
             ) from exc
 
-    async def text(self, element_id: str) -> str:
-        """Text of an element."""
-        return (await self.page.locator(f"#{element_id}").text_content() or "").strip()
+    def front(self, css: str) -> Locator:
+        """A part of the active chart's pane."""
+        return self.page.locator(f".pane.front {css}")
+
+    async def text(self, css: str) -> str:
+        """Text of a part of the active chart's pane."""
+        return (await self.front(css).text_content() or "").strip()
 
 
 @asynccontextmanager

@@ -1,0 +1,74 @@
+/** Small lines of the last hours' closes, one request for all of them. */
+
+import { tone } from "./board.js";
+
+const TIMEFRAME = /** @type {const} */ ("15Min");
+const SPAN_S = 8 * 3600; // 32 closes a symbol: 100 symbols are a third of the largest answer
+const RENEW_MS = 900_000; // as often as a new close comes
+const WIDTH = 62;
+const HEIGHT = 22;
+const SVG = "http://www.w3.org/2000/svg";
+
+export class Sparks {
+  #api;
+  /** @type {Map<string, number[]>} */
+  #closes = new Map();
+  /** What was asked for last, and when. */
+  #asked = "";
+  #askedMs = -Infinity;
+
+  /** @param {import("./api.js").Api} api */
+  constructor(api) {
+    this.#api = api;
+  }
+
+  /**
+   * Read the closes of these symbols where it is time to.
+   * @param {readonly string[]} symbols
+   * @param {number} serverMs
+   * @returns {Promise<boolean>} whether there are new ones
+   */
+  async renew(symbols, serverMs) {
+    const names = symbols.join();
+    if (!names || (names === this.#asked && serverMs - this.#askedMs < RENEW_MS)) return false;
+    this.#asked = names;
+    this.#askedMs = serverMs;
+    const from = Math.floor(serverMs / 1000) - SPAN_S;
+    this.#closes = await this.#api.closes([...symbols], TIMEFRAME, from);
+    return true;
+  }
+
+  /** Ask again at the next chance: what was asked for did not come, or is old. */
+  forget() {
+    this.#asked = "";
+  }
+
+  /**
+   * @param {SVGElement} svg
+   * @param {string} symbol
+   * @param {number | null} price the last one, where the line ends
+   */
+  draw(svg, symbol, price) {
+    const closes = this.#closes.get(symbol) ?? [];
+    const values = price === null ? closes : [...closes, price];
+    const points = values.length < 3 ? "" : pointsOf(values);
+    if (svg.dataset.points === points) return;
+    svg.dataset.points = points;
+    const line = svg.firstElementChild ?? svg.appendChild(document.createElementNS(SVG, "polyline"));
+    line.setAttribute("points", points);
+    tone(svg, values[values.length - 1] - values[0]);
+  }
+}
+
+/** @param {number[]} values at least two */
+function pointsOf(values) {
+  const low = Math.min(...values);
+  const span = Math.max(...values) - low || 1;
+  const step = WIDTH / (values.length - 1);
+  return values
+    .map((value, index) => {
+      const y = HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 4);
+      return `${(index * step).toFixed(1)},${y.toFixed(1)}`;
+    })
+    .join(" ");
+}

@@ -1,0 +1,54 @@
+"""axe-core, the rules of accessibility: installed by npm as its lock file says."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page
+
+_FOLDER = Path(__file__).parent / "js"
+_INSTALLED = _FOLDER / "node_modules" / "axe-core"
+_NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+_NPM_S = 120.0
+
+# WCAG 2.0 to 2.2, levels A and AA, and what axe calls best practices.
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_RUN = """async (tags) => {
+  const { violations } = await axe.run(document, { runOnly: { type: "tag", values: tags } });
+  return violations.map(({ id, nodes }) => ({
+    rule: id,
+    where: nodes.map((node) => node.target.join(" ")),
+    why: nodes[0].failureSummary,
+  }));
+}"""
+
+
+@dataclass(frozen=True)
+class Axe:
+    """The rules, ready to be put into a page."""
+
+    script: str
+
+    @classmethod
+    def installed(cls) -> "Axe":
+        """The version of the lock file, fetched once.
+
+        Raises:
+            subprocess.CalledProcessError: npm could not install it.
+        """
+        lock = json.loads((_FOLDER / "package-lock.json").read_text())
+        wanted = lock["packages"]["node_modules/axe-core"]["version"]
+        manifest = _INSTALLED / "package.json"
+        if not manifest.exists() or json.loads(manifest.read_text())["version"] != wanted:
+            subprocess.run(_NPM, cwd=_FOLDER, check=True, timeout=_NPM_S, capture_output=True)
+        return cls((_INSTALLED / "axe.min.js").read_text())
+
+    async def violations(self, page: Page) -> list[dict[str, Any]]:
+        """What the page violates as it stands: the rule, where and why."""
+        if await page.evaluate("() => window.axe === undefined"):
+            # Not by a script element: the page's content policy forbids scripts that are not its.
+            await page.evaluate(self.script)
+        found: list[dict[str, Any]] = await page.evaluate(_RUN, _RULES)
+        return found

@@ -1,0 +1,98 @@
+"""The watch-list and the symbol search: by keyboard, kept in the browser."""
+
+import json
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.desk import Desk
+
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
+
+
+async def test_a_search_by_keyboard_adds_the_symbol_and_shows_it(desk: Desk) -> None:
+    await _watch(desk, ["SIM:S001", "SIM:S002"])
+    await desk.visit("SIM:S001")
+    await desk.until(lambda state: state["symbols"] == 14)
+    assert (await desk.state())["shown"] == ["SIM:S001", "SIM:S002"]
+
+    await desk.page.keyboard.press("/")
+    await desk.page.keyboard.type("s00")
+    await desk.until(lambda state: state["found"] == [f"SIM:S00{n}" for n in range(1, 10)])
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        await desk.page.keyboard.press(key)
+
+    await desk.until(lambda state: state["symbol"] == "SIM:S003" and state["loaded"])
+    assert (await desk.state())["shown"] == ["SIM:S001", "SIM:S002", "SIM:S003"]
+    await expect(desk.page.locator("#said")).to_have_text("SIM:S003 added to the watch-list")
+    row = desk.page.locator("[data-symbol='SIM:S003'] .row-change")
+    await expect(row).to_have_text(re.compile(r"^[+\u2212]?\d+\.\d\d%$"))
+    await desk.page.reload()
+    await desk.until(lambda state: len(state["shown"]) == 3)
+
+
+async def test_a_search_without_a_match_says_so(desk: Desk) -> None:
+    await desk.visit("SIM:S001")
+    await desk.until(lambda state: state["symbols"] == 14)
+
+    await desk.page.keyboard.press("/")
+    await desk.page.keyboard.type("doge")
+    await expect(desk.page.locator("#no-match")).to_have_text("No symbol matches “doge”.")
+    await desk.page.keyboard.press("Enter")
+    await desk.page.keyboard.press("Escape")
+
+    await expect(desk.page.locator("#no-match")).to_be_hidden()
+    assert (await desk.state())["symbol"] == "SIM:S001"
+
+
+async def test_keys_and_buttons_reorder_and_remove(desk: Desk) -> None:
+    await _watch(desk, ["SIM:S001", "SIM:S002", "SIM:S003"])
+    await desk.visit("SIM:S002")
+    await desk.until(lambda state: len(state["shown"]) == 3)
+
+    await desk.page.keyboard.press("w")
+    await desk.page.keyboard.press("Alt+ArrowUp")
+    await desk.until(lambda s: s["shown"] == ["SIM:S002", "SIM:S001", "SIM:S003"])
+    await desk.page.keyboard.press("ArrowDown")
+    await desk.page.keyboard.press("Delete")
+    await desk.until(lambda s: s["shown"] == ["SIM:S002", "SIM:S003"])
+    await expect(desk.page.locator("[data-symbol='SIM:S003'] .row-open")).to_be_focused()
+    await desk.page.locator("#edit").click()
+    await desk.page.get_by_role("button", name="Move up: S003").click()
+    await desk.page.get_by_role("button", name="Remove: S002").click()
+
+    await desk.until(lambda s: s["shown"] == ["SIM:S003"])
+    await desk.page.reload()
+    await desk.until(lambda s: s["shown"] == ["SIM:S003"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ('["SIM:S001"', 14),  # cut off: as if nothing had been chosen
+        ('{"symbols":["SIM:S001"]}', 14),
+        ('[1,null,"SIM:S002","SIM:S002","<b>","no:good!"]', 1),
+    ],
+)
+async def test_a_damaged_memory_costs_the_page_nothing_else(
+    desk: Desk, kept: str, shown: int
+) -> None:
+    for key in ("watched", "charts", "theme", "single-keys"):
+        await _remember(desk, f"tickgate.{key}", kept)
+
+    await desk.visit()
+    await desk.until(lambda state: len(state["shown"]) == shown and state["bars"])
+    assert len((await desk.state())["panes"]) == 1
+
+
+async def _watch(desk: Desk, symbols: list[str]) -> None:
+    await _remember(desk, "tickgate.watched", json.dumps(symbols))
+
+
+async def _remember(desk: Desk, key: str, text: str) -> None:
+    """Let the browser keep *text*, until the page writes another."""
+    await desk.page.add_init_script(
+        f"if (localStorage.getItem({key!r}) === null)"
+        f" localStorage.setItem({json.dumps(key)}, {json.dumps(text)})"
+    )
