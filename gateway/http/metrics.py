@@ -28,9 +28,7 @@ class HttpMetrics:
         self.cache_lookups = Counter(
             "gateway_http_cache_lookups_total",
             "Look-ups of short-lived values: hit, joined (waits for another's load) or load.",
-            [
-                "cache",
-                "outcome",
-            ],  # closed sets; cache: latest, days, previous_days, roles, price_samples
+            # Closed sets; cache: latest, days, previous_days, roles, price_samples.
+            ["cache", "outcome"],
             registry=registry,
         )
