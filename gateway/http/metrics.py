@@ -30,6 +30,6 @@ class HttpMetrics:
             "Look-ups: hit, joined (waits for another's load) or load; of the cache answers, ready "
             "answers in this process, and of shared, those in Redis (asked where answers has "
             "none), also stale, skipped and away.",
-            ["cache", "outcome"],  # closed sets; cache: answers, shared, latest, days, ..., roles
+            ["cache", "outcome"],  # closed sets; cache: answers, shared, price_samples, …
             registry=registry,
         )

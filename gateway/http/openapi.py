@@ -49,8 +49,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What ``GET`` of a path takes and answers.
 
     ``answer`` is the type that is encoded as JSON, or a schema of it; ``content`` are answers of
-    other media types; ``also`` are other statuses with what is encoded then; ``errors`` those that
-    come with an error of type ``error``. ``tagged``: it has an ETag; ``open``: it asks for no key.
+    other media types, ``headers`` those of a success with what they say; ``also`` are other
+    statuses with what is encoded then; ``errors`` those that come with an error of type ``error``.
+    ``tagged``: it has an ETag; ``open``: it asks for no key.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any = None
     example: Any = None
     content: Mapping[str, Schema] = msgspec.field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     also: Mapping[int, type] = msgspec.field(default_factory=dict)
     errors: tuple[int, ...] = DATA_ERRORS
     error: type = ErrorAnswer
@@ -126,6 +128,11 @@ def _responses(one: Operation, refs: Mapping[Any, Schema]) -> dict[str, Any]:
     content = _content(one, refs)
     if content:
         responses["200"] = {"description": one.summary, "content": content}
+        if one.headers:
+            responses["200"]["headers"] = {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in one.headers.items()
+            }
     if one.tagged:
         responses["304"] = {"description": "The answer is the one whose `ETag` was sent"}
     bodies = dict.fromkeys(one.errors, one.error) | dict(one.also)

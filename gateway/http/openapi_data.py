@@ -10,12 +10,14 @@ from gateway.http.answers import (
     SnapshotAnswer,
     SymbolAnswer,
     TradeAnswer,
+    TradesPage,
 )
-from gateway.http.openapi import COMMON_ERRORS, Operation, Parameter, Tag
+from gateway.http.formats import Format
+from gateway.http.openapi import COMMON_ERRORS, DATA_ERRORS, Operation, Parameter, Tag
 from gateway.http.params import DEFAULT_BARS, MAX_BARS, MAX_SYMBOLS
 
 TAGS: Final = (
-    Tag("history", "Closed bars of any span, page by page"),
+    Tag("history", "Bars and trades of any span, page by page"),
     Tag("latest", "How things stand now"),
 )
 _NAME: Final = "([A-Za-z][A-Za-z0-9_]{0,15}:)?[A-Za-z0-9][A-Za-z0-9._/-]{0,39}"
@@ -93,6 +95,12 @@ FILL: Final = Parameter(
     schema={"type": "string", "enum": ["none", "previous"], "default": "none"},
     example="none",
 )
+FORMAT: Final = Parameter(
+    name="format",
+    text="The form of the answer; outranks the header `Accept`, for where that cannot be set",
+    schema={"type": "string", "enum": ["json", "csv", "arrow"]},
+    example="json",
+)
 TOKEN: Final = Parameter(
     name="page_token",
     text="`next_page_token` of the page before, with a query that is otherwise the same",
@@ -125,6 +133,11 @@ class Symbols(msgspec.Struct, frozen=True):
 
 
 _SYMBOL: Final = {"symbol": "COINBASE:BTC-USD", "venue": "COINBASE", "ticker": "BTC-USD"}
+_TABLES: Final = {
+    Format.CSV.value: {"type": "string"},
+    Format.ARROW.value: {"type": "string", "contentMediaType": Format.ARROW.value},
+}
+_NEXT: Final = {"X-Next-Page-Token": "Of a table: `page_token` of the next page, if there is one"}
 OPERATIONS: Final = (
     Operation(
         path="/v1/bars",
@@ -132,9 +145,26 @@ OPERATIONS: Final = (
         summary="Closed bars of any span",
         text="By symbol (full name), then time, in pages: ask again with `page_token` until "
         "`next_page_token` is null. Pages neither repeat nor skip a bar while bars arrive.",
-        parameters=(SYMBOLS, TIMEFRAME, START, END, LIMIT, SORT, FILL, TOKEN),
+        parameters=(SYMBOLS, TIMEFRAME, START, END, LIMIT, SORT, FILL, TOKEN, FORMAT),
         answer=BarsPage,
         example={"bars": {"COINBASE:BTC-USD": [_BAR]}, "next_page_token": None},
+        content=_TABLES,
+        headers=_NEXT,
+        errors=(*DATA_ERRORS, 406),
+    ),
+    Operation(
+        path="/v1/trades",
+        tag="history",
+        summary="Trades of the past, as they now stand",
+        text="By symbol (full name), then time, in pages as those of bars. What the log of ticks "
+        "does not cover is named in `missing`. A page may have fewer than `limit` though more "
+        "follow: go by `next_page_token`.",
+        parameters=(SYMBOLS, START, END, LIMIT, SORT, TOKEN, FORMAT),
+        answer=TradesPage,
+        example={"trades": {"COINBASE:BTC-USD": [_TRADE]}, "next_page_token": None},
+        content=_TABLES,
+        headers=_NEXT | {"X-Missing": "Of a table: what the log of ticks does not cover"},
+        errors=(*DATA_ERRORS, 406),
     ),
     Operation(
         path="/v1/bars/latest",

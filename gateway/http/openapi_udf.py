@@ -37,6 +37,13 @@ _FROM: Final = Parameter(
     schema=_SECONDS,
     example=1625270400,
 )
+_SINCE: Final = Parameter(
+    name="from",
+    text="Seconds since 1970, UTC, inclusive",
+    schema=_SECONDS,
+    required=True,
+    example=1625270400,
+)
 _TO: Final = Parameter(
     name="to",
     text="Seconds since 1970, UTC, exclusive",
@@ -147,7 +154,7 @@ OPERATIONS: Final = (
         "Bars with missing trades, and revised ones",
         _SYMBOL,
         _RESOLUTION,
-        _FROM,
+        _SINCE,
         _TO,
         answer=answers.MarksAnswer,
         errors=_ERRORS,
@@ -157,7 +164,7 @@ OPERATIONS: Final = (
         "Where spans of bars with missing trades begin",
         _SYMBOL,
         _RESOLUTION,
-        _FROM,
+        _SINCE,
         _TO,
         answer=list[answers.TimescaleMark],
         errors=_ERRORS,
