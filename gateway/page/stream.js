@@ -1,11 +1,9 @@
-/** One WebSocket session that heals: it reconnects with back-off and subscribes again. */
+/** What the page carries of the stream: the set that it wants now, however it changes. */
 
-import { backoffMs } from "./backoff.js";
+import { Stream as Connection } from "./tickgate.js";
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const HEARTBEAT_MS = 15_000; // the server's default; what it really is, /v1/status tells
-const MISSED_HEARTBEATS = 2.5; // without any message for so many of them the way is dead
-const CONTROL = ["success", "subscription", "error", "shutdown", "hb", "stale"];
+const BACKOFF = { firstMs: 1000, capMs: 30_000, floorMs: 250 };
+const NO_DATA = ["hb", "stale", "shutdown"];
 
 /**
  * What the session should carry: channel name to symbols.
@@ -52,22 +50,13 @@ function pick(set, wild) {
 }
 
 export class Stream {
-  #url;
+  #connection;
   #events;
-  #credentials;
-  /** @type {WebSocket | null} */
-  #socket = null;
-  /** @type {Subscription} */
-  #wanted = { channels: {} };
-  /** What the server says that this socket carries. @type {Record<string, string[]>} */
-  #carried = {};
+  /** @type {Record<string, string[]>} */
+  #wanted = {};
+  /** What was asked for and not refused. @type {Record<string, string[]>} */
+  #asked = {};
   #subscribed = true;
-  #attempt = 0;
-  #isStopped = false;
-  /** Time between the server's heartbeats; 0: there are none, and a dead way goes unnoticed. */
-  heartbeatMs = HEARTBEAT_MS;
-  /** @type {number | undefined} */
-  #timer;
   /** @type {StreamState} */
   state = { phase: "connecting", retryAt: 0, attempt: 0, reason: "" };
 
@@ -77,45 +66,56 @@ export class Stream {
    * @param {() => {id: string, secret: string} | null} credentials
    */
   constructor(url, events, credentials) {
-    this.#url = url;
     this.#events = events;
-    this.#credentials = credentials;
+    // A display begins anew after a loss: it loads what it shows of the past over HTTP.
+    const connection = new Connection(url, {
+      recover: "snapshot",
+      backoff: BACKOFF,
+      credentials: () => {
+        const key = credentials();
+        return key ? { key: key.id, secret: key.secret } : {};
+      },
+    });
+    this.#connection = connection;
+    connection.on("batch", (messages) => {
+      const data = messages.filter((message) => !NO_DATA.includes(message.T));
+      if (data.length) events.onMessages(data);
+    });
+    connection.on("stale", () => events.onFeedNews());
+    connection.on("problem", (error) => events.onError(error.code, error.message));
+    connection.on("settled", (agreed) => this.#confirm(agreed));
+    connection.on("state", (state) => this.#follow(state));
+  }
+
+  /** Time between the server's heartbeats; 0: there are none, and a dead way goes unnoticed. */
+  set heartbeatMs(/** @type {number} */ value) {
+    this.#connection.heartbeatMs = value;
   }
 
   /** Connect now, whatever the back-off says; no effect while connected. */
   connect() {
-    if (this.#socket || this.#isStopped) return;
-    clearTimeout(this.#timer);
-    this.#setState({ phase: this.#attempt ? "lost" : "connecting", retryAt: 0 });
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    this.#carried = {};
-    this.#watch(CONNECT_TIMEOUT_MS, () => this.#abandon("no answer"));
-    socket.onmessage = (event) => {
-      if (socket === this.#socket) this.#receive(String(event.data));
-    };
-    socket.onclose = (event) => {
-      if (socket === this.#socket) this.#lose(event.reason || "connection closed");
-    };
+    this.#connection.connect();
   }
 
   /**
-   * Say what the session should carry; what is no longer wanted is dropped first.
+   * Say what the session should carry. What is no longer wanted is dropped first; what every
+   * symbol is wanted of goes by itself, so that a symbol that is refused costs nothing else.
    * @param {Subscription} wanted
    */
-  subscribe(wanted) {
-    this.#wanted = wanted;
+  subscribe({ channels }) {
+    const [dropped, added] = [difference(this.#asked, channels), difference(channels, this.#asked)];
+    this.#wanted = this.#asked = channels;
     this.#subscribed = false;
-    if (this.state.phase === "live") this.#sendSubscription();
+    this.#ask(this.#connection.unsubscribe(dropped), {});
+    for (const some of [pick(added, true), pick(added, false)]) {
+      this.#ask(this.#connection.subscribe(some, { snapshot: true }), some);
+    }
+    if (this.#connection.isSettled) this.#confirm(this.#connection.subscriptions);
   }
 
   /** End for good: no further attempt. */
   stop() {
-    clearTimeout(this.#timer);
-    this.#isStopped = true;
-    this.#socket?.close();
-    this.#socket = null;
-    this.#setState({ phase: "lost", retryAt: 0, reason: "stopped" });
+    this.#connection.close();
   }
 
   /** Whether the server has confirmed the subscription that is wanted now. */
@@ -123,101 +123,25 @@ export class Stream {
     return this.state.phase === "live" && this.#subscribed;
   }
 
-  /**
-   * Ask for what is missing. What every symbol is wanted of goes first and by itself: a symbol
-   * that the server refuses then costs nothing else.
-   */
-  #sendSubscription() {
-    const added = difference(this.#wanted.channels, this.#carried);
-    const [wild, named] = [pick(added, true), pick(added, false)];
-    this.#drop();
-    if (Object.keys(wild).length) this.#send({ action: "subscribe", ...wild, snapshot: true });
-    // Also with nothing new: the answer is what confirms the set.
-    this.#send({ action: "subscribe", ...named, snapshot: true });
+  /** @param {Promise<void>} answer @param {Record<string, string[]>} channels */
+  #ask(answer, channels) {
+    answer.catch((error) => {
+      this.#asked = difference(this.#asked, channels);
+      if (error.code) this.#events.onError(error.code, error.message);
+    });
   }
 
-  /** Give back what is carried and not wanted (any more). */
-  #drop() {
-    const dropped = difference(this.#carried, this.#wanted.channels);
-    if (Object.keys(dropped).length) this.#send({ action: "unsubscribe", ...dropped });
-  }
-
-  /** @param {object} message */
-  #send(message) {
-    this.#socket?.send(JSON.stringify(message));
-  }
-
-  /** @param {string} text */
-  #receive(text) {
-    this.#watch(this.heartbeatMs * MISSED_HEARTBEATS, () => this.#abandon("the gateway went silent"));
-    /** @type {any[]} */
-    const messages = JSON.parse(text);
-    const first = messages[0];
-    if (first === undefined || !CONTROL.includes(first.T)) {
-      this.#events.onMessages(messages);
-      return;
-    }
-    if (first.T === "success") this.#greet(first.msg);
-    else if (first.T === "subscription") this.#confirm(first);
-    else if (first.T === "error") this.#events.onError(first.code, first.msg);
-    else if (first.T === "stale") this.#events.onFeedNews();
-  }
-
-  /** @param {string} word "connected" or "authenticated" */
-  #greet(word) {
-    const key = this.#credentials();
-    if (word === "connected" && key) {
-      this.#send({ action: "auth", key: key.id, secret: key.secret });
-      return;
-    }
-    this.#subscribed = false;
-    this.#setState({ phase: "live", retryAt: 0, reason: "" });
-    this.#sendSubscription();
-  }
-
-  /** @param {any} message */
-  #confirm(message) {
-    // Always the entire set; what comes with trades is neither asked for nor given back.
-    const { T: _, corrections: _c, cancelErrors: _x, ...carried } = message;
-    this.#carried = carried;
-    if (this.#subscribed) return;
-    this.#drop(); // what was asked for and given up before the answer came
-    if (Object.keys(difference(this.#wanted.channels, carried)).length) return;
+  /** @param {Record<string, string[]>} agreed */
+  #confirm(agreed) {
+    if (this.#subscribed || Object.keys(difference(this.#wanted, agreed)).length) return;
     this.#subscribed = true;
-    this.#attempt = 0; // only a session that carries something counts as a success
     this.#events.onSubscribed();
   }
 
-  /**
-   * Do something unless a message arrives first.
-   * @param {number} patienceMs 0: wait for ever
-   * @param {() => void} then
-   */
-  #watch(patienceMs, then) {
-    clearTimeout(this.#timer);
-    if (patienceMs) this.#timer = setTimeout(then, patienceMs);
-  }
-
-  /** Give up a connection that may never say that it is closed. @param {string} reason */
-  #abandon(reason) {
-    const socket = this.#socket;
-    this.#lose(reason);
-    socket?.close();
-  }
-
-  /** @param {string} reason */
-  #lose(reason) {
-    this.#socket = null;
-    clearTimeout(this.#timer);
-    const wait = backoffMs(this.#attempt, Math.random());
-    this.#attempt += 1;
-    this.#setState({ phase: "lost", retryAt: performance.now() + wait, reason });
-    this.#timer = setTimeout(() => this.connect(), wait);
-  }
-
-  /** @param {Partial<StreamState>} change */
-  #setState(change) {
-    this.state = { ...this.state, attempt: this.#attempt, ...change };
+  /** @param {import("./tickgate.js").State} state */
+  #follow({ phase, ...rest }) {
+    if (phase !== "live") this.#subscribed = false;
+    this.state = { phase: phase === "closed" ? "lost" : phase, ...rest };
     this.#events.onState(this.state);
   }
 }

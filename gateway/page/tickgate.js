@@ -59,8 +59,9 @@ const INTERNAL = 500;
 
 /**
  * What handlers are called for: a type of message by name, every message that counts as received
- * (`batch`), a change of the connection (`state`), an error of the gateway that answers no request
- * (`problem`).
+ * (`batch`), a change of the connection (`state`), the gateway's agreement to all that was asked
+ * for (`settled`, on each connection and after each change), an error of the gateway that answers
+ * no request (`problem`).
  * @typedef {object} Events
  * @property {Trade} trade
  * @property {Bar} bar
@@ -74,6 +75,7 @@ const INTERNAL = 500;
  * @property {Shutdown} shutdown
  * @property {Message[]} batch
  * @property {State} state
+ * @property {Channels} settled
  * @property {Refused} problem
  */
 
@@ -192,37 +194,6 @@ function pairs(channels) {
   );
 }
 
-/** The set of subscriptions, which outlives connections. */
-class Wanted {
-  /** @type {Map<string, Set<string>>} */
-  #names = new Map();
-
-  /** @param {Channels} channels */
-  add(channels) {
-    for (const [channel, symbol] of pairs(channels)) {
-      const symbols = this.#names.get(channel) ?? new Set();
-      this.#names.set(channel, symbols.add(symbol));
-    }
-  }
-
-  /** @param {Channels} channels */
-  remove(channels) {
-    for (const [channel, symbol] of pairs(channels)) {
-      this.#names.get(channel)?.delete(symbol);
-      if (!this.#names.get(channel)?.size) this.#names.delete(channel);
-    }
-  }
-
-  get isEmpty() {
-    return this.#names.size === 0;
-  }
-
-  /** @returns {Channels} */
-  get channels() {
-    return Object.fromEntries([...this.#names].map(([name, symbols]) => [name, [...symbols]]));
-  }
-}
-
 /**
  * A change that was not answered yet.
  * @typedef {{action: "subscribe" | "unsubscribe", channels: Channels, snapshot: boolean,
@@ -243,7 +214,8 @@ export class Stream {
   #handlers = new Map();
   /** @type {WebSocket | null} */
   #socket = null;
-  #wanted = new Wanted();
+  /** What the gateway has agreed to; it outlives connections. @type {Channels} */
+  #wanted = {};
   /** @type {Ask[]} */
   #asks = [];
   /** @type {Sent | null} */
@@ -260,6 +232,8 @@ export class Stream {
   #subscribed = false;
   #heard = false;
   #letIn = false;
+  /** Was the last agreement told? */
+  #told = false;
   #attempt = 0;
   /** When the newest requests went out. @type {number[]} */
   #paced = [];
@@ -296,7 +270,7 @@ export class Stream {
 
   /** What the gateway has agreed to. @returns {Channels} */
   get subscriptions() {
-    return this.#wanted.channels;
+    return this.#wanted;
   }
 
   /** Has the gateway agreed to all that was asked for, on this connection? */
@@ -359,7 +333,8 @@ export class Stream {
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     const socket = new Socket(this.#url);
     this.#socket = socket;
-    this.#greeted = this.#restored = this.#subscribed = this.#heard = this.#letIn = false;
+    this.#tell({ ...this.state, phase: this.#attempt ? "lost" : "connecting", retryAt: 0 });
+    this.#greeted = this.#restored = this.#subscribed = this.#heard = this.#letIn = this.#told = false;
     this.#sent = null;
     this.#held = [];
     this.#watch(ANSWER_MS);
@@ -398,7 +373,12 @@ export class Stream {
   #next() {
     if (this.#sent || !this.#greeted || this.#socket?.readyState !== 1) return;
     const sent = this.#due();
-    if (!sent) return;
+    if (!sent) {
+      if (!this.#told) this.#emit("settled", this.subscriptions);
+      this.#told = true;
+      return;
+    }
+    this.#told = false;
     const now = performance.now();
     this.#paced = this.#paced.filter((at) => now - at < PACE.ms);
     this.#sent = sent;
@@ -415,8 +395,8 @@ export class Stream {
     }
     if (!this.#restored) {
       this.#restored = true;
-      if (!this.#wanted.isEmpty) {
-        return this.#subscription(this.#wanted.channels, this.#options.recover === "snapshot");
+      if (pairs(this.#wanted).length) {
+        return this.#subscription(this.#wanted, this.#options.recover === "snapshot");
       }
     }
     const ask = this.#asks[0];
@@ -478,7 +458,7 @@ export class Stream {
       batch.push(...this.#held);
       this.#held = [];
     } else if (message.T === "success") this.#greet(message.msg);
-    else if (message.T === "subscription") this.#confirm();
+    else if (message.T === "subscription") this.#confirm(message);
     else this.#refuse(message.code, message.msg);
   }
 
@@ -509,19 +489,19 @@ export class Stream {
     this.#tell({ phase: "live", reason: "", attempt: this.#attempt, retryAt: 0 });
   }
 
-  #confirm() {
+  /** The set is what the gateway says, also where it says so unasked. @param {any} message */
+  #confirm({ T: _, corrections: _c, cancelErrors: _x, ...channels }) {
+    const agreed = Object.entries(channels).filter(([, symbols]) => symbols.length);
+    this.#wanted = Object.fromEntries(agreed);
+    if (!agreed.length) this.#cursor = ""; // what begins after this begins anew
     const sent = this.#sent;
     this.#sent = null;
     if (!sent) return;
     if (sent.request.action === "subscribe") this.#subscribed = true;
     if (sent.isLost) this.#held.push(...this.#gaps(sent.channels));
-    const { ask } = sent;
-    if (!ask) return;
+    if (!sent.ask) return;
     this.#asks.shift();
-    if (ask.action === "subscribe") this.#wanted.add(ask.channels);
-    else this.#wanted.remove(ask.channels);
-    if (this.#wanted.isEmpty) this.#cursor = ""; // what begins after this begins anew
-    ask.resolve();
+    sent.ask.resolve();
   }
 
   /** The client's own words for what nobody can give it any more. @param {Channels} channels @returns {Gap[]} */
@@ -566,7 +546,7 @@ export class Stream {
   #watchAsIs() {
     if (this.#sent?.request.resume) this.#watch(RESUME_MS);
     else if (this.#sent || !this.#greeted) this.#watch(ANSWER_MS);
-    else this.#watch(this.#wanted.isEmpty ? 0 : this.heartbeatMs * MISSED_HEARTBEATS);
+    else this.#watch(pairs(this.#wanted).length ? this.heartbeatMs * MISSED_HEARTBEATS : 0);
   }
 
   /** Leave a connection that is silent for so long; 0: never. @param {number} patienceMs */
@@ -675,15 +655,16 @@ export class Client {
   }
 
   /**
-   * Trades, by symbol, then by time, all pages.
+   * Trades, by symbol, then by time, all pages; `missing` of the list says by symbol what is not
+   * there (any more).
    * @param {string | string[]} symbols
    * @param {Span} [span]
-   * @returns {Promise<Omit<Trade, "T">[]>}
+   * @returns {Promise<Omit<Trade, "T">[] & {missing: Record<string, string>}>}
    */
   async trades(symbols, span = {}) {
-    /** @type {any[]} */
-    const found = [];
-    for await (const [S, row] of this.#rows("/v1/trades", "trades", symbols, span)) {
+    /** @type {any} */
+    const found = Object.assign([], { missing: {} });
+    for await (const [S, row] of this.#rows("/v1/trades", "trades", symbols, span, found.missing)) {
       found.push({ S, ...row });
     }
     return found;
@@ -784,9 +765,10 @@ export class Client {
    * @param {string} name of the rows in the answer
    * @param {string | string[]} symbols
    * @param {Span & {timeframe?: string}} span
+   * @param {Record<string, string>} [missing] is told what the gateway does not have
    * @returns {AsyncGenerator<[string, any]>}
    */
-  async *#rows(path, name, symbols, { signal, limit = Infinity, ...parameters }) {
+  async *#rows(path, name, symbols, { signal, limit = Infinity, ...parameters }, missing = {}) {
     let left = limit;
     for (const some of chunks(symbols)) {
       let token = "";
@@ -795,6 +777,7 @@ export class Client {
         const size = Math.min(left, PAGE_ROWS);
         const query = { symbols: some, ...parameters, limit: size, page_token: token };
         const page = await this.get(path, query, signal);
+        Object.assign(missing, page.missing);
         for (const [symbol, rows] of Object.entries(page[name])) {
           left -= rows.length;
           for (const row of rows) yield [symbol, row];

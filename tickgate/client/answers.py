@@ -50,10 +50,11 @@ class BarsPage(msgspec.Struct):
 
 
 class TradesPage(msgspec.Struct):
-    """A page of ``/v1/trades``."""
+    """A page of ``/v1/trades``; ``missing`` says of which symbols the log has not all."""
 
     trades: dict[str, list[TradeFields]]
     next_page_token: str | None = None
+    missing: dict[str, str] = {}
 
     @property
     def count(self) -> int:

@@ -22,7 +22,7 @@ from tickgate.client.errors import (
     SymbolRefused,
 )
 from tickgate.client.messages import Gap, Heartbeat, Message, Shutdown, Stale
-from tickgate.client.wanted import ByChannel, Wanted, by_symbol
+from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol
 from tickgate.client.wire import Cursor, Decoder, Encoding, Error, Subscription, Success
 
 _ALREADY_AUTHENTICATED: Final = 403
@@ -100,6 +100,11 @@ class Conversation:
         return self._sent is not None and "resume" in self._sent.request
 
     @property
+    def subscriptions(self) -> ByChannel:
+        """What the gateway has agreed to."""
+        return self._wanted.by_channel()
+
+    @property
     def has_subscriptions(self) -> bool:
         """Then heartbeats come."""
         return bool(self._wanted)
@@ -165,7 +170,7 @@ class Conversation:
             if item.msg == "authenticated":
                 self._sent = None
         elif isinstance(item, Subscription):
-            self._confirm(now_ns)
+            self._confirm(item, now_ns)
         else:
             self._refuse(item)
 
@@ -204,23 +209,20 @@ class Conversation:
             request["resume"] = self._cursor
         return request
 
-    def _confirm(self, now_ns: int) -> None:
+    def _confirm(self, agreed: Subscription, now_ns: int) -> None:
+        """The set is what the gateway says, also where it says so unasked."""
+        self._wanted.replace(as_said(msgspec.structs.asdict(agreed)))
+        if not self._wanted:
+            self._cursor = ""  # what begins after this begins anew
         sent, self._sent = self._sent, None
         if sent is None:
-            return  # a gateway that tells unasked changes nothing
+            return
         self._has_subscribed = self._has_subscribed or sent.request["action"] == "subscribe"
         if sent.lost:
             self._held += self._gaps(sent.request, now_ns)
-        if sent.ask is None:
-            return
-        self._asks.popleft()
-        if sent.ask.adds:
-            self._wanted.add(sent.ask.names)
-        else:
-            self._wanted.remove(sent.ask.names)
-            if not self._wanted:
-                self._cursor = ""  # what begins after this begins anew
-        sent.ask.done(None)
+        if sent.ask is not None:
+            self._asks.popleft()
+            sent.ask.done(None)
 
     def _gaps(self, request: dict[str, Any], now_ns: int) -> list[Message]:
         """The client's own words for what nobody can give it any more."""

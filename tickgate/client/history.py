@@ -104,7 +104,9 @@ class Client:
         end: Time | None = None,
         **parameters: str | int,
     ) -> Rows[Trade]:
-        """Trades from *start* to *end*, both included, as far as the log of ticks reaches.
+        """Trades from *start* to *end*, both included, as they stand now.
+
+        They come from the log of ticks; what it does not hold is said in ``missing``.
 
         *parameters* are those of ``/v1/trades``, and ``limit``: so many in all.
         """
@@ -112,6 +114,7 @@ class Client:
         found: Rows[Trade] = Rows(Trade)
         for page in self._pages("/v1/trades", symbols, span, parameters, TradesPage):
             found += read_trades(page.trades)
+            found.missing |= page.missing
         return found
 
     def latest_bars(self, symbols: Names, timeframe: str = ONE_MINUTE) -> dict[str, Bar]:

@@ -20,12 +20,14 @@ class Rows(list[M], Generic[M]):
     """Messages of one type, in order; a list with two ways into a frame.
 
     Frames have a column per field; times, exact to the nanosecond and in UTC, are columns without
-    the ``_ns`` of the field: ``start`` of bars, ``time`` of trades.
+    the ``_ns`` of the field: ``start`` of bars, ``time`` of trades. ``missing`` says by symbol, in
+    words, what the gateway does not have (any more) of what was asked for.
     """
 
     def __init__(self, kind: type[M], messages: Iterable[M] = ()) -> None:
         super().__init__(messages)
         self._kind = kind
+        self.missing: dict[str, str] = {}
 
     def columns(self) -> dict[str, list[Any]]:
         """The values by field, in the order of the fields."""

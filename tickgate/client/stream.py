@@ -79,6 +79,14 @@ class Stream:
         """Messages that have come and were not taken yet."""
         return len(self._inbox)
 
+    @property
+    def subscriptions(self) -> dict[str, tuple[str, ...]]:
+        """What the gateway has agreed to, by channel as on the wire.
+
+        It shrinks when the gateway takes a symbol from the rights of this caller.
+        """
+        return self._conversation.subscriptions
+
     async def subscribe(self, *, snapshot: bool = False, **channels: Unpack[Channels]) -> None:
         """Add symbols to channels; returns once the gateway has agreed.
 

@@ -22,7 +22,7 @@ class Channels(TypedDict, total=False):
     running_bars_15min: Names
 
 
-_WIRE: Final = {
+WIRE: Final = {
     "trades": "trades",
     "bars": "bars",
     "updated_bars": "updatedBars",
@@ -34,6 +34,7 @@ _WIRE: Final = {
     "updated_bars_15min": "updatedBars15Min",
     "running_bars_15min": "runningBars15Min",
 }
+"""The channels by their names in Python and on the wire."""
 
 ByChannel = dict[str, tuple[str, ...]]
 """Symbols by the channel's name on the wire; no channel without any."""
@@ -47,14 +48,14 @@ def by_channel(channels: Mapping[str, Any]) -> ByChannel:
     """
     found: ByChannel = {}
     for channel, names in channels.items():
-        if channel not in _WIRE:
-            raise TypeError(f"no channel {channel!r}; there are {', '.join(_WIRE)}")
+        if channel not in WIRE:
+            raise TypeError(f"no channel {channel!r}; there are {', '.join(WIRE)}")
         symbols = (names,) if isinstance(names, str) else tuple(names)
         for symbol in symbols:
             if not isinstance(symbol, str):
                 raise TypeError(f"{channel}: expected symbols as text, was {symbol!r}")
         if symbols:
-            found[_WIRE[channel]] = tuple(dict.fromkeys(symbols))
+            found[WIRE[channel]] = tuple(dict.fromkeys(symbols))
     return found
 
 
@@ -67,14 +68,9 @@ class Wanted:
     def __bool__(self) -> bool:
         return bool(self._names)
 
-    def add(self, names: ByChannel) -> None:
-        """Names that are there already stay once."""
-        self._names |= dict.fromkeys(_pairs(names))
-
-    def remove(self, names: ByChannel) -> None:
-        """Names that are not there do not matter."""
-        for pair in _pairs(names):
-            self._names.pop(pair, None)
+    def replace(self, names: ByChannel) -> None:
+        """The set is this from now on."""
+        self._names = dict.fromkeys(_pairs(names))
 
     def by_channel(self) -> ByChannel:
         """The whole set."""
@@ -82,6 +78,11 @@ class Wanted:
         for channel, symbol in self._names:
             found[channel] = (*found.get(channel, ()), symbol)
         return found
+
+
+def as_said(channels: Mapping[str, tuple[str, ...]]) -> ByChannel:
+    """Channels by their names in Python as the wire has them; no channel without any symbol."""
+    return {WIRE[channel]: names for channel, names in channels.items() if names}
 
 
 def by_symbol(names: ByChannel) -> dict[str, tuple[str, ...]]:

@@ -29,6 +29,7 @@ from tickgate.client.messages import (
     UpdatedBar,
 )
 from tickgate.client.times import from_text, from_timestamp
+from tickgate.client.wanted import WIRE
 
 T = TypeVar("T")  # how the codec writes a time: Ext in msgpack, text in JSON
 
@@ -46,8 +47,19 @@ class Success(msgspec.Struct, frozen=True, tag_field="T", tag="success"):
     msg: str
 
 
-class Subscription(msgspec.Struct, frozen=True, tag_field="T", tag="subscription"):
-    """A change was made; the entire set comes with it, which a client that asked knows."""
+class Subscription(msgspec.Struct, frozen=True, tag_field="T", tag="subscription", rename=WIRE):
+    """The entire set, after a change; unasked when the caller's rights have changed."""
+
+    trades: tuple[str, ...] = ()
+    bars: tuple[str, ...] = ()
+    updated_bars: tuple[str, ...] = ()
+    running_bars: tuple[str, ...] = ()
+    bars_5min: tuple[str, ...] = ()
+    updated_bars_5min: tuple[str, ...] = ()
+    running_bars_5min: tuple[str, ...] = ()
+    bars_15min: tuple[str, ...] = ()
+    updated_bars_15min: tuple[str, ...] = ()
+    running_bars_15min: tuple[str, ...] = ()
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="T", tag="error"):

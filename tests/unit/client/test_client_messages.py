@@ -132,7 +132,7 @@ def test_what_tells_of_silence_and_of_the_session_is_read(codec: Codec, encoding
          "t": encode.time_value(START_NS, codec), "since": encode.time_value(AT_NS, codec)},
         {"T": "shutdown", "msg": "going down", "within_s": 5},
         {"T": "success", "msg": "connected"},
-        {"T": "subscription", "trades": ["A"]},
+        {"T": "subscription", "trades": ["A"], "quotes": [], "bars5Min": ["*"]},
         {"T": "error", "code": 400, "msg": "no"},
         {"T": "cursor", "c": "abc"},
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def test_what_tells_of_silence_and_of_the_session_is_read(codec: Codec, encoding
         Stale("a", "A", False, START_NS, AT_NS, ended=True),
         Shutdown("going down", 5.0),
         Success("connected"),
-        Subscription(),
+        Subscription(trades=("A",), bars_5min=("*",)),
         Error(400, "no"),
         Cursor("abc"),
     ]

@@ -9,7 +9,7 @@ from tickgate.client import errors
 from tickgate.client.address import Credentials, http_url, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import expiry_s, renewal_s
-from tickgate.client.wanted import Wanted, by_channel, by_symbol
+from tickgate.client.wanted import Wanted, as_said, by_channel, by_symbol
 from tickgate.client.wire import Encoding
 
 
@@ -68,17 +68,15 @@ def test_an_unknown_channel_or_symbol_is_a_mistake_in_the_code() -> None:
         by_channel({"trades": [5]})
 
 
-def test_the_set_grows_and_shrinks_by_names() -> None:
+def test_the_set_is_what_the_gateway_says() -> None:
     wanted = Wanted()
     assert not wanted
 
-    wanted.add({"trades": ("A", "B"), "bars": ("A",)})
-    wanted.add({"trades": ("B", "C")})
-    wanted.remove({"trades": ("B", "Z")})
+    wanted.replace(as_said({"trades": ("A", "C"), "updated_bars_5min": ("A",), "bars": ()}))
 
-    assert wanted.by_channel() == {"trades": ("A", "C"), "bars": ("A",)}
-    assert by_symbol(wanted.by_channel()) == {"A": ("trades", "bars"), "C": ("trades",)}
-    wanted.remove(wanted.by_channel())
+    assert wanted.by_channel() == {"trades": ("A", "C"), "updatedBars5Min": ("A",)}
+    assert by_symbol(wanted.by_channel()) == {"A": ("trades", "updatedBars5Min"), "C": ("trades",)}
+    wanted.replace({})
     assert not wanted
 
 

@@ -12,7 +12,6 @@ from tickgate.client.wire import Encoding
 
 CONNECTED = {"T": "success", "msg": "connected"}
 AUTHENTICATED = {"T": "success", "msg": "authenticated"}
-AGREED = {"T": "subscription"}
 AT = "2024-03-12T10:37:00Z"
 AT_NS = 1_710_239_820_000_000_000
 KEY = {"action": "auth", "key": "id", "secret": "s"}
@@ -31,21 +30,27 @@ def error(code: int, msg: str = "no") -> dict[str, Any]:
 
 
 class Talk:
-    """A conversation in JSON, and the outcomes of what was asked."""
+    """A conversation in JSON with a gateway that agrees when it is told to."""
 
     def __init__(self, *, cursor: str = "", **options: Any) -> None:
         self.conversation = Conversation(encoding=Encoding.JSON, options=options, cursor=cursor)
         self.outcomes: list[ClientError | None] = []
+        self._agreed: dict[tuple[str, str], None] = {}
+        self._asked: list[dict[str, Any]] = []
 
     def hear(self, *messages: dict[str, Any], now_ns: int = 7) -> Received:
-        return self.conversation.receive(msgspec.json.encode(messages), now_ns)
+        received = self.conversation.receive(msgspec.json.encode(messages), now_ns)
+        self._asked += map(msgspec.json.decode, received.send)
+        return received
 
     def said(self, *messages: dict[str, Any]) -> list[Any]:
         """What the client answers to one frame."""
         return [msgspec.json.decode(text) for text in self.hear(*messages).send]
 
     def ask(self, *, adds: bool = True, snapshot: bool = False, **names: Any) -> list[Any]:
-        return [msgspec.json.decode(text) for text in self.put(adds, snapshot, names)[1]]
+        requests = [msgspec.json.decode(text) for text in self.put(adds, snapshot, names)[1]]
+        self._asked += requests
+        return requests
 
     def put(self, adds: bool, snapshot: bool, names: Any) -> tuple[Ask, list[bytes | str]]:
         ask = Ask(names=names, adds=adds, snapshot=snapshot, done=self.outcomes.append)
@@ -53,7 +58,30 @@ class Talk:
 
     def reconnect(self, login: dict[str, str] | None = None) -> list[Any]:
         self.conversation.begin(login)
+        self._agreed.clear()
         return self.said(CONNECTED)
+
+    def agreed(self) -> dict[str, Any]:
+        """The reply to what was asked last: the entire set."""
+        request = self._asked.pop()
+        names = {
+            (channel, symbol): None
+            for channel, symbols in request.items()
+            if isinstance(symbols, list)
+            for symbol in symbols
+        }
+        if request["action"] == "subscribe":
+            self._agreed |= names
+        else:
+            self._agreed = {pair: None for pair in self._agreed if pair not in names}
+        found: dict[str, Any] = {"T": "subscription", "quotes": [], "bars15Min": []}
+        for channel, symbol in self._agreed:
+            found[channel] = [*found.get(channel, []), symbol]
+        return found
+
+    def agree(self, *more: dict[str, Any]) -> list[Any]:
+        """The gateway agrees; what the client says to that."""
+        return self.said(self.agreed(), *more)
 
 
 @pytest.fixture
@@ -65,7 +93,7 @@ def talk() -> Talk:
 
 def subscribe(talk: Talk, **names: Any) -> None:
     talk.ask(**names)
-    talk.said(AGREED)
+    talk.agree()
 
 
 def test_a_change_waits_for_its_turn_and_is_asked_with_the_options() -> None:
@@ -78,8 +106,8 @@ def test_a_change_waits_for_its_turn_and_is_asked_with_the_options() -> None:
     ]
     assert talk.ask(adds=False, trades=("A",)) == []
     assert talk.outcomes == []
-    assert talk.said(AGREED) == [{"action": "unsubscribe", "trades": ["A"]}]
-    assert talk.said(AGREED) == []
+    assert talk.agree() == [{"action": "unsubscribe", "trades": ["A"]}]
+    assert talk.agree() == []
     assert talk.outcomes == [None, None]
 
 
@@ -127,7 +155,7 @@ def test_a_new_connection_restores_the_whole_set_where_the_cursor_stands(talk: T
     subscribe(talk, trades=("A", "B"))
     subscribe(talk, bars=("*",))
     talk.ask(adds=False, trades=("B",))
-    talk.said(AGREED, cursor("c1"))
+    talk.agree(cursor("c1"))
     talk.hear(trade(1))  # its cursor never comes
 
     restored = talk.reconnect()
@@ -136,7 +164,9 @@ def test_a_new_connection_restores_the_whole_set_where_the_cursor_stands(talk: T
         {"action": "subscribe", "trades": ["A"], "bars": ["*"], "cursor": True, "resume": "c1"}
     ]
     assert talk.conversation.is_resuming
-    assert talk.hear(AGREED, trade(1), cursor("c2")).messages == [Trade("A", 1.0, 2.0, AT_NS, 1)]
+    assert talk.hear(talk.agreed(), trade(1), cursor("c2")).messages == [
+        Trade("A", 1.0, 2.0, AT_NS, 1)
+    ]
     assert not talk.conversation.is_resuming
 
 
@@ -146,8 +176,8 @@ def test_changes_that_were_not_answered_are_asked_again_after_the_set(talk: Talk
     talk.ask(adds=False, trades=("A",))
 
     first = talk.reconnect()
-    second = talk.said(AGREED, cursor("c1"))
-    third = talk.said(AGREED)
+    second = talk.agree(cursor("c1"))
+    third = talk.agree()
 
     assert [sorted(request) for (request,) in (first, second, third)] == [
         ["action", "cursor", "trades"],
@@ -162,7 +192,7 @@ def test_a_cursor_from_an_earlier_life_goes_with_the_first_subscription() -> Non
     talk.reconnect()
 
     (first,) = talk.ask(trades=("A",))
-    talk.said(AGREED)
+    talk.agree()
     (second,) = talk.ask(trades=("B",))
 
     assert first["resume"] == "old"
@@ -173,7 +203,7 @@ def test_without_any_subscription_left_the_next_one_begins_anew(talk: Talk) -> N
     subscribe(talk, trades=("A",))
     talk.hear(cursor("c1"))
     talk.ask(adds=False, trades=("A",))
-    talk.said(AGREED)
+    talk.agree()
     assert not talk.conversation.has_subscriptions
 
     assert talk.reconnect() == []
@@ -189,7 +219,7 @@ def test_a_cursor_that_is_not_known_any_more_is_a_gap_for_each_symbol(
     talk.reconnect()
 
     anew = talk.said(error(code, "resume: of another installation"))
-    received = talk.hear(AGREED, cursor("c2"), now_ns=900)
+    received = talk.hear(talk.agreed(), cursor("c2"), now_ns=900)
 
     assert anew == [{"action": "subscribe", "trades": ["A", "B"], "bars": ["A"], "cursor": True}]
     assert received.messages == [
@@ -261,7 +291,7 @@ def test_a_new_token_is_shown_between_other_requests(talk: Talk) -> None:
     talk.ask(trades=("A",))
     assert talk.conversation.log_in_again(dict(KEY)) == []
 
-    assert talk.said(AGREED) == [KEY]
+    assert talk.agree() == [KEY]
     assert talk.conversation.is_waiting
     talk.said(AUTHENTICATED)
     assert not talk.conversation.is_waiting
@@ -281,18 +311,27 @@ def test_why_the_gateway_ends_a_connection_answers_no_request(talk: Talk, code: 
 
 def test_errors_and_replies_that_nobody_asked_for_change_nothing(talk: Talk) -> None:
     assert talk.said(error(500, "internal")) == []
-    assert talk.said(AGREED) == []
     assert not talk.conversation.is_waiting
 
 
+def test_a_gateway_that_takes_a_symbol_away_unasked_is_believed(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+    talk.hear({"T": "subscription", "trades": ["B"]}, cursor("c1"))
+
+    assert talk.conversation.subscriptions == {"trades": ("B",)}
+    assert talk.reconnect()[0]["trades"] == ["B"]
+
+
 def test_a_change_that_nobody_waits_for_is_not_asked_any_more(talk: Talk) -> None:
-    first, _ = talk.put(True, False, {"trades": ("A",)})
+    first, (request,) = talk.put(True, False, {"trades": ("A",)})
     second, _ = talk.put(True, False, {"trades": ("B",)})
 
     for ask in (first, second, second):
         talk.conversation.withdraw(ask)
 
-    assert talk.said(AGREED) == []  # the first was sent: its outcome holds
+    agreed = {"T": "subscription", "trades": ["A"]}
+    assert "trades" in str(request)
+    assert talk.said(agreed) == []  # the first was sent: its outcome holds
     assert talk.conversation.has_subscriptions
 
 
@@ -307,6 +346,6 @@ def test_changes_that_wait_fail_with_the_stream(talk: Talk) -> None:
 
 def test_a_snapshot_is_asked_for_with_its_own_change_only(talk: Talk) -> None:
     assert talk.ask(trades=("A",), snapshot=True)[0]["snapshot"] is True
-    talk.said(AGREED, cursor("c1"))
+    talk.agree(cursor("c1"))
 
     assert "snapshot" not in talk.reconnect()[0]
