@@ -82,7 +82,7 @@ def gateway(cores: Cores, database_url: str, redis_url: str) -> Iterator[str]:
         "TICKGATE_DATABASE_URL": database_url,
         "TICKGATE_REDIS_URL": redis_url,
         "TICKGATE_PORT": str(port),
-        "TICKGATE_LOG_LEVEL": "WARNING",
+        "TICKGATE_LOG_LEVEL": "warning",
     }
     with _served(cores, ["-m", "tickgate", "gateway"], environment, port, "/readyz") as url:
         time.sleep(4.0)  # until it has heard of all streams for a while, as it has later
