@@ -138,7 +138,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         caching or Caching(),
         market=market,
         metrics=metrics,
-        keys_required=access.guard.required,
+        is_private=lambda: access.guard.required,
         clocks=(now_ns, monotonic_ns),
         version=version,
     )

@@ -36,7 +36,7 @@ def make_serving(
     *,
     market: Directory,
     metrics: HttpMetrics,
-    keys_required: bool,
+    is_private: Callable[[], bool],
     clocks: tuple[Clock, MonotonicClock],
     version: str,
 ) -> Serving:
@@ -62,7 +62,7 @@ def make_serving(
         changes=caching.changes,
         monotonic_ns=clocks[1],
         on_lookup=count("answers"),
-        keys_required=keys_required,
+        is_private=is_private,
         shared=shared,
         max_bytes=caching.max_bytes,
     )

@@ -60,7 +60,7 @@ class _Known:
     kept: "weakref.ref[Kept]"  # the cache decides how long it stays in memory
     key: RequestKey
     caller: Caller
-    headers: Mapping[str, str]  # of the request, by names in lower case
+    headers: Mapping[str, str]  # of the request; finds names in any case
     target: str
     parts: tuple[bytes | str, ...]  # of the head; a name stands for a value that changes
     limits: int  # how many of these are of the caller's limits
@@ -128,7 +128,7 @@ class FastPath:
             kept=weakref.ref(kept),
             key=key,
             caller=caller_of(request),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=request.headers,
             target=request.path,
             parts=parts,
             limits=sum(part in _LIMITS for part in parts),

@@ -43,14 +43,14 @@ class HistoryApi:
         bars, token = await self._page(query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:
-            body, life = encode_bars(bars, query.symbols, token), life_of(query, now_ns)
+            body = encode_bars(bars, query.symbols, token)
         else:
-            body, life = encode_table(bars_table(bars, query.symbols), form), Life.RUNNING
+            body = encode_table(bars_table(bars, query.symbols), form)
         return Answer(
             body,
             form.value,
             tuple(query.symbols),
-            life,
+            life_of(query, now_ns),
             (query.start_ns, query.last_ns()),
             () if form is Format.JSON else page_headers(token),
         )

@@ -39,7 +39,7 @@ class Answer:
     symbols: tuple[Symbol, ...]
     life: Life
     span_ns: tuple[int, int] | None = None
-    headers: tuple[tuple[str, str], ...] = ()  # kept in this process only: not of a CLOSED one
+    headers: tuple[tuple[str, str], ...] = ()  # besides those that all answers have
 
 
 @dataclass(slots=True, eq=False)

@@ -1,11 +1,11 @@
 """From an answer to the wire: caches, one load for all who ask, validators, compression."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -22,6 +22,7 @@ from gateway.http.validators import is_known, takes_gzip
 __all__ = ["JSON", "Answer", "DataRoute", "Life", "Serving"]
 
 Handle = Callable[[web.Request], Awaitable[Answer]]
+_CREDENTIALS: Final = "Authorization, APCA-API-KEY-ID"
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -95,7 +96,8 @@ class Serving:
 
     An answer is looked up in this process, then in Redis where *shared* is given, then the
     route's handler is asked; of all who ask for the same at a time one does that, and the others
-    wait. Nobody is given an answer that was on its way already when they asked, unless it is
+    wait. While *is_private*, answers are for their caller alone, and no shared cache may keep them.
+    Nobody is given an answer that was on its way already when they asked, unless it is
     right still.
     """
 
@@ -103,7 +105,7 @@ class Serving:
     changes: Changes
     monotonic_ns: MonotonicClock
     on_lookup: Callable[[str], None]
-    keys_required: bool
+    is_private: Callable[[], bool]
     shared: SharedAnswers | None = None
     max_bytes: int
     cache: AnswerCache = field(init=False)
@@ -112,19 +114,10 @@ class Serving:
 
     def __post_init__(self) -> None:
         self.cache = AnswerCache(self.changes, max_bytes=self.max_bytes)
-        scope = "private" if self.keys_required else "public"
-        # A cache between us and the caller does not hear of a revision: a minute at most, and
-        # nothing that shows the present without asking whether it still does.
-        self._control: Mapping[Life, str] = {
-            Life.CLOSED: f"{scope}, max-age=60",
-            Life.RUNNING: f"{scope}, no-cache",
-            Life.NEVER: "no-store",
-        }
-        self._credentials = ("Authorization", "APCA-API-KEY-ID") if self.keys_required else ()
 
     def handler(self, route: DataRoute) -> Respond:
         """What aiohttp calls for *route*."""
-        vary = ", ".join(("Accept-Encoding", *route.vary, *self._credentials))
+        vary = ", ".join(("Accept-Encoding", *route.vary))
 
         async def handle(request: web.Request) -> web.StreamResponse:
             asked = _Asked.of(route, request)
@@ -211,10 +204,10 @@ class Serving:
         return Kept(Ready.of(answer), basis, directory, asked_ns)
 
     async def _response(self, asked: _Asked, kept: Kept, vary: str) -> web.Response:
-        ready, fields = kept.ready, asked.request.headers
+        ready, fields, private = kept.ready, asked.request.headers, self.is_private()
         headers = {
-            "Cache-Control": self._control[ready.answer.life],
-            "Vary": vary,
+            "Cache-Control": _control(ready.answer.life, private=private),
+            "Vary": f"{vary}, {_CREDENTIALS}" if private else vary,
             **dict(ready.answer.headers),
         }
         packed = ready.packable and takes_gzip(fields.get("Accept-Encoding", ""))
@@ -235,3 +228,15 @@ class Serving:
             await pack(kept.ready)
             self.cache.weigh_anew(asked.key, kept)
         return kept.ready.packed or b""
+
+
+def _control(life: Life, *, private: bool) -> str:
+    """A cache between us and a caller does not hear of a revision: it keeps nothing for long.
+
+    What is closed for a minute at most, and nothing that shows the present without asking
+    whether it still does.
+    """
+    if life is Life.NEVER:
+        return "no-store"
+    kept = "max-age=60" if life is Life.CLOSED else "no-cache"
+    return f"{'private' if private else 'public'}, {kept}"

@@ -40,6 +40,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     symbols: tuple[Symbol, ...]
     span: tuple[int, int]
     at: tuple[EntryId, ...]  # by shard of the symbols, ascending
+    headers: tuple[tuple[str, str], ...]
     packable: bool
     body: bytes
 
@@ -149,6 +150,7 @@ class SharedAnswers:
                 answer.symbols,
                 basis.span,
                 tuple(basis.at[shard] for shard in sorted(basis.at)),
+                answer.headers,
                 ready.packable,
                 body,
             )
@@ -164,7 +166,9 @@ class SharedAnswers:
         except (msgspec.DecodeError, ValueError, zlib.error):
             return None
         age_ns = max(0, self.now_ns() - stored.asked_ms * _MS_NS)
-        answer = Answer(body, stored.content_type, stored.symbols, Life.CLOSED, stored.span)
+        answer = Answer(
+            body, stored.content_type, stored.symbols, Life.CLOSED, stored.span, stored.headers
+        )
         ready = Ready.of(answer)
         ready.packed = stored.body if stored.packable else None
         asked_ns = self.monotonic_ns() - age_ns

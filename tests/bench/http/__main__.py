@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -197,12 +198,13 @@ def _check(url: str) -> None:
         raise scene.SceneFailed(f"{url}: another answer than expected: {bars[:1]}")
 
 
+_PARSER: Final = "httptools" if find_spec("httptools") else "h11"
 _TEXT: Final = (
     "The server under test has one core; wrk, TimescaleDB and Redis share the other. Each bar has "
     "ten fields, an answer of 500 bars about 74 kB. *From the cache*: the same request again and "
     "again. *From the database*: no two requests are for the same range. *Half load*: half as many "
     "a second as were answered, each connection pausing 10 ms. FastAPI has one uvicorn worker with "
-    "uvloop and httptools, and a pool of ten connections. Medians (smallest to largest) over the "
+    f"uvloop and {_PARSER}, and a pool of ten connections. Medians (smallest to largest) over the "
     "rounds, in which the servers took turns."
 )
 _GOALS: Final = {

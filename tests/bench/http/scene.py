@@ -82,7 +82,7 @@ def gateway(cores: Cores, database_url: str, redis_url: str) -> Iterator[str]:
         "TICKGATE_DATABASE_URL": database_url,
         "TICKGATE_REDIS_URL": redis_url,
         "TICKGATE_PORT": str(port),
-        "TICKGATE_LOG_LEVEL": "WARNING",
+        "TICKGATE_LOG_LEVEL": "warning",
     }
     with _served(cores, ["-m", "tickgate", "gateway"], environment, port, "/readyz") as url:
         time.sleep(4.0)  # until it has heard of all streams for a while, as it has later
@@ -95,7 +95,7 @@ def contender(cores: Cores, database_url: str) -> Iterator[str]:
     port = find_free_port()
     environment = os.environ | {"DATABASE_URL": database_url}
     words = ["-m", "uvicorn", "tests.bench.http.contender:app", "--port", str(port)]
-    words += ["--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
+    words += ["--log-level", "warning", "--loop", "uvloop"]
     path = "/v1/bars?symbols=x&start=2026-01-01T00:00:00Z&end=2026-01-01T00:00:00Z"
     with _served(cores, words, environment, port, path) as url:
         yield url

@@ -1,17 +1,24 @@
 """Answers given again without aiohttp: the same bytes, and nothing odd is answered that way."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.integration.gateway_http.rig import Rig, bar
+from gateway.access.entitlement import Entitlement
+from gateway.access.grant import Caller
+from gateway.access.keyring import KeyRecord, Keyring
+from tests.access import access_of
+from tests.integration.gateway_http.rig import Rig, bar, running
 
 BTC = "COINBASE:BTC-USD"
 BARS = f"/v1/bars?symbols={BTC}&start=2021-07-03&end=2021-07-03T10:00:00Z"
 _DATE = re.compile(rb"\r\nDate: [^\r]*")
+_REMAINING = re.compile(rb"\r\nX-RateLimit-Remaining: ([0-9]+)")
+_TELLS = re.compile(rb"\r\nX-RateLimit-(Remaining|Reset): [0-9]+")
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)")
 
 
@@ -193,3 +200,61 @@ async def test_a_client_that_does_not_read_is_not_written_to_without_end(filled:
         answers = [await fast.answer() for _ in range(500)]
 
     assert set(answers) == {expected}
+
+
+async def test_keys_limits_and_what_may_be_read_hold_on_the_fast_path_too(
+    embedded_migrated_url: str, redis_url: str, namespace: str
+) -> None:
+    reader = Caller(key_id="reader", requests_per_minute=6)
+    other = Caller(key_id="other", symbols=Entitlement(["COINBASE:ETH-*"]))
+    records = {
+        caller.key_id: KeyRecord(hashlib.sha256(b"secret").digest(), caller)
+        for caller in (reader, other)
+    }
+    access = access_of(Keyring(records))
+    mine = get(BARS, "APCA-API-KEY-ID: reader", "APCA-API-SECRET-KEY: secret")
+    others = get(BARS, "APCA-API-KEY-ID: other", "APCA-API-SECRET-KEY: secret")
+    async with running(
+        database_url=embedded_migrated_url,
+        redis_url=redis_url,
+        namespace=namespace,
+        access=access,
+    ) as rig:
+        await rig.save(bar(BTC, 0))
+        async with wire(rig.base) as slow, wire(rig.fast) as fast:
+            answers = [await slow.ask(mine)]  # five are left
+            some, slowly = await by_aiohttp(rig, [mine] * 5, fast=fast)
+            answers += some
+
+            assert slowly == 1
+            left = [_REMAINING.search(answer) for answer in answers]
+            assert [found[1] for found in left if found] == [b"5", b"4", b"3", b"2", b"1", b"0"]
+            assert len({_TELLS.sub(b"", answer) for answer in answers}) == 1
+            assert b"\r\nCache-Control: private, " in answers[-1]
+            assert (await fast.ask(mine)).startswith(b"HTTP/1.1 429 ")
+            for _ in range(2):
+                assert (await fast.ask(others)).startswith(b"HTTP/1.1 403 ")
+                assert (await fast.ask(get(BARS))).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_key_that_is_revoked_ends_the_fast_path_for_who_had_it(
+    embedded_migrated_url: str, redis_url: str, namespace: str
+) -> None:
+    record = KeyRecord(hashlib.sha256(b"secret").digest(), Caller(key_id="stored"))
+    access = access_of(always=True)
+    access.guard.store(Keyring({"stored": record}), any_ever=True)
+    request = get(BARS, "Authorization: Bearer stored:secret")
+    async with running(
+        database_url=embedded_migrated_url,
+        redis_url=redis_url,
+        namespace=namespace,
+        access=access,
+    ) as rig:
+        await rig.save(bar(BTC, 0))
+        async with wire(rig.fast) as fast:
+            answers, slowly = await by_aiohttp(rig, [request] * 3, fast=fast)
+            access.guard.store(Keyring(), any_ever=True)
+            refused = await fast.ask(request)
+
+    assert len(set(answers)) == slowly == 1
+    assert refused.startswith(b"HTTP/1.1 401 ")
