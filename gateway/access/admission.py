@@ -16,7 +16,7 @@ from gateway.access.guard import HOW, Guard, Refusal, Unsure
 from gateway.access.proxies import Proxies
 from gateway.access.rates import Allowance, Rates
 from gateway.endpoints import StreamPaths
-from gateway.http.errors import ApiError
+from gateway.http.errors import ApiError, shown
 from gateway.origins import Origins
 
 # The stream's clients may show their key in a message, so the stream itself asks for it. The
@@ -26,7 +26,12 @@ _STREAMS: Final = StreamPaths()
 _OPEN_FOLDER: Final = "/static/"
 _ASK: Final = {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'}
 _WHOLE: Final = frozenset({"/metrics"})  # tells of everybody: not for who may read a part only
-_NEEDS: Final = (("/v1/trades", "trades"), ("/v1/bars", "bars"), ("/v1/snapshots", "trades"))
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # channels, by a word of the path
+    "trades": ("trades",),
+    "bars": ("bars",),
+    "snapshots": ("trades", "bars"),
+    "udf": ("bars",),
+}
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -74,15 +79,15 @@ class Access:
         """
         if not self.guard.required or is_open(target):
             return _FREE
-        shown = shown_in(headers)
+        proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
-        found = self.guard.judge(shown, address)
+        found = self.guard.judge(proof, address)
         if isinstance(found, Unsure):
             if self._look_for is not None:
                 return None
             found = self._unknown(address)
         if isinstance(found, Refusal):
-            raise self._refused(found, shown, address)
+            raise self._refused(found, proof, address)
         _check_path(found, target)
         if not found.requests_per_minute:
             return Admission(found, {})
@@ -95,16 +100,16 @@ class Access:
         Raises:
             ApiError: as :meth:`admit`.
         """
-        shown = shown_in(headers)
+        proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
-        found = self.guard.judge(shown, address)
+        found = self.guard.judge(proof, address)
         if isinstance(found, Unsure) and self._look_for is not None:
             await self._look_for(found.key_id)
-            found = self.guard.judge(shown, address)
+            found = self.guard.judge(proof, address)
         if isinstance(found, Unsure):
             found = self._unknown(address)
         if isinstance(found, Refusal):
-            raise self._refused(found, shown, address)
+            raise self._refused(found, proof, address)
         _check_path(found, target)
         if not found.requests_per_minute:
             return Admission(found, {})
@@ -114,11 +119,11 @@ class Access:
         self.guard.count_failure(address)
         return Refusal("the token is refused: its key is not among those that are accepted")
 
-    def _refused(self, refusal: Refusal, shown: Shown | None, address: str) -> ApiError:
+    def _refused(self, refusal: Refusal, proof: Shown | None, address: str) -> ApiError:
         if refusal.retry_after_s:
             told = {"Retry-After": str(refusal.retry_after_s)}
             return ApiError(429, f"{refusal.reason}; try again in {refusal.retry_after_s} s", told)
-        if shown is None and self._per_address:
+        if proof is None and self._per_address:
             allowance = self._rates.count_here(f"address {address}", self._per_address)
             if not allowance.allowed:
                 return _too_many(allowance)
@@ -154,6 +159,7 @@ def _check_path(caller: Caller, target: str) -> None:
         raise ApiError(403, f"{path} is for keys that may read all symbols")
     if caller.channels is None:
         return
-    for beginning, channel in _NEEDS:
-        if path.startswith(beginning) and not caller.permits_channel(channel):
-            raise ApiError(403, f"{path} is for keys that may read the channel {channel}")
+    for word in path.split("/"):
+        for channel in _NEEDS.get(word, ()):
+            if not caller.permits_channel(channel):
+                raise ApiError(403, f"{shown(path)} is for keys that may read {channel}")

@@ -70,6 +70,11 @@ class Entitlement:
             or name.startswith(self._beginnings[1])
         )
 
+    def touches(self, venue: str) -> bool:
+        """May some symbol of *venue* be read?"""
+        loose = self.everything or any(":" not in pattern for pattern in self.patterns)
+        return loose or any(pattern.startswith(f"{venue}:") for pattern in self.patterns)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entitlement) and self.patterns == other.patterns
 

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
+from gateway.access.caller import caller_of
 from gateway.encode import rfc3339
 from gateway.http import health
 from gateway.http.answers import encode
@@ -53,6 +54,9 @@ class StateApi:
         Params(request.query.items(), accepted=())
         reports, reason = await self._reports()
         now_ns = self.now_ns()
+        caller = caller_of(request)
+        sees_all = caller.symbols.everything
+        feeds = health.feed_answers(reports, self.silence.states(), now_ns)
         gateways = [report for report in reports if report.role == "gateway"]
         answer = health.StatusAnswer(
             version=self.version,
@@ -62,12 +66,12 @@ class StateApi:
             draining=self._draining,
             heartbeat_s=self.silence.heartbeat_s,
             dependencies=health.dependencies(self.readiness.states(), now_ns),
-            symbols=len(self.market.symbols()),
+            symbols=sum(map(caller.permits, self.market.symbols())),
             clients=sum(report.clients for report in gateways),
             subscribers=sum(report.subscribers for report in gateways),
-            feeds=health.feed_answers(reports, self.silence.states(), now_ns),
-            roles=[health.role_answer(report) for report in reports],
-            roles_unknown=reason,
+            feeds=[feed for feed in feeds if caller.symbols.touches(feed.venue)],
+            roles=[health.role_answer(report) for report in reports] if sees_all else [],
+            roles_unknown=reason if sees_all else "told to keys that may read all symbols",
             aggregator=health.aggregator_lag(reports),
         )
         return json_response(encode(answer))

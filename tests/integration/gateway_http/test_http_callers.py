@@ -17,12 +17,12 @@ from gateway.access.grant import Caller
 from gateway.access.keyring import KeyRecord, Keyring
 from gateway.access.tokens import TokenRules, Tokens, secret_key
 from gateway.origins import Origins
+from storage.embedded import ValkeyServer
 from storage.redis import connect
 from storage.shared_counts import SharedCounts
 from tests.access import access_of
 from tests.clocks import wall_ns
 from tests.integration.gateway_http.rig import DAY, Rig, bar, running
-from tests.redis_servers import ValkeyServer
 from tests.tokens import SECRET, Issuer
 
 HUSH = hashlib.sha256(b"hush").digest()
@@ -148,7 +148,7 @@ async def test_a_redis_that_is_away_costs_no_answer(
 ) -> None:
     async with gateways(embedded_migrated_url, valkey.url, namespace) as (rig,):
         before = await ask(rig, "/v1/symbols", bearer("three"))
-        valkey.kill()
+        await valkey.kill()
         started_s = time.monotonic()
         during = [await ask(rig, "/v1/symbols", bearer("three")) for _ in range(4)]
         took_s = time.monotonic() - started_s

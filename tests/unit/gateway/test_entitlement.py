@@ -26,6 +26,13 @@ def test_a_pattern_permits_what_it_says(
     assert [symbol for symbol in others if entitlement.permits(symbol)] == []
 
 
+def test_a_venue_is_touched_where_some_symbol_of_it_may_be_read() -> None:
+    assert Entitlement(["SIM:S*"]).touches("SIM")
+    assert not Entitlement(["SIM:S*"]).touches("SIM2")
+    assert Entitlement(["BTC-*"]).touches("COINBASE")
+    assert EVERYTHING.touches("COINBASE")
+
+
 def test_no_pattern_permits_nothing() -> None:
     assert not Entitlement([]).permits("SIM:S001")
 
