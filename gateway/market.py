@@ -15,6 +15,7 @@ from core.market.notice import Cancel, Gap, Notice
 from core.market.symbol import Symbol, SymbolDirectory, only_one
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
+from gateway.day_book import DayBook
 from gateway.runs import newest
 
 DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest venues list 20,000
@@ -78,6 +79,8 @@ class MarketState:
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._revisions: dict[Symbol, int] = {}
         self._feeds: dict[str, FeedNews] = {}
+        self.days = DayBook()
+        """Days of symbols that somebody asked for."""
 
     def resolve(self, text: str, *, stocks: bool = False) -> Symbol | None:
         """The carried symbol that *text* names, or None for a well-formed one nobody carries yet.
@@ -220,6 +223,7 @@ class MarketState:
                 if not bar.trades:  # all of them were cancelled
                     del self._running[key]
             return new
+        self.days.take(bar)
         if bar.rev:
             self._revisions[bar.symbol] = self._revisions.get(bar.symbol, 0) + 1
         if closed is None or (bar.start_ns, bar.rev) >= (closed.start_ns, closed.rev):

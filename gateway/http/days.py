@@ -44,11 +44,12 @@ def day_so_far(
     }
     day = stored
     for _, bar in sorted(newer.items()):
-        day = bar if day is None else _joined(day, bar)
+        day = bar if day is None else joined_days(day, bar)
     return day
 
 
-def _joined(day: Bar, bar: Bar) -> Bar:
+def joined_days(day: Bar, bar: Bar) -> Bar:
+    """A day with a bar that follows."""
     volume = day.volume + bar.volume
     return msgspec.structs.replace(
         day,

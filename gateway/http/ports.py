@@ -9,6 +9,7 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
+from gateway.day_book import DayBook
 from storage.roles import RoleReport
 from storage.trade_pages import TradeCursor, TradePage
 
@@ -18,6 +19,8 @@ class Market(Protocol):
 
     complete: bool
     """False while stored symbols may be missing, as before the database has answered."""
+    days: DayBook
+    """Days of symbols that somebody asked for."""
 
     directory: int
     """Stands for the carried symbols: another one when names may mean something else."""

@@ -1,19 +1,25 @@
 """How symbols stand now: last trade, newest minute, day and day before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from core.market.bar import Bar
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
-from core.market.timeframe import Timeframe
+from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.ports import Clock
+from gateway.day_book import Days
 from gateway.http.answers import newest, newest_rolled
-from gateway.http.days import day_so_far, symbols_by_day
+from gateway.http.days import day_of, day_so_far, symbols_by_day
 from gateway.http.past import OVER_NS
 from gateway.http.ports import Market
-from gateway.http.stored import Bars, StoredPresent
+from gateway.http.stored import StoredPresent
+
+Held = tuple[Bar | None, Bar | None]
+_NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
+_NOTHING: Final = Days(_NEVER_NS, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +47,16 @@ class Present:
     async def standings(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
         """Of each symbol that has a trade or a minute."""
         names = sorted(symbols)
-        days = self._days(names)
-        today: dict[Symbol, Bar] = {}
-        before: dict[Symbol, Bar] = {}
-        for day_ns, some in days.items():
-            today.update(await self.stored.day(some, day_ns))
-            before.update(await self.stored.previous_day(some, day_ns))
-        # Asked last: a minute stored in between is missed for a second, and not counted twice.
-        latest = await self.stored.latest(names, Timeframe.MIN_1)
-        shown = {name: day_ns for day_ns, some in days.items() for name in some}
+        days = await self._days(names)
         found: dict[Symbol, Standing] = {}
         for symbol in names:
             trade, held = self.market.last_trade(symbol), self.held(symbol, Timeframe.MIN_1)
-            minute = newest(latest.get(symbol), *held)
+            known = days.get(symbol, _NOTHING)
+            closed = newest(known.minute, held[0])
+            minute = newest(closed, held[1])
             if trade is not None or minute is not None:
-                found[symbol] = Standing(
-                    trade=trade,
-                    minute=minute,
-                    closed=newest(latest.get(symbol), held[0]),
-                    day=self._day(symbol, shown, today, latest),
-                    previous_day=before.get(symbol),
-                )
+                day, previous = self._day(known, trade, held)
+                found[symbol] = Standing(trade, minute, closed, day, previous)
         return found
 
     async def newest(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, Bar]:
@@ -88,30 +83,71 @@ class Present:
         found = {s: newest(stored.get(s), self.market.closed_bar(s, timeframe)) for s in names}
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
 
-    def held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, Bar | None]:
+    def held(self, symbol: Symbol, timeframe: Timeframe) -> Held:
         """The newest closed bar in memory, and the running one."""
         closed = self.market.closed_bar(symbol, timeframe)
         return closed, self.market.running_bar(symbol, timeframe)
 
-    def _day(
-        self, symbol: Symbol, shown: dict[Symbol, int], today: Bars, latest: Bars
-    ) -> Bar | None:
-        if symbol not in shown:
-            return None
-        return day_so_far(
-            today.get(symbol),
-            day_ns=shown[symbol],
-            newest_stored=latest.get(symbol),
-            in_memory=self.held(symbol, Timeframe.MIN_1),
-        )
+    def _day(self, known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
+        """The day of the newest trade or minute in memory, and the one before."""
+        newest_ns = _newest_ns(trade, held)
+        if newest_ns is None:
+            return None, None
+        day_ns = day_of(newest_ns)
+        day, previous = known.at(day_ns)
+        grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
+        return grown, previous
 
-    def _days(self, symbols: Iterable[Symbol]) -> dict[int, list[Symbol]]:
+    async def _days(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
+        """Days and newest minutes, those that are not in the book out of the database."""
+        book, now_ns = self.market.days, self.stored.monotonic_ns()
+        found = {s: known for s in symbols if (known := book.known(s, now_ns)) is not None}
+        missing = [symbol for symbol in symbols if symbol not in found]
+        if not missing:
+            return found
+        return found | dict(await self.stored.load_days(missing, lambda: self._load_kept(missing)))
+
+    async def _load_kept(self, symbols: Sequence[Symbol]) -> Mapping[Symbol, Days]:
+        """Load, and keep in the book what can be kept up from there on."""
+        book, fit = self.market.days, dict[Symbol, Days]()
+        number = book.begin()
+        try:
+            before = await self.stored.newest_minutes(symbols)
+            loaded = await self._load(symbols)
+            # With the same newest minute before and after, the day has all minutes up to that.
+            fit = {s: d for s, d in loaded.items() if d.minute == before.get(s) and _is_whole(d)}
+            return loaded
+        finally:
+            book.end(number, fit, self.stored.monotonic_ns())
+
+    async def _load(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         newest_ns: dict[Symbol, int] = {}
         for symbol in symbols:
-            trade = self.market.last_trade(symbol)
-            bar = newest(*self.held(symbol, Timeframe.MIN_1))
-            times = [trade.event_ns] if trade else []
-            times += [bar.start_ns] if bar else []
-            if times:
-                newest_ns[symbol] = max(times)
-        return symbols_by_day(newest_ns)
+            held = self.held(symbol, Timeframe.MIN_1)
+            time_ns = _newest_ns(self.market.last_trade(symbol), held)
+            if time_ns is not None:
+                newest_ns[symbol] = time_ns
+        days = symbols_by_day(newest_ns)
+        today: dict[Symbol, Bar] = {}
+        before: dict[Symbol, Bar] = {}
+        for day_ns, some in days.items():
+            of_day, of_day_before = await self.stored.days(some, day_ns)
+            today.update(of_day)
+            before.update(of_day_before)
+        latest = await self.stored.newest_minutes(symbols)
+        shown = {name: day_ns for day_ns, some in days.items() for name in some}
+        return {
+            s: Days(shown.get(s, _NEVER_NS), today.get(s), before.get(s), latest.get(s))
+            for s in symbols
+        }
+
+
+def _newest_ns(trade: Tick | None, held: Held) -> int | None:
+    times = [bar.start_ns for bar in held if bar is not None]
+    times += [trade.event_ns] if trade else []
+    return max(times, default=None)
+
+
+def _is_whole(days: Days) -> bool:
+    """Does memory know of the day that the newest stored minute is of? Else it is not kept."""
+    return days.minute is not None and day_of(days.minute.start_ns) <= days.day_ns

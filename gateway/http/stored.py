@@ -1,6 +1,6 @@
 """Stored values that describe the present: newest bars and days, kept for moments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from core.market.bar import Bar
@@ -8,12 +8,12 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import MonotonicClock
+from gateway.day_book import Days
 from gateway.http.cache import SingleFlight
 from gateway.http.metrics import HttpMetrics
 from gateway.http.ports import History, Market
 
 _FRESH_NS: Final = SECOND_NS
-_OVER_NS: Final = 60 * SECOND_NS  # a day that is over changes by late trades only
 _MAX_KEYS: Final = 256  # different requests remembered, a few hundred KB each at the very most
 
 Bars = Mapping[Symbol, Bar]
@@ -37,7 +37,7 @@ class StoredPresent:
         metrics: HttpMetrics,
     ) -> None:
         """A revision that *market* knows of makes what is held of that symbol old at once."""
-        self._bars, self._market = bars, market
+        self._bars, self._market, self.monotonic_ns = bars, market, monotonic_ns
 
         def flight(cache: str, ttl_ns: int) -> SingleFlight[tuple[object, ...], V]:
             return SingleFlight(
@@ -49,8 +49,13 @@ class StoredPresent:
 
         self._latest: _Flight[Bars] = flight("latest", _FRESH_NS)
         self._newest: _Flight[Parts] = flight("newest", _FRESH_NS)
-        self._days: _Flight[Bars] = flight("days", _FRESH_NS)
-        self._previous: _Flight[Bars] = flight("previous_days", _OVER_NS)
+        # What was loaded is kept in the book of days; here callers only wait for one another.
+        self._loads: SingleFlight[tuple[Symbol, ...], Mapping[Symbol, Days]] = SingleFlight(
+            ttl_ns=0,
+            max_keys=1,
+            monotonic_ns=monotonic_ns,
+            on_lookup=lambda outcome: metrics.cache_lookups.labels("days", outcome).inc(),
+        )
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> Bars:
         """The newest closed bars, at most a second old."""
@@ -66,20 +71,22 @@ class StoredPresent:
         key = (resolution, *symbols, *self._revisions(symbols))
         return await self._newest.get(key, lambda: self._bars.newest(symbols, resolution))
 
-    async def day(self, symbols: Sequence[Symbol], day_ns: int) -> Bars:
-        """A day's roll-up as stored, at most a second old."""
-        return await self._days.get(
-            (day_ns, *symbols, *self._revisions(symbols)),
-            lambda: self._bars.day_bars(symbols, day_ns),
+    async def days(self, symbols: Sequence[Symbol], day_ns: int) -> tuple[Bars, Bars]:
+        """A day's roll-ups as they are stored this moment, and those of the day before."""
+        return (
+            await self._bars.day_bars(symbols, day_ns),
+            await self._bars.day_bars(symbols, day_ns - DAY_NS),
         )
 
-    async def previous_day(self, symbols: Sequence[Symbol], day_ns: int) -> Bars:
-        """The roll-up of the day before *day_ns*, at most a minute old."""
-        before_ns = day_ns - DAY_NS
-        return await self._previous.get(
-            (before_ns, *symbols, *self._revisions(symbols)),
-            lambda: self._bars.day_bars(symbols, before_ns),
-        )
+    async def newest_minutes(self, symbols: Sequence[Symbol]) -> Bars:
+        """The newest closed minutes as they are stored this moment."""
+        return await self._bars.latest(symbols, Timeframe.MIN_1)
+
+    async def load_days(
+        self, symbols: Sequence[Symbol], load: Callable[[], Awaitable[Mapping[Symbol, Days]]]
+    ) -> Mapping[Symbol, Days]:
+        """What *load* gives; whoever asks for the same meanwhile waits for it, too."""
+        return await self._loads.get(tuple(symbols), load)
 
     def _revisions(self, symbols: Sequence[Symbol]) -> tuple[int, ...]:
         return tuple(map(self._market.revisions, symbols))

@@ -139,25 +139,34 @@ async def test_a_symbol_with_a_trade_but_no_bar_has_a_snapshot(rig: Rig) -> None
     assert snapshot["minuteBar"] is snapshot["dailyBar"] is snapshot["prevDailyBar"] is None
 
 
-async def test_what_is_stored_is_asked_for_once_a_second_however_many_ask(rig: Rig) -> None:
+async def test_a_day_is_loaded_once_and_kept_up_by_what_closes_or_is_revised(rig: Rig) -> None:
     await rig.save(bar(BTC, 0))
     rig.market.apply_trade(trade(BTC, 0))
 
-    async def closes() -> float:
+    async def closes() -> tuple[float, int]:
+        rig.pass_s(1)
         _, answer = await rig.get("/v1/snapshots", symbols="BTC-USD")
-        return float(answer["snapshots"]["BTC-USD"]["dailyBar"]["c"])
+        day = answer["snapshots"]["BTC-USD"]["dailyBar"]
+        return day["c"], day["n"]
 
-    first = await closes()
+    def loads() -> float | None:
+        return rig.registry.get_sample_value(
+            "gateway_http_cache_lookups_total", {"cache": "days", "outcome": "load"}
+        )
+
+    assert await closes() == (100.5, 3)
     await rig.save(bar(BTC, 1))
-    again = await closes()
-    rig.pass_s(1)
-
-    assert first == again == 100.5
-    assert await closes() == 101.5
-    loads = rig.registry.get_sample_value(
-        "gateway_http_cache_lookups_total", {"cache": "days", "outcome": "load"}
-    )
-    assert loads == 2
+    rig.market.apply_bar(bar(BTC, 1))
+    assert await closes() == (101.5, 6)
+    assert loads() == 1
+    revised = bar(BTC, 1, rev=1, trades=5)
+    await rig.save(revised)
+    rig.market.apply_bar(revised)
+    assert await closes() == (101.5, 8)
+    assert loads() == 2
+    rig.pass_s(700)
+    await closes()
+    assert loads() == 3
 
 
 async def test_symbols_are_listed_with_venue_and_last_trade_and_can_be_searched(rig: Rig) -> None:

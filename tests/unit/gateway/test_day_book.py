@@ -1,0 +1,151 @@
+"""Days that grow with each minute that closes, and are void when one is revised."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.market.bar import Bar
+from core.market.rolled import rolled
+from core.market.symbol import Symbol
+from core.market.timeframe import DAY_NS, MINUTE_NS, SECOND_NS, Timeframe
+from gateway.day_book import MAX_SYMBOLS, DayBook, Days
+
+A, B = Symbol("X:A"), Symbol("X:B")
+DAY = 20_000 * DAY_NS
+NOW = 10**15  # of a monotonic clock
+
+
+def bar(minute: int, symbol: Symbol = A, rev: int = 0, trades: int = 3) -> Bar:
+    price = 100.0 + minute % 7
+    return Bar(symbol, Timeframe.MIN_1, DAY + minute * MINUTE_NS, price, price + 2, price - 2,
+               price + 1, 1.5, trades, price, rev)  # fmt: skip
+
+
+def stored(minutes: list[int]) -> Days:
+    """What a load finds when these minutes are stored; the newest tells which day it is."""
+    bars = [bar(minute) for minute in sorted(minutes)]
+    day_ns = bars[-1].start_ns // DAY_NS * DAY_NS
+    by_day: dict[int, list[Bar]] = {}
+    for one in bars:
+        by_day.setdefault(one.start_ns // DAY_NS * DAY_NS, []).append(one)
+    before = by_day.get(day_ns - DAY_NS)
+    return Days(
+        day_ns,
+        rolled(by_day[day_ns], day_ns),
+        rolled(before, day_ns - DAY_NS) if before else None,
+        bars[-1],
+    )
+
+
+def load(book: DayBook, minutes: list[int], now_ns: int = NOW) -> None:
+    book.end(book.begin(), {A: stored(minutes)}, now_ns)
+
+
+def same(one: Bar | None, other: Bar | None) -> bool:
+    """All but the start, and sums to a few bits."""
+    if one is None or other is None:
+        return one is other
+    exact = (one.open, one.high, one.low, one.close, one.trades)
+    near = abs(one.volume - other.volume) < 1e-9 and abs(one.vwap - other.vwap) < 1e-9
+    return near and exact == (other.open, other.high, other.low, other.close, other.trades)
+
+
+@given(
+    st.sets(st.integers(1435, 1445), min_size=1),
+    st.lists(st.sampled_from([1446, 1447, 1500, 2879, 2880, 2881, 4400, 7300]), unique=True),
+    st.integers(0, 8),
+)
+def test_a_day_that_grew_is_the_one_that_would_be_loaded(
+    before: set[int], after: list[int], during: int
+) -> None:
+    book = DayBook()
+    after = sorted(after)
+    number = book.begin()
+    for minute in after[:during]:  # those that close while it is loaded: the first is stored then
+        book.take(bar(minute))
+    loaded = sorted(before) + after[: min(during, 1)]
+    book.end(number, {A: stored(loaded)}, NOW)
+    for minute in after[during:]:
+        book.take(bar(minute))
+
+    known, expected = book.known(A, NOW), stored(sorted(before) + after)
+
+    assert known is not None
+    assert (known.day_ns, known.minute) == (expected.day_ns, expected.minute)
+    assert same(known.day, expected.day)
+    assert same(known.previous, expected.previous)
+
+
+def test_a_day_without_a_minute_yet_follows_the_last_one() -> None:
+    days = stored([0, 5])
+
+    assert days.at(DAY) == (days.day, days.previous)
+    assert days.at(DAY + DAY_NS) == (None, days.day)
+    assert days.at(DAY + 2 * DAY_NS) == (None, None)
+
+
+def test_a_revision_a_late_minute_and_an_emptied_one_make_it_void() -> None:
+    for late in (bar(5, rev=1), bar(3), bar(6, trades=0)):
+        book = DayBook()
+        load(book, [0, 5])
+        book.take(bar(7, B))  # another symbol's is no matter
+        assert book.known(A, NOW) is not None
+
+        book.take(late)
+
+        assert book.known(A, NOW) is None
+
+
+def test_a_revision_while_it_is_loaded_makes_it_void_too() -> None:
+    book = DayBook()
+    number = book.begin()
+    book.take(bar(0, rev=1))
+    book.take(bar(6))
+
+    book.end(number, {A: stored([0, 5])}, NOW)
+
+    assert book.known(A, NOW) is None
+
+
+def test_a_minute_of_a_day_before_the_one_it_has_makes_it_void() -> None:
+    book = DayBook()
+    days = Days(DAY + DAY_NS, None, None, bar(0))
+    book.end(book.begin(), {A: days}, NOW)
+
+    book.take(bar(1))
+
+    assert book.known(A, NOW) is None
+
+
+def test_longer_bars_are_no_news() -> None:
+    book = DayBook()
+    load(book, [0, 5])
+
+    book.take(Bar(A, Timeframe.MIN_5, DAY, 1, 1, 1, 1, 1, 1, 1, rev=4))
+
+    assert book.known(A, NOW) == stored([0, 5])
+
+
+def test_it_is_loaded_anew_after_a_while_and_not_all_at_once() -> None:
+    book = DayBook()
+    names = [Symbol(f"X:{n}") for n in range(100)]
+    book.end(book.begin(), dict.fromkeys(names, stored([0])), NOW)
+
+    def left(seconds: int) -> int:
+        return sum(book.known(name, NOW + seconds * SECOND_NS) is not None for name in names)
+
+    assert (left(299), left(600)) == (100, 0)
+    assert 30 < left(450) < 70
+
+
+def test_it_is_bounded() -> None:
+    book = DayBook()
+    names = [Symbol(f"X:{n}") for n in range(MAX_SYMBOLS + 1)]
+    book.end(book.begin(), dict.fromkeys(names, stored([0])), NOW)
+
+    assert book.known(names[0], NOW) is None
+    assert book.known(names[-1], NOW) is not None
+    busy = book.begin()
+    for _ in range(20_001):
+        book.take(bar(6, B))
+    book.end(busy, {A: stored([0])}, NOW)
+    assert book.known(A, NOW) is None
