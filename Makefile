@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 RUN := $(if $(COVERAGE),$(BIN)/python -m coverage run,$(BIN)/python)
 PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
 ARGS ?=
+JS := tests/sdk/js
 # Of make faults: which (all, if none are named), and with how many seeds each.
 FAULTS ?=
 SEEDS ?= 20
@@ -31,7 +32,7 @@ demo: venv ## Run tickgate dev: every role, embedded servers, a simulated market
 	@exec $(BIN)/tickgate dev $(ARGS)
 
 .PHONY: tools
-tools: $(VENV)/.tools ## Install what tests and lint need, too
+tools: $(VENV)/.tools $(JS)/node_modules/.package-lock.json ## Install what tests and lint need, too
 
 .PHONY: test
 test: $(VENV)/.tools ## Run the tests; ARGS='-k bars' passes options to pytest
@@ -110,6 +111,13 @@ clean: ## Remove .venv, caches and built files (not data directories)
 	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .mypy_cache .pytest_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The published JavaScript SDK, a client of the tests; they fetch it themselves where this has not.
+$(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "Installing the JavaScript SDK into $(JS) ..."; \
+		cd $(JS) && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json; \
+	else echo "no npm: tests of the JavaScript SDK will be skipped"; fi
 
 # The program alone, from the pinned versions; and with what tests and lint need on top.
 $(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
