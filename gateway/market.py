@@ -66,7 +66,8 @@ class MarketState:
         self.refused_symbols = 0
         self.complete = False
         self.directory = 0
-        """Stands for the carried symbols: the same number, the same symbols, in any process."""
+        """Stands for the carried symbols, and which are stocks: the same number, the same ones, in
+        any process."""
         self.revoked: dict[Symbol, int] = {}
         """Symbols whose last trade was cancelled, and its id: which one is the last now?"""
         self._max_symbols = max_symbols
@@ -102,7 +103,8 @@ class MarketState:
     def declare(self, venues: Mapping[str, bool]) -> list[Symbol]:
         """The feeds are of *venues*, each with whether it is one of stocks; symbols of new ones."""
         news = {venue for venue, is_stock in venues.items() if is_stock and not self._of(venue)}
-        self._venues = venues
+        self.directory ^= _mark(sorted(self._venues.items())) ^ _mark(sorted(venues.items()))
+        self._venues = dict(venues)
         return [symbol for symbol in self.symbols() if _venue(symbol) in news] if news else []
 
     def is_stock(self, symbol: Symbol) -> bool:
@@ -238,7 +240,7 @@ class MarketState:
             self.refused_symbols += 1
             return False
         self._last[symbol] = _NEVER
-        self.directory ^= int.from_bytes(blake2b(symbol.encode(), digest_size=8).digest())
+        self.directory ^= _mark(symbol)
         return self._directory.add(symbol)
 
     def _read(self) -> None:
@@ -256,3 +258,7 @@ class MarketState:
 
 def _venue(symbol: Symbol) -> str:
     return symbol.partition(":")[0]
+
+
+def _mark(what: object) -> int:
+    return int.from_bytes(blake2b(str(what).encode(), digest_size=8).digest())

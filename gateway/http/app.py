@@ -11,6 +11,7 @@ from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
+from gateway.http.alpaca import AlpacaApi
 from gateway.http.cache import SingleFlight
 from gateway.http.caching import Caching, make_serving
 from gateway.http.fast_path import FAST_PATH, Admit, Admitted, FastPath
@@ -129,11 +130,23 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         now_ns=now_ns,
         metrics=metrics,
     )
+    alpaca = [
+        AlpacaApi(
+            market=market,
+            past=past,
+            log=trades,
+            present=present,
+            now_ns=now_ns,
+            metrics=metrics,
+            stocks=stocks,
+        )
+        for stocks in (True, False)
+    ]
     pages = page or Page.installed()
     description = DescriptionApi.of(version)
     logged = TradesApi(market=market, log=trades, now_ns=now_ns).routes() if trades else []
     data = history.routes() + logged + latest.data_routes() + udf.data_routes()
-    data += description.routes()
+    data += description.routes() + alpaca[0].routes() + alpaca[1].routes()
     serving = make_serving(
         caching or Caching(),
         market=market,

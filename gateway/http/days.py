@@ -1,15 +1,31 @@
-"""Bars of UTC days: which day a symbol's snapshot shows, and a day that is still growing. Pure."""
+"""How a symbol stands: which UTC day its snapshot shows, and a day that is still growing. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from core.market.bar import Bar
 from core.market.symbol import Symbol
+from core.market.tick import Tick
 from core.market.timeframe import DAY_NS
 
 MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one symbol stands; None is what it does not have.
+
+    ``minute`` is the newest one, ``closed`` the newest that is over; ``day`` goes on growing.
+    """
+
+    trade: Tick | None
+    minute: Bar | None
+    closed: Bar | None
+    day: Bar | None
+    previous_day: Bar | None
 
 
 def day_of(time_ns: int) -> int:

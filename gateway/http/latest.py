@@ -13,11 +13,11 @@ from gateway.http.answers import (
     symbol_answer,
     trade_answer,
 )
-from gateway.http.days import day_of
+from gateway.http.days import Standing, day_of
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
-from gateway.http.present import Present, Standing
+from gateway.http.present import Present
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 
 

@@ -5,17 +5,24 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.http import openapi_data, openapi_page, openapi_state, openapi_udf
+from gateway.http import openapi_alpaca, openapi_data, openapi_page, openapi_state, openapi_udf
 from gateway.http.openapi import document
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 
 OPERATIONS: Final = (
     *openapi_data.OPERATIONS,
     *openapi_udf.OPERATIONS,
+    *openapi_alpaca.OPERATIONS,
     *openapi_state.OPERATIONS,
     *openapi_page.OPERATIONS,
 )
-_TAGS: Final = (*openapi_data.TAGS, *openapi_udf.TAGS, *openapi_state.TAGS, *openapi_page.TAGS)
+_TAGS: Final = (
+    *openapi_data.TAGS,
+    *openapi_udf.TAGS,
+    *openapi_alpaca.TAGS,
+    *openapi_state.TAGS,
+    *openapi_page.TAGS,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,11 @@ class Market(Protocol):
     directory: int
     """Stands for the carried symbols: another one when names may mean something else."""
 
-    def resolve(self, text: str) -> Symbol | None:
-        """The carried symbol that *text* names; raises SymbolError, None for an unknown one."""
+    def resolve(self, text: str, *, stocks: bool = False) -> Symbol | None:
+        """The carried symbol that *text* names; raises SymbolError, None for an unknown one.
+
+        With *stocks* only symbols of venues that are declared to be of stocks count.
+        """
         ...
 
     def symbols(self) -> list[Symbol]:

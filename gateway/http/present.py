@@ -12,7 +12,7 @@ from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.ports import Clock
 from gateway.day_book import Days
 from gateway.http.answers import newest, newest_rolled
-from gateway.http.days import day_of, day_so_far, symbols_by_day
+from gateway.http.days import Standing, day_of, day_so_far, symbols_by_day
 from gateway.http.past import OVER_NS
 from gateway.http.ports import Market
 from gateway.http.stored import StoredPresent
@@ -20,20 +20,6 @@ from gateway.http.stored import StoredPresent
 Held = tuple[Bar | None, Bar | None]
 _NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
 _NOTHING: Final = Days(_NEVER_NS, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one symbol stands; None is what it does not have.
-
-    ``minute`` is the newest one, ``closed`` the newest that is over; ``day`` goes on growing.
-    """
-
-    trade: Tick | None
-    minute: Bar | None
-    closed: Bar | None
-    day: Bar | None
-    previous_day: Bar | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +75,10 @@ class Present:
         return closed, self.market.running_bar(symbol, timeframe)
 
     def _day(self, known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
-        """The day of the newest trade or minute in memory, and the one before."""
+        """The day of the newest trade or minute that is known, and the one before."""
         newest_ns = _newest_ns(trade, held)
+        if newest_ns is None and known.minute is not None:
+            newest_ns = known.minute.start_ns
         if newest_ns is None:
             return None, None
         day_ns = day_of(newest_ns)
@@ -127,6 +115,10 @@ class Present:
             time_ns = _newest_ns(self.market.last_trade(symbol), held)
             if time_ns is not None:
                 newest_ns[symbol] = time_ns
+        # Bars may be stored without their trades, as after an import.
+        quiet = [symbol for symbol in symbols if symbol not in newest_ns]
+        stored = await self.stored.newest_minutes(quiet) if quiet else {}
+        newest_ns |= {symbol: bar.start_ns for symbol, bar in stored.items()}
         days = symbols_by_day(newest_ns)
         today: dict[Symbol, Bar] = {}
         before: dict[Symbol, Bar] = {}

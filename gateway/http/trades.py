@@ -40,7 +40,7 @@ class TradesApi:
         resolve = resolver(self.market, caller_of(request))
         query = trades_query(request.query.items(), resolve, now_ns=self.now_ns())
         form = chosen(request.headers.get("Accept", ""), query.format)
-        trades, token = await self._page(query)
+        trades, token = await trades_page(self.log, query)
         covers = await self.log.covered_from(list(query.symbols))
         said = missing(query, covers)
         headers: tuple[tuple[str, str], ...] = ()
@@ -54,22 +54,23 @@ class TradesApi:
                 headers += (("X-Missing", "; ".join(lines)[:_MAX_SAID]),)
         return Answer(body, form.value, tuple(query.symbols), Life.NEVER, headers=headers)
 
-    async def _page(self, query: TradesQuery) -> tuple[list[Tick], str | None]:
-        """The trades of a page, and the token that leads on."""
-        if not query.symbols or query.start_ns > query.end_ns:
-            return [], None
-        at = query.after
-        found = await self.log.page(
-            symbols=list(query.symbols),
-            start_ns=query.start_ns,
-            end_ns=query.end_ns,
-            limit=query.limit,
-            descending=query.descending,
-            after=None if at is None else TradeCursor(at.symbol, at.key, at.count),
-        )
-        if found.after is None:
-            return found.trades, None
-        return found.trades, encode_token(query.position(*found.after), query.binding)
+
+async def trades_page(log: Trades, query: TradesQuery) -> tuple[list[Tick], str | None]:
+    """The trades of a page, and the token that leads on."""
+    if not query.symbols or query.start_ns > query.end_ns:
+        return [], None
+    at = query.after
+    found = await log.page(
+        symbols=list(query.symbols),
+        start_ns=query.start_ns,
+        end_ns=query.end_ns,
+        limit=query.limit,
+        descending=query.descending,
+        after=None if at is None else TradeCursor(at.symbol, at.key, at.count),
+    )
+    if found.after is None:
+        return found.trades, None
+    return found.trades, encode_token(query.position(*found.after), query.binding)
 
 
 def missing(query: TradesQuery, covers: Mapping[Symbol, int]) -> dict[str, str]:

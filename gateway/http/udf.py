@@ -17,13 +17,14 @@ from gateway.access.caller import caller_of
 from gateway.http import udf_answers as answers
 from gateway.http.answers import encode, newest
 from gateway.http.cache import SingleFlight
+from gateway.http.days import Standing
 from gateway.http.errors import ApiError
 from gateway.http.history import SETTLED_NS
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
 from gateway.http.params import Resolve, resolver
 from gateway.http.ports import History, Market
-from gateway.http.present import Present, Standing
+from gateway.http.present import Present
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 from gateway.http.udf_requests import (
     MAX_BARS,

@@ -88,7 +88,7 @@ async def test_generated_requests_are_answered_as_described(rig: Rig, tmp_path: 
     command = (
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{rig.base}/openapi.json"),
         *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
-        *("--exclude-path-regex", "^(/v1/stream|/v2/[^/]+|/v1beta3/crypto/[^/]+)$"),
+        *("--exclude-path-regex", "^(/v1/stream$|/v2/|/v1beta3/)"),
         *("--phases", "examples,coverage"),  # systematic: bounds, and every way to be wrong
         "--generation-deterministic",
         *("--continue-on-failure", "--no-color"),
