@@ -12,21 +12,8 @@ from tests.integration.gateway_http.rig import Rig, bar
 
 BTC = "COINBASE:BTC-USD"
 ODD = (
-    *("", " ", "x", "X Y", "null", "true", "[]", "{}", "-1", "0", "1.5", "1e3", "0x10", "+5", "00"),
-    *("NaN", "Infinity", "9" * 30, "9" * 400, "-" + "9" * 400, "A" * 5_000, "\x00", "a\x00b"),
-    *(
-        "\r\nX: y",
-        "٣",
-        "é",
-        "💥" * 50,
-        "﷽",
-        "\u202e",
-        "../../etc/passwd",
-        "' OR 1=1 --",
-        "%s%n",
-        "${x}",
-    ),
-    *("<script>alert(1)</script>", "1MIN", "ASC", "Asc", "1d", "1W", "2021-13-01", "now"),
+    *("", "X Y", "-1", "1.5", "1e3", "9" * 400, "A" * 5_000, "a\x00b", "\r\nX: y", "٣", "💥" * 50),
+    *("../../etc/passwd", "' OR 1=1 --", "<script>alert(1)</script>", "ASC", "1W"),
 )
 HELPS = re.compile(r"expected|give|at most|accepted|missing|names|no such|not a token|leave")
 TRACES = re.compile(r"Traceback|File \"|\.py\b|<html|<!doctype|line \d+", re.IGNORECASE)
@@ -37,8 +24,6 @@ def violates(value: str, schema: dict[str, Any]) -> bool:
     if schema["type"] == "integer":
         fits = re.fullmatch(r"-?[0-9]{1,20}", value, re.ASCII)
         return not fits or not schema["minimum"] <= int(value) <= schema["maximum"]
-    if "anyOf" in schema:
-        return not re.match(r"\d{4}-\d\d-\d\d", value)
     if "enum" in schema:
         return value not in schema["enum"]
     if "pattern" in schema:
