@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from core.market.timeframe import Timeframe
 from tests.integration.gateway_http.rig import DAY, Rig, bar, running
+from tests.integration.gateway_http.test_http_trades import log, trade
 from tickgate.client import (
     AuthFailed,
     Bar,
@@ -132,6 +133,20 @@ async def test_latest_values_and_symbols_are_typed(rig: Rig) -> None:
     assert snapshots["X:A"].minute_bar == latest["X:A"]
     assert symbols == [SymbolInfo("X:A", "X", "A")]
     assert status["version"] == "1.2.3"
+
+
+async def test_trades_of_a_span_say_what_the_log_does_not_hold(rig: Rig) -> None:
+    await log(rig, [trade(0, 1), trade(1, 2)])
+    client = Client(rig.base)
+
+    whole = await ask(client.trades, "btc-usd", "2021-07-03", "2021-07-04")
+    early = await ask(client.trades, "btc-usd", "2021-07-02", "2021-07-04", limit=1)
+
+    assert [(row.id, row.price, row.taker) for row in whole] == [(1, 100.0, "B"), (2, 101.0, "B")]
+    assert whole.missing == {}
+    assert whole.to_pandas()["time"].astype("int64").tolist() == [row.time_ns for row in whole]
+    assert [row.id for row in early] == [1]
+    assert "2021-07-03" in early.missing["btc-usd"]
 
 
 async def test_what_is_refused_says_what_is_accepted(rig: Rig) -> None:

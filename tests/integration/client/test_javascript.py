@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from tests.integration.gateway_http import rig as http_rig
 MODULE = Path(__file__).parents[3] / "gateway" / "page" / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
 SOON = {"firstMs": 20, "capMs": 100, "floorMs": 10}
-_EXIT_S = 5.0
+_EXIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ class Driven:
     async def event(self, *kinds: str) -> Any:
         """The value of the next event of one of *kinds*; states are noted on the way."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while line := await self._process.stdout.readline():
                 event = json.loads(line)
                 if event["kind"] == "state":
@@ -86,7 +87,10 @@ async def driven(
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        await asyncio.wait_for(process.wait(), _EXIT_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _EXIT_S)
+        if process.returncode is None:
+            process.kill()
 
 
 @pytest.fixture
