@@ -2,6 +2,7 @@
 
 import { Api, ApiError } from "./api.js";
 import { askForKey, storedKey } from "./credentials.js";
+import { Days } from "./days.js";
 import { formatPrice } from "./format.js";
 import { byId, perFrame } from "./frames.js";
 import { Keys } from "./keys.js";
@@ -76,9 +77,14 @@ class App {
     },
   });
   #poll = new Poll(STATUS_MS, () => this.#session.loadStatus());
-  /** Symbols whose day was asked for on this connection. @type {Set<string>} */
-  #asked = new Set();
-  #utcDay = "";
+  #days = new Days({
+    session: this.#session,
+    sparks: this.#sparks,
+    listed: () => this.#listed(),
+    charted: () => this.#charted(),
+    onLines: (symbols) => symbols.forEach((symbol) => this.#list.touch(symbol)),
+    onError: (error) => this.#failed(error),
+  });
   #isStatus = false;
   /** Symbols that the list was arranged with. */
   #known = 0;
@@ -94,7 +100,7 @@ class App {
     this.#poll.start();
     setInterval(() => this.#tick(), TICK_MS);
     setInterval(() => this.#second(), SECOND_MS);
-    setInterval(() => this.#loadDays(this.#charted()), DAY_MS);
+    setInterval(() => this.#days.renew(), DAY_MS);
     this.#draw();
   }
 
@@ -181,7 +187,7 @@ class App {
     this.#panes.show(plans);
     this.#followActive();
     this.#stream();
-    this.#loadDays(this.#charted());
+    this.#days.renew();
     if (plans.every((plan) => plan.symbol !== null)) save(LAYOUT, plans);
     this.#draw();
   }
@@ -281,8 +287,7 @@ class App {
 
   /** Learn which symbols there are, and their days anew. */
   #learn() {
-    this.#asked.clear();
-    this.#sparks.forget();
+    this.#days.forget();
     this.#session.loadSymbols().then(() => this.#second(), (error) => this.#failed(error));
   }
 
@@ -348,33 +353,9 @@ class App {
     return this.#watched.symbols(this.#store.symbols());
   }
 
-  /** @param {readonly string[]} symbols */
-  #loadDays(symbols) {
-    if (!symbols.length || document.hidden || !this.#session.stream.isSubscribed) return;
-    this.#session.loadSnapshots(symbols).catch((error) => this.#failed(error));
-  }
-
-  /** Once a second: what is shown and was not asked for yet. */
   #second() {
     this.#session.checkPace();
-    if (document.hidden || !this.#store.size) return;
-    const day = new Date(this.#session.serverMs()).toISOString().slice(0, 10);
-    if (day !== this.#utcDay) this.#asked.clear(); // yesterday is another day now
-    this.#utcDay = day;
-    const listed = this.#listed();
-    this.#loadMissing(listed);
-    this.#sparks.renew(listed, this.#session.serverMs()).then((isNew) => {
-      if (isNew) for (const symbol of listed) this.#list.touch(symbol);
-    }, (error) => this.#failed(error));
-  }
-
-  /** @param {readonly string[]} listed */
-  #loadMissing(listed) {
-    if (!this.#session.stream.isSubscribed) return;
-    const shown = [...listed, ...this.#charted()];
-    const missing = [...new Set(shown)].filter((symbol) => !this.#asked.has(symbol));
-    for (const symbol of missing) this.#asked.add(symbol);
-    this.#loadDays(missing);
+    this.#days.complete();
   }
 
   // --- drawing ---

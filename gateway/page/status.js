@@ -84,7 +84,12 @@ export function judged(feed, nowNs) {
   return { ...feed, state: isStale ? "stale" : feed.state, quiet };
 }
 
-/** What roles and this gateway wait for, in words. @param {any} status @returns {string[]} */
+/**
+ * What roles and this gateway wait for, in words. Roles that are not told are not waited for: a
+ * Redis that is away is named by itself, and a key may be too small to be told.
+ * @param {any} status
+ * @returns {string[]}
+ */
 export function waits(status) {
   if (status.draining) return ["This gateway is going down."];
   const reasons = [];
@@ -96,7 +101,6 @@ export function waits(status) {
       if (role.role !== "gateway") reasons.push(`${role.role} waits for ${name}: ${reason}`);
     }
   }
-  if (status.roles_unknown) reasons.push(status.roles_unknown);
   return reasons;
 }
 
