@@ -1,0 +1,133 @@
+"""Clients that may read a part: what their names lead to in the hub and while they resume."""
+
+import pytest
+
+from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
+from gateway.access.entitlement import Entitlement
+from gateway.access.grant import Caller
+from gateway.channels import Channel
+from gateway.deadlines import Deadlines
+from gateway.market import MarketState
+from gateway.messages import INSUFFICIENT, INVALID_SYNTAX, RequestError
+from gateway.origins import Origins
+from gateway.plans import Plans, spelled
+from storage.keys import StreamKeys
+from tests.unit.gateway.listeners import START_NS, Desk, Listener
+
+SIM = Entitlement(["SIM:*"])
+PART = Caller(key_id="part", symbols=SIM)
+
+
+def names(*spellings: str) -> list[tuple[Channel, str]]:
+    return [(Channel.TRADES, spelling) for spelling in spellings]
+
+
+def subscribe(desk: Desk, client: Listener, *spellings: str, caller: Caller = PART) -> None:
+    desk.hub.subscribe(client, names(*spellings), START_NS, caller=caller)
+
+
+def symbols(client: Listener) -> list[str]:
+    return sorted(message["S"] for message in client.messages)
+
+
+def test_a_star_and_a_waiting_name_lead_to_what_is_permitted() -> None:
+    desk, star, waiting = Desk("SIM:A", "X:B"), Listener(), Listener()
+    subscribe(desk, star, "*")
+    subscribe(desk, waiting, "C")
+
+    desk.carry("X:C")
+    desk.trade("SIM:A", "X:B", "X:C")
+    desk.flush()
+    desk.carry("SIM:C")
+    desk.trade("SIM:C", "X:C")
+    desk.flush()
+
+    assert symbols(star) == ["SIM:A", "SIM:C"]
+    assert symbols(waiting) == ["C"]
+
+
+@pytest.mark.parametrize("spelling", ["X:B", "B", "X:NEW"])
+def test_a_name_of_somebody_elses_symbol_is_refused(spelling: str) -> None:
+    desk, client = Desk("SIM:A", "X:B"), Listener()
+
+    with pytest.raises(RequestError, match="insufficient subscription") as caught:
+        subscribe(desk, client, "SIM:A", spelling)
+
+    assert caught.value.code == INSUFFICIENT
+    assert desk.hub.names(client) == set()
+
+
+def test_a_channel_that_is_not_permitted_is_refused_and_an_ill_formed_name_is_400() -> None:
+    desk, client = Desk("SIM:A"), Listener()
+    with pytest.raises(RequestError) as caught:
+        subscribe(desk, client, "A", caller=Caller(channels=frozenset({"bars"})))
+    assert caught.value.code == INSUFFICIENT
+
+    with pytest.raises(RequestError) as caught:
+        subscribe(desk, client, "no name")
+    assert caught.value.code == INVALID_SYNTAX
+
+
+def test_what_is_permitted_no_more_ends_and_the_rest_goes_on() -> None:
+    desk, client = Desk("SIM:A", "X:B"), Listener()
+    subscribe(desk, client, "*", "SIM:A", "X:B", "X:NEW", "Z", caller=Caller())
+
+    assert desk.hub.regrant(Listener(), PART, START_NS) == []
+    desk.send(desk.hub.regrant(client, PART, START_NS))
+    desk.trade("SIM:A", "X:B")
+    desk.flush()
+
+    assert desk.hub.names(client) == set(names("*", "SIM:A", "Z"))
+    assert symbols(client) == ["SIM:A"]
+    desk.hub.regrant(client, Caller(channels=frozenset()), START_NS)
+    assert desk.hub.names(client) == set()
+
+
+def test_a_snapshot_shows_what_is_permitted() -> None:
+    desk, client = Desk(), Listener()
+    for number, symbol in enumerate(("SIM:A", "X:B"), start=1):
+        tick = Tick(Symbol(symbol), number, 1.0, 1.0, START_NS, Side.BUY)
+        desk.market.apply_trade(tick)
+    subscribe(desk, client, "*")
+
+    sends = desk.hub.snapshot(client, names("*"))
+    client.deliver(b"".join(send.framed() for send in sends))
+
+    assert symbols(client) == ["SIM:A"]
+
+
+def test_a_plan_to_resume_is_within_its_scope() -> None:
+    market = MarketState()
+    market.add_symbols([Symbol("SIM:A"), Symbol("X:B")])
+    plans = Plans(market, StreamKeys("test", 2))
+    plan = plans.enter(tuple(names("*", "A", "B")), scope=SIM)
+    plans.refresh(["x"])
+
+    star, own, foreign = plan.wanted
+
+    assert (own.symbol, foreign.symbol) == ("SIM:A", None)
+    assert list(spelled(plan, star, [Symbol("SIM:A"), Symbol("SIM:C"), Symbol("X:B")])) == [
+        ("SIM:C", "SIM:C")
+    ]
+    assert plans.enter(plan.names) is not plan
+    plans.leave(plan)
+
+
+def test_it_can_be_asked_whether_a_deadline_runs() -> None:
+    deadlines: Deadlines[str] = Deadlines(10)
+    deadlines.start("a", 0)
+
+    assert "a" in deadlines
+    assert "b" not in deadlines
+
+
+def test_origins_tell_pages_of_the_settings_from_their_own() -> None:
+    origins = Origins(["https://desk.example.com"])
+
+    assert origins.others
+    assert not origins.anywhere
+    assert origins.allows("https://DESK.example.com")
+    assert not origins.allows("https://other.example.com")
+    assert not Origins().others
+    assert Origins(["*"]).allows("https://other.example.com")
