@@ -19,6 +19,7 @@ from gateway.http.answers import (
     newest_rolled,
     symbol_answer,
     trade_answer,
+    trades_by_spelling,
 )
 from gateway.http.days import MAX_DAYS, day_of, day_so_far, symbols_by_day
 
@@ -190,3 +191,14 @@ def test_the_newest_rolled_bar_has_the_best_form_of_each_part_of_its_window() ->
         whole, final=False
     )
     assert newest_rolled([None], hour, over) is None
+
+
+def test_trades_go_under_the_callers_names_in_their_order() -> None:
+    trades = [Tick(BTC, 2, 1.0, 1.0, DAY), Tick(BTC, 1, 1.0, 1.0, DAY), Tick(ETH, 3, 1.0, 1.0, DAY)]
+
+    grouped = trades_by_spelling(trades, {BTC: "btc/usd", ETH: "ETH-USD"})
+
+    assert [(name, [t.i for t in some]) for name, some in grouped.items()] == [
+        ("btc/usd", [2, 1]),
+        ("ETH-USD", [3]),
+    ]

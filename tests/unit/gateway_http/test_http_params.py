@@ -204,3 +204,9 @@ def test_symbols_that_the_caller_may_not_read_are_refused_by_name() -> None:
         with pytest.raises(ApiError, match=foreign) as caught:
             resolve(foreign)
         assert caught.value.status == 403
+
+
+def test_an_answer_reaches_to_the_end_of_its_last_window() -> None:
+    asked = query(timeframe="1H", end="2021-07-03T10:20:00Z")
+
+    assert asked.last_ns() == DAY + 11 * 3_600_000_000_000 - 1
