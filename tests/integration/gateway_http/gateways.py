@@ -15,7 +15,6 @@ from core.runtime.readiness import Readiness
 from gateway.changes import Changes
 from gateway.http.app import build_app
 from gateway.http.caching import REDIS_TIMEOUT_S, Caching
-from gateway.keys import ApiKeys
 from gateway.market import MarketState
 from gateway.metrics import GatewayMetrics
 from gateway.reporter import Identity
@@ -29,6 +28,7 @@ from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from storage.streams import BarWriter
+from tests.access import access_of
 from tests.clocks import wall_ns
 
 SHARDS = 2
@@ -96,7 +96,7 @@ async def town(database_url: str, redis_url: str, namespace: str) -> AsyncIterat
 
 @asynccontextmanager
 async def gateway(
-    town: Town, *, redis_url: str = "", answers_url: str = "", keys: str = ""
+    town: Town, *, redis_url: str = "", answers_url: str = ""
 ) -> AsyncIterator[Place]:
     """A gateway that has heard of all streams; it may reach Redis by ways of its own."""
     redis_url = redis_url or town.redis_url
@@ -108,13 +108,14 @@ async def gateway(
     store = BarStore(town.database)
     board = RoleBoard(redis, town.keys, now_ns=wall_ns)
     readiness = Readiness(wall_ns, "redis", "database")
+    access = access_of()
     app = build_app(
         market=market,
         bars=store,
         board=board,
         readiness=readiness,
         registry=registry,
-        keys=ApiKeys.parse(keys),
+        access=access,
         now_ns=wall_ns,
         monotonic_ns=time.monotonic_ns,
         version="1.2.3",
@@ -125,7 +126,7 @@ async def gateway(
         identity=Identity(name="test:1", pid=1),
         app=app,
         market=market,
-        keys=ApiKeys.parse(keys),
+        access=access,
         stream_keys=town.keys,
         ticks=readers[0],
         bars=readers[1],
