@@ -42,8 +42,14 @@ def good_query(parameters: list[dict[str, Any]]) -> dict[str, str]:
 
 def bad_requests(document: dict[str, Any]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     """Path, the parameter that is wrong, and the query; all else in it is right."""
-    for path, item in document["paths"].items():
-        parameters = [p for p in item["get"]["parameters"] if p["in"] == "query"]
+    for template, item in document["paths"].items():
+        if item["get"]["tags"] == ["sdks"]:
+            continue  # the published dialect: its own tests hold it to its own words
+        described = item["get"]["parameters"]
+        path = template.format_map(
+            {p["name"]: p["example"] for p in described if p["in"] == "path"}
+        )
+        parameters = [p for p in described if p["in"] == "query"]
         good = good_query(parameters)
         for parameter in parameters:
             name, schema = parameter["name"], parameter["schema"]
