@@ -31,11 +31,7 @@ class _Picture(NamedTuple):
 
 
 _PICTURES = (
-    _Picture("page-dark", "#SIM:S010/5Min", "dark"),
-    _Picture("page-light", "#SIM:S010/5Min", "light"),
-    _Picture("page-four", "#SIM:S010/5Min,SIM:S003/1Min,SIM:S007/15Min,SIM:S012/1Hour", "dark"),
-    _Picture("page-status", "#/status", "light"),
-    _Picture("page-phone", "#SIM:S010/15Min", "dark", 390, 844),
+    _Picture("page-four", "#SIM:S001/1Min,SIM:S002/5Min,SIM:S003/15Min,SIM:S004/1Min", "light"),
 )
 
 
