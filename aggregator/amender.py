@@ -12,7 +12,7 @@ from aggregator.amending import Minute, Outcome, windows_about
 from aggregator.flush import Store
 from aggregator.late import Log, folded_parts
 from aggregator.metrics import AggregatorMetrics
-from aggregator.pending import Pending, expired, has_come, note, times_in
+from aggregator.pending import Pending, beyond, expired, has_come, note, times_in
 from aggregator.shards import ShardState
 from aggregator.symbols import SymbolState
 from core.market.amended import Amendment, amended, concerning, earlier_ids
@@ -21,6 +21,7 @@ from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
+from storage.errors import TickLogError
 from storage.quarantine import QuarantineRecord
 from storage.rows import Retold
 
@@ -29,9 +30,11 @@ T = TypeVar("T")
 
 NOT_LOGGED: Final = "amendment_not_logged"
 UNKNOWN_TRADE: Final = "amendment_unknown_trade"
+TOO_MANY: Final = "amendment_too_many"
 _WHY: Final = {
     NOT_LOGGED: "the ticks of its minute are not, or not all, in the log",
     UNKNOWN_TRADE: "nobody has the trade that it is about",
+    TOO_MANY: "too many wait for their trades, and it was the oldest",
 }
 _STEPS: Final = (5, 60, 360)  # minutes back that are looked at first: most amendments come soon
 
@@ -67,16 +70,30 @@ class Amender:
         for symbol, notices in itertools.groupby(block.meta.notices, lambda each: each.symbol):
             known = state.core.state_of(symbol)
             given_up = note(known.pending, notices, now_ns=now_ns)
-            await self._refuse(feed, given_up, UNKNOWN_TRADE)
+            await self._refuse(feed, given_up, TOO_MANY)
             symbols[symbol] = None
         for symbol in state.core.amending:
             if has_come(state.core.symbols[symbol].pending, symbol, block):
                 symbols[symbol] = None
         for symbol in symbols:
-            await self._settle(state, feed, symbol, block)
+            try:
+                await self._settle(state, feed, symbol, block)
+            except TickLogError as exc:
+                _LOG.error("the trades that are amended cannot be looked for: %s", exc)
+                await self._refuse_all(feed, state.core.symbols[symbol])
             state.core.note_pending(symbol)
+        await self._bound(state, feed)
         if state.core.amending:
             await self._expire(state, feed, now_ns)
+
+    async def _bound(self, state: ShardState, feed: str) -> None:
+        """Give up the oldest of the shard, where too many wait for trades of all its symbols."""
+        waiting = {symbol: state.core.symbols[symbol].pending for symbol in state.core.amending}
+        given_up = beyond(waiting.values())
+        if given_up:
+            await self._refuse(feed, given_up, TOO_MANY)
+            for symbol in waiting:
+                state.core.note_pending(symbol)
 
     async def _expire(self, state: ShardState, feed: str, now_ns: int) -> None:
         for symbol in list(state.core.amending):
@@ -95,9 +112,7 @@ class Amender:
         if not known.pending:
             return
         if log is None or state.folded is None:
-            refused = [each.amendment for each in known.pending]
-            known.pending.clear()
-            await self._refuse(feed, refused, NOT_LOGGED)
+            await self._refuse_all(feed, known)
             return
         stored = await self._ask(lambda: log.amendments(symbol))
         had = {*stored, *state.applied.of(symbol)}
@@ -136,7 +151,12 @@ class Amender:
         self, state: ShardState, feed: str, known: SymbolState, group: "_Group"
     ) -> None:
         symbol, start_ns = known.symbol, group.start_ns
-        ticks = await self._ticks(state, symbol, start_ns, start_ns + MINUTE_NS)
+        try:
+            ticks = await self._ticks(state, symbol, start_ns, start_ns + MINUTE_NS)
+        except TickLogError as exc:
+            _LOG.error("a minute of %s cannot be amended: %s", symbol, exc)
+            await self._refuse(feed, group.new, NOT_LOGGED)
+            return
         keys = windows_about(state.core, symbol, start_ns)
         rows = await self._ask(lambda: self.store.load_rows(keys))
         minute = Minute(
@@ -151,7 +171,15 @@ class Amender:
             if isinstance(amendment, Correction):
                 known.ids.add(amendment.new_id)
         state.applied.add(group.new)
-        await self._retell(state, known, minute, group)
+        try:
+            await self._retell(state, known, minute, group)
+        except TickLogError as exc:
+            _LOG.error("the last trade of %s stays as it was told: %s", symbol, exc)
+
+    async def _refuse_all(self, feed: str, known: SymbolState) -> None:
+        refused = [each.amendment for each in known.pending]
+        known.pending.clear()
+        await self._refuse(feed, refused, NOT_LOGGED)
 
     async def _retell(
         self, state: ShardState, known: SymbolState, minute: Minute, group: "_Group"

@@ -1,5 +1,6 @@
 """Late ticks whose ids may be forgotten: the tick log tells new ones from repeats."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,9 +15,11 @@ from core.market.block import MAX_TICKS, BlockMeta, Ticks, decode_block, encode_
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
+from storage.errors import TickLogError
 from storage.tick_codec import SLOT_NS
 from storage.tick_log import NEAR_NS, FlushId
 
+_LOG = logging.getLogger(__name__)
 _MINUTE = Timeframe.MIN_1
 _NOBODY_KNOWS = 2**63
 Minute = tuple[Symbol, int]  # and where it starts
@@ -54,8 +57,8 @@ async def judge(
 
     A tick is a repeat when one of its id is logged within a minute of its time, or waits to be. It
     is new when the log has as many ticks of its minute as were folded there (none, if nothing
-    was), and cannot be told otherwise, nor where the bar was given. Changes nothing, so it may be
-    called again.
+    was), and cannot be told otherwise, nor where the bar was given or a row of the log cannot be
+    read. Changes nothing, so it may be called again.
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
@@ -69,13 +72,24 @@ async def judge(
         times = [tick.event_ns for tick in some]
         start_ns = _MINUTE.floor_ns(min(times) - NEAR_NS)
         end_ns = _MINUTE.floor_ns(max(times) + NEAR_NS) + MINUTE_NS
-        seen = [part async for part in folded_parts(state, log, symbol, start_ns, end_ns)]
-        ids[symbol, slot] = {number for part in seen for number in part.trade_id.tolist()}
+        seen = await _seen(state, log, symbol, (start_ns, end_ns))
+        ids[symbol, slot] = {number for part in seen or () for number in part.trade_id.tolist()}
         for start_ns in {_MINUTE.floor_ns(tick.event_ns) for tick in some}:
-            inside = (part.between(start_ns, start_ns + MINUTE_NS) for part in seen)
-            logged[symbol, start_ns] = sum(map(len, inside))
+            inside = (part.between(start_ns, start_ns + MINUTE_NS) for part in seen or ())
+            logged[symbol, start_ns] = -1 if seen is None else sum(map(len, inside))
     trades = await _trades(state, store, logged)
     return _verdict(ticks, ids, {minute for minute in logged if logged[minute] >= trades[minute]})
+
+
+async def _seen(
+    state: ShardState, log: Log | None, symbol: Symbol, span_ns: tuple[int, int]
+) -> list[Ticks] | None:
+    """What was folded with a time in the span; None where a row of the log cannot be read."""
+    try:
+        return [part async for part in folded_parts(state, log, symbol, *span_ns)]
+    except TickLogError as exc:
+        _LOG.error("late ticks of %s cannot be told from repeats: %s", symbol, exc)
+        return None
 
 
 async def folded_parts(
@@ -87,6 +101,7 @@ async def folded_parts(
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
+        TickLogError: a row of the log cannot be read.
     """
     if log is None or state.folded is None:
         return

@@ -1,5 +1,6 @@
 """Amendments on their way: they wait for their trades, then for a flush. Pure."""
 
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,9 @@ from storage.rows import Retold
 MAX_PENDING: Final = 1_000
 """Of a symbol. When there are more the oldest is given up: venues amend few of their trades."""
 
+MAX_OF_SHARD: Final = 10_000
+"""Of all symbols of a shard together: they are in its checkpoint, which every flush writes."""
+
 
 class Pending(msgspec.Struct, frozen=True, array_like=True):
     """An amendment whose trade nobody has seen yet, and the feed time when it came."""
@@ -31,6 +35,18 @@ def note(pending: list[Pending], notices: Iterable[Notice], *, now_ns: int) -> l
     given_up = [each.amendment for each in pending[:-MAX_PENDING]]
     del pending[:-MAX_PENDING]
     return given_up
+
+
+def beyond(waiting: Collection[list[Pending]]) -> list[Amendment]:
+    """Take away the oldest, where too many wait: *waiting* are those of each symbol of a shard."""
+    too_many = sum(map(len, waiting)) - MAX_OF_SHARD
+    if too_many <= 0:
+        return []
+    oldest = sorted(itertools.chain(*waiting), key=lambda each: each.since_ns)[:too_many]
+    gone = set(map(id, oldest))  # equal ones of two feeds are two
+    for pending in waiting:
+        pending[:] = [each for each in pending if id(each) not in gone]
+    return [each.amendment for each in oldest]
 
 
 def expired(pending: list[Pending], *, before_ns: int) -> list[Amendment]:

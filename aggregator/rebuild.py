@@ -18,6 +18,7 @@ from core.market.amended import Amendment, amended
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.timeframe import MINUTE_NS, Timeframe
+from storage.errors import TickLogError
 from storage.rebuilds import RebuildReport, RebuildRequest, RebuiltBar, Report
 
 _LOG = logging.getLogger(__name__)
@@ -76,8 +77,13 @@ async def rebuild(
     first_ns, end_ns = _WIDEST.floor_ns(request.start_ns), _ceil(request.end_ns)
     from_ns = end_ns if covered_ns is None else max(first_ns, _ceil(covered_ns))
     ticks: list[Ticks] = []
+    is_unreadable = False
     if covered_ns is not None:
-        ticks = [part async for part in folded_parts(state, log, symbol, from_ns, end_ns)]
+        try:
+            ticks = [part async for part in folded_parts(state, log, symbol, from_ns, end_ns)]
+        except TickLogError as exc:
+            _LOG.error("bars of %s stay as they are: %s", symbol, exc)
+            is_unreadable, from_ns = True, end_ns
     said = {*await log.amendments(symbol), *state.applied.of(symbol)}
     current = await current_windows(state, store, symbol, range(first_ns, end_ns, _WIDEST.ns))
     found = Comparison(symbol, current, covered_ns, said)
@@ -89,7 +95,11 @@ async def rebuild(
     newest = await store.newest_windows([symbol])
     newest_ns = newest.get(symbol, _BEFORE_TIME)
     return Rebuilt(
-        found.report(), symbol, newest_ns, list(found.changed.values()), found.kept(state)
+        found.report(is_unreadable=is_unreadable),
+        symbol,
+        newest_ns,
+        list(found.changed.values()),
+        found.kept(state),
     )
 
 
@@ -172,9 +182,12 @@ class Comparison:
         }
         return [self.current[key] for key in keys if key not in here and key not in self.changed]
 
-    def report(self) -> RebuildReport:
+    def report(self, *, is_unreadable: bool = False) -> RebuildReport:
         return RebuildReport(
-            **self._counts, covered_from_ns=self._covered_ns, changed=tuple(self._told)
+            **self._counts,
+            covered_from_ns=self._covered_ns,
+            changed=tuple(self._told),
+            unreadable=is_unreadable,
         )
 
     def change(self, current: Window | None, window: Window) -> None:

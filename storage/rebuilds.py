@@ -70,7 +70,8 @@ class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What a rebuild found; counts are of 1-minute bars.
 
     ``uncovered``: bars of minutes from before the log is complete; ``without_ticks``: bars of which
-    the log has no tick; ``open``: windows that are not closed yet. None of these was touched.
+    the log has no tick; ``open``: windows that are not closed yet. None of these was touched, nor
+    anything where a row of the log is ``unreadable``.
     """
 
     same: int = 0
@@ -79,6 +80,7 @@ class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
     open: int = 0
     covered_from_ns: int | None = None  # None: nothing is logged for this shard
     changed: tuple[RebuiltBar, ...] = ()
+    unreadable: bool = False
 
 
 class Refusal(enum.StrEnum):

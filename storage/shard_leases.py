@@ -103,6 +103,7 @@ class ShardLeases:
         """*db* is used by nobody else; *owner* names this process, see ``storage.lease``."""
         self.owner = owner
         self._db, self._shards = db, shards
+        self._looked = False
 
     async def beat(self, held: Mapping[int, int]) -> LeaseView:
         """Say that this aggregator lives, renew what it holds (token by shard), and look around.
@@ -116,11 +117,25 @@ class ShardLeases:
             "renew shard leases", _BEAT, [self.owner, TTL_S, TTL_S, shards, tokens]
         )
         leases = [LeaseRow(row[1], row[2], row[3]) for row in rows if row[0] == "lease"]
+        if not self._looked:
+            self._compare({lease.shard for lease in leases})
         return LeaseView(
             renewed=frozenset(row[1] for row in rows if row[0] == "renewed"),
             leases=tuple(lease for lease in leases if lease.shard < self._shards),
             members=frozenset(row[2] for row in rows if row[0] == "member"),
         )
+
+    def _compare(self, known: Collection[int]) -> None:
+        """Say once, aloud, that the database is from another number of shards."""
+        self._looked = True
+        before = max(known, default=self._shards - 1) + 1
+        if before != self._shards:
+            _LOG.error(
+                "this database was written with %d shards, and `shards` is %d now: ticks logged "
+                "before are not found any more where late trades, amendments and rebuilds look; "
+                "set `shards` to %d again, or empty the log (TRUNCATE tick_log, tick_log_cover)",
+                before, self._shards, before,
+            )  # fmt: skip
 
     async def create(self) -> None:
         """Make the rows that are missing: leases that nobody has.

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from core.market.amended import Amendment
 from core.market.block import Ticks
 from core.market.symbol import Symbol
-from core.market.tick import NO_ID, Tick
+from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS
 from storage.amendments import amendments_of
 from storage.database import Connection, Database
@@ -142,28 +142,6 @@ class TickLog:
             found = None if some is None else some.between(start_ns, end_ns)
             if found is not None and len(found):
                 yield found
-
-    async def has_id(self, symbol: Symbol, trade_id: int, near_ns: int) -> bool:
-        """Whether a tick of that id was folded, with an event time within a minute of *near_ns*.
-
-        Raises:
-            DatabaseUnavailable: it is away, or too slow.
-            TickLogError: a newer program wrote what is there.
-        """
-        return trade_id in await self.known_ids(symbol, near_ns, near_ns + 1)
-
-    async def known_ids(self, symbol: Symbol, start_ns: int, end_ns: int) -> set[int]:
-        """Ids of the symbol's ticks with an event time in ``[start_ns, end_ns)`` or a minute off.
-
-        Raises:
-            DatabaseUnavailable: it is away, or too slow.
-            TickLogError: a newer program wrote what is there.
-        """
-        found: set[int] = set()
-        async for part in self.parts(symbol, start_ns - NEAR_NS, end_ns + NEAR_NS):
-            found.update(part.trade_id.tolist())
-        found.discard(NO_ID)
-        return found
 
     async def covered_from(self, symbol: Symbol) -> int | None:
         """From which event time on the log has every tick of *symbol* that was ever folded.

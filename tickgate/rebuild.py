@@ -47,7 +47,7 @@ class _Found(NamedTuple):
 
     def is_well(self, *, dry_run: bool) -> bool:
         """Is every bar of the range now what the log says?"""
-        left = self.total("uncovered") + self.total("without_ticks")
+        left = self.total("uncovered") + self.total("without_ticks") + self.total("unreadable")
         is_covered = all(report.covered_from_ns is not None for report in self.reports)
         return is_covered and not left and not (dry_run and self.changed)
 
@@ -121,6 +121,8 @@ def _show(found: _Found, *, dry_run: bool) -> None:
     if any(report.covered_from_ns is None for report in found.reports):
         say(f"{found.symbol}: there is no log of its ticks; its bars are as they were")
         return
+    if found.total("unreadable"):
+        say(f"{found.symbol}: a row of the log cannot be read, see the log of the aggregator")
     counts = Counter(bar.timeframe.value for bar in found.changed)
     said = [f"{found.total('same')} 1-minute bars are as the log says"]
     said += [

@@ -266,3 +266,23 @@ async def _is_locked(database: Database, shard: int) -> bool:
     """Does somebody hold the shard's row?"""
     statement = "SELECT shard FROM shard_leases WHERE shard = %s FOR UPDATE SKIP LOCKED"
     return not await database.fetch("look", statement, [shard])
+
+
+@pytest.mark.parametrize("before", [2, 8])
+async def test_another_number_of_shards_than_the_database_was_written_with_is_told(
+    embedded_migrated_url: str, make: Make, caplog: pytest.LogCaptureFixture, before: int
+) -> None:
+    other = ShardLeases(
+        SoloDatabase(embedded_migrated_url, timeout_s=5), owner="before", shards=before
+    )
+    await other.beat({})
+    await other.create()
+    await other.beat({})
+    await other.close()
+    assert not caplog.records
+
+    leases = make("now")
+    for _ in range(2):
+        await leases.beat({})
+    said = f"this database was written with {before} shards, and `shards` is {SHARDS} now"
+    assert [record.message.startswith(said) for record in caplog.records] == [True]

@@ -6,7 +6,7 @@ import pytest
 
 from core.market.block import BlockMeta, decode_block, encode_block
 from core.market.symbol import Symbol
-from core.market.tick import NO_ID, Tick
+from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS
 from storage.bars import BarStore, Checkpoint, FlushBatch
 from storage.chores import Chores
@@ -106,21 +106,6 @@ async def test_a_range_of_many_flushes_is_read_page_by_page(
     assert [t for slot in slots for t in slot] == [
         t for n, t in enumerate(ticks) if t.symbol == A and n // 3 != 7
     ]
-
-
-async def test_ids_are_known_near_the_time_of_their_tick(database: Database, log: TickLog) -> None:
-    ticks = [
-        tick(MINUTE_NS, 7),
-        tick(MINUTE_NS, 8, symbol=B),
-        tick(5 * MINUTE_NS, 0, trade_id=NO_ID),
-    ]
-    await BarStore(database).flush(flush(1, ticks))
-
-    assert await log.has_id(A, 7, DAY + MINUTE_NS)
-    assert await log.has_id(A, 7, DAY + MINUTE_NS + 10**9)
-    assert not await log.has_id(A, 7, DAY + 5 * MINUTE_NS)
-    assert not await log.has_id(A, 8, DAY + MINUTE_NS)
-    assert not await log.has_id(A, NO_ID, DAY + 5 * MINUTE_NS)
 
 
 async def test_the_log_says_from_when_on_it_is_complete(database: Database, log: TickLog) -> None:

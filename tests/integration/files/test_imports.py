@@ -15,7 +15,7 @@ from tests.conftest import Eventually
 from tests.integration.files.desk import ALL_TIME, Desk, replay_file
 from tests.property.aggregator.harness import oracle, plain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 START_NS = 1_700_000_100_000_000_000 // (15 * MINUTE_NS) * 15 * MINUTE_NS
 BARS = "symbol,start_ns,open,high,low,close,volume,trades,vwap\n"
 

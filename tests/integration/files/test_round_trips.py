@@ -15,7 +15,7 @@ from tests.conftest import Eventually
 from tests.integration.files.desk import ALL_TIME, Desk, are_alike, replay_file
 from tests.property.aggregator.harness import oracle, plain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 START_NS = 1_700_000_000 * 10**9
 
 prices = st.floats(1e-9, 1e9) | st.sampled_from([0.1, 1 / 3, 64_000.12])

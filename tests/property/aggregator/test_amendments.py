@@ -20,6 +20,7 @@ from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
+from storage.errors import TickLogError
 from storage.quarantine import QuarantineRecord
 from storage.rebuilds import RebuildRequest
 from storage.rows import Checkpoint
@@ -40,6 +41,7 @@ class Database:
     said: set[Amendment] = field(default_factory=set)
     checkpoint: Checkpoint | None = None
     revs: dict[Key, int] = field(default_factory=dict)
+    broken_from_ns: int | None = None  # who asks for ticks up to a later time gets an error
 
     async def load_rows(self, keys: Sequence[Key]) -> list[BarRow]:
         return [self.rows[key] for key in keys if key in self.rows]
@@ -60,6 +62,8 @@ class Database:
     async def parts(
         self, symbol: Symbol, start_ns: int, end_ns: int, *, without: frozenset[FlushId]
     ) -> AsyncIterator[Ticks]:
+        if self.broken_from_ns is not None and end_ns > self.broken_from_ns:
+            raise TickLogError("it is broken")
         for flush, part in self.log:
             if flush not in without and symbol in part.symbols:
                 some = part.between(start_ns, end_ns)

@@ -1,5 +1,9 @@
 """What the amender cannot apply it says, and which trade is the last one afterwards."""
 
+import msgspec
+import pytest
+
+from aggregator import pending
 from core.market.amended import Amendment
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
@@ -139,3 +143,45 @@ async def test_a_repeat_tells_nothing_of_when_its_trade_was() -> None:
         (1, START_NS)
     ]
     assert not world.state.core.amending
+
+
+async def test_the_oldest_of_too_many_that_wait_is_given_up_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending, "MAX_OF_SHARD", 2)
+    other = msgspec.structs.replace(off(8), symbol=Symbol("X:B"))
+    world = await played(([tick(1)], [off(9)]), ([tick(2)], [other]), ([tick(3)], [off(7)]))
+
+    assert refused(world) == [(9, "amendment_too_many")]
+    assert {symbol: len(world.state.core.symbols[symbol].pending) for symbol in (A, "X:B")} == {
+        A: 1,
+        "X:B": 1,
+    }
+
+
+async def test_what_is_asked_of_a_row_that_cannot_be_read_is_set_aside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = await played(([tick(1), tick(2)], []))
+    world.flush(commit=True)
+    world.database.broken_from_ns = 0
+
+    await world.block([tick(3)], [off(1), off(77)])
+    assert refused(world) == [(1, "amendment_not_logged"), (77, "amendment_not_logged")]
+    assert "tick log: it is broken" in caplog.text
+
+    world.database.broken_from_ns = None
+    await world.block([], [off(2)])
+    assert len(refused(world)) == 2  # the shard goes on
+    assert world.state.core.symbols[A].minute is not None
+    assert world.state.core.symbols[A].minute.trades == 2
+
+
+async def test_a_minute_that_cannot_be_read_is_not_amended() -> None:
+    world = await played(([tick(1), tick(2)], []))
+    world.flush(commit=True)
+    world.database.broken_from_ns = START_NS + MINUTE_NS
+
+    await world.block([tick(3)], [off(3)])
+
+    assert refused(world) == [(3, "amendment_not_logged")]

@@ -1,6 +1,18 @@
 """Amendments wait for their trades, in bounds, and for the flush that stores them."""
 
-from aggregator.pending import MAX_PENDING, Applied, Pending, expired, has_come, note, times_in
+import pytest
+
+from aggregator import pending as pending_module
+from aggregator.pending import (
+    MAX_PENDING,
+    Applied,
+    Pending,
+    beyond,
+    expired,
+    has_come,
+    note,
+    times_in,
+)
 from core.market.notice import Cancel, Correction, Gap, GapState
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -23,6 +35,20 @@ def test_the_oldest_are_given_up_when_there_are_too_many_and_gaps_do_not_wait() 
 
     assert len(pending) == MAX_PENDING
     assert pending[-1] == Pending(6, off(-2))
+
+
+def test_the_oldest_of_a_shard_are_given_up_whatever_their_symbol(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending_module, "MAX_OF_SHARD", 3)
+    some = [
+        [Pending(1, off(1)), Pending(4, off(4))],
+        [Pending(2, off(2, B)), Pending(3, off(3, B))],
+    ]
+
+    assert beyond(some) == [off(1)]
+    assert beyond(some) == []
+    assert some == [[Pending(4, off(4))], [Pending(2, off(2, B)), Pending(3, off(3, B))]]
 
 
 def test_those_that_waited_long_are_taken_away() -> None:
