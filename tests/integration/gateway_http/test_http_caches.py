@@ -55,23 +55,23 @@ async def test_who_polls_two_gateways_never_goes_back_to_what_was_revised(
     here: Town, eventually: Eventually
 ) -> None:
     async with gateway(here) as one, gateway(here) as two:
-        seen: dict[str, list[float]] = {one.base: [], two.base: []}
+        seen: dict[int, list[float]] = {client: [] for client in range(4)}
         stop = asyncio.Event()
 
-        async def poll(place: Place) -> None:
+        async def poll(client: int, place: Place) -> None:
             while not stop.is_set():
-                seen[place.base] += await place.closes("/v1/bars", **MORNING)
+                seen[client] += await place.closes("/v1/bars", **MORNING)
 
         async with asyncio.TaskGroup() as group:
-            for place in (one, two, one, two):
-                group.create_task(poll(place), name="client that polls")
+            for client, place in enumerate((one, two, one, two)):
+                group.create_task(poll(client, place), name="client that polls")
             for revision in range(1, 11):
                 revised = bar(BTC, 0, rev=revision, close=100.5 + revision)
                 await here.store(revised)
                 await here.publish(revised)
 
                 async def is_seen(close: float = 100.5 + revision) -> bool:
-                    return all(values[-1] == close for values in seen.values())
+                    return all(values[-1:] == [close] for values in seen.values())
 
                 await eventually(is_seen)
             stop.set()
