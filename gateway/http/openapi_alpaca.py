@@ -112,7 +112,12 @@ _ASOF: Final = _word("asof", "A date; symbols never change their names here", "^
 _ADJUSTMENT: Final = _word("adjustment", "Prices are as they were traded", "^raw$", "raw")
 _SOURCES: Final = (_FEED, _CURRENCY)
 _SPAN: Final = (START, END, LIMIT, SORT, TOKEN)
-_BARS: Final = (TIMEFRAME, *_SPAN)
+_TIMEFRAME: Final = msgspec.structs.replace(  # the published API has no default
+    TIMEFRAME,
+    required=True,
+    schema={name: value for name, value in TIMEFRAME.schema.items() if name != "default"},
+)
+_BARS: Final = (_TIMEFRAME, *_SPAN)
 
 
 def _operation(path: str, summary: str, answer: Any, *parameters: Parameter) -> Operation:
