@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.channels import CHANNELS
+from gateway.endpoints import NATIVE
 from tests.conftest import find_free_port
 from tests.integration.gateway.hostile import (
     answers_to,
@@ -132,7 +132,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 # The first test: later ones leave free memory that would hide what it finds.
 def test_who_does_not_read_the_answers_gets_no_more_of_them(gateway: Gateway) -> None:
     names = [f"V{number:015d}:" + "T" * 40 for number in range(1_000)]
-    subscribe = msgspec.json.encode({"action": "subscribe"} | dict.fromkeys(CHANNELS, names))
+    subscribe = msgspec.json.encode({"action": "subscribe"} | dict.fromkeys(NATIVE.channels, names))
     again = frame_bytes(b'{"action":"subscribe"}')  # is answered with 670 kB
     seen = [gateway.memory()]
 

@@ -107,14 +107,14 @@ async def test_there_is_no_seam_however_often_clients_are_cut(
     ]
 
     async def come_and_go(visitor: Visitor, *, until: float) -> None:
-        while asyncio.get_running_loop().time() < until:
+        while asyncio.get_running_loop().time() < until or len(visitor.log) <= 100:
             async with visitor.visit(rig):
                 await asyncio.sleep(random.uniform(0.0, 0.15))
             await asyncio.sleep(random.uniform(0.0, 0.08))
 
     async with traffic(rig, SYMBOLS) as published:
         until = asyncio.get_running_loop().time() + 3
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for visitor in visitors:
                 group.create_task(come_and_go(visitor, until=until))
     for visitor in visitors:
@@ -127,7 +127,6 @@ async def test_there_is_no_seam_however_often_clients_are_cut(
                 got = visitor.ids(spelling)
                 assert got == published[symbol][-len(got) :]
             assert not visitor.gaps
-            assert len(visitor.log) > 100
     assert rig.metric("gateway_resumes_total", outcome="complete") > 20
 
 
@@ -365,7 +364,7 @@ async def test_streams_that_were_written_anew_are_a_gap(
 async def test_who_does_not_read_holds_up_nobody_and_is_let_go(
     redis_url: str, namespace: str, eventually: Eventually
 ) -> None:
-    limits = Limits(slow_client_age_ns=800_000_000)
+    limits = Limits(slow_client_age_ns=3_000_000_000)  # the other one has read all long before
     settings = GatewaySettings(port=0, limits=limits)
     many = [f"SIM:S{n:03d}" for n in range(500)]
     async with gateway(redis_url, namespace, settings=settings) as rig:

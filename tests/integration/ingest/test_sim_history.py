@@ -77,11 +77,11 @@ async def test_the_history_comes_once_and_the_live_market_follows_it_without_a_s
 ) -> None:
     began_ns = wall_ns()
     async with reading(stored), ingest(stored):
-        await eventually(at_least(stored, PAST + 500))
+        await eventually(at_least(stored, PAST + 500), timeout_s=40)
 
     first = await stored.ticks()
     async with reading(stored), ingest(stored):
-        await eventually(at_least(stored, len(first) + 300))
+        await eventually(at_least(stored, len(first) + 300), timeout_s=40)
 
     ticks = await stored.ticks()
     assert_whole(ticks)
@@ -101,11 +101,11 @@ async def test_a_history_that_was_stopped_in_the_middle_goes_on_there(
         async with ingest(stored):
             await eventually(lambda: stored.statuses())
             await stored.consume_all()  # which lets some hundred ticks pass
-            await eventually(at_least(stored, count + 100))
+            await eventually(at_least(stored, count + 100), timeout_s=40)
 
     assert len(await stored.ticks()) < PAST
     async with reading(stored), ingest(stored):
-        await eventually(at_least(stored, PAST + 100))
+        await eventually(at_least(stored, PAST + 100), timeout_s=40)
 
     ticks = await stored.ticks()
     assert_whole(ticks)
@@ -118,10 +118,10 @@ async def test_the_history_waits_for_an_aggregator(stored: Stored, eventually: E
         async def waiting() -> bool:
             return any(status.state == "waiting" for status in await stored.statuses())
 
-        await eventually(waiting)
+        await eventually(waiting, timeout_s=40)
         assert await stored.ticks() == []
         async with reading(stored):
-            await eventually(at_least(stored, PAST + 1))
+            await eventually(at_least(stored, PAST + 1), timeout_s=40)
 
     assert_whole(await stored.ticks())
 
@@ -137,15 +137,15 @@ async def test_the_bars_of_a_history_are_exact(
         group.create_task(aggregator.run(), name="aggregator")
         for kill in range(kills):
             async with ingest(stored):
-                await eventually(at_least(stored, PAST * (kill + 1) // 5))
+                await eventually(at_least(stored, PAST * (kill + 1) // 5), timeout_s=40)
         async with ingest(stored):
-            await eventually(at_least(stored, PAST + 200))
+            await eventually(at_least(stored, PAST + 200), timeout_s=40)
             ticks = await stored.ticks()
 
             async def all_closed() -> bool:
                 return len(await rig.stored()) >= len(closed(ticks))
 
-            await eventually(all_closed)
+            await eventually(all_closed, timeout_s=40)
         aggregator.begin_drain()
 
     bars = {(bar.symbol, bar.timeframe, bar.start_ns): bar for bar in await rig.stored()}
