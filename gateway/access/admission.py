@@ -82,17 +82,13 @@ class Access:
         proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
         found = self.guard.judge(proof, address)
-        if isinstance(found, Unsure):
-            if self._look_for is not None:
-                return None
-            found = self._unknown(address)
-        if isinstance(found, Refusal):
-            raise self._refused(found, proof, address)
-        _check_path(found, target)
-        if not found.requests_per_minute:
-            return Admission(found, {})
-        allowance = self._rates.take(found.key_id, found.requests_per_minute)
-        return None if allowance is None else _allowed(found, allowance)
+        if isinstance(found, Unsure) and self._look_for is not None:
+            return None
+        caller = self._caller(found, proof, address, target)
+        if not caller.requests_per_minute:
+            return Admission(caller, {})
+        allowance = self._rates.take(caller.key_id, caller.requests_per_minute)
+        return None if allowance is None else _allowed(caller, allowance)
 
     async def admit_slowly(self, headers: Mapping[str, str], target: str, remote: str) -> Admission:
         """The same, where a token's key or the count of a caller's requests has to be asked for.
@@ -106,14 +102,21 @@ class Access:
         if isinstance(found, Unsure) and self._look_for is not None:
             await self._look_for(found.key_id)
             found = self.guard.judge(proof, address)
+        caller = self._caller(found, proof, address, target)
+        if not caller.requests_per_minute:
+            return Admission(caller, {})
+        return _allowed(caller, await self._rates.ask(caller.key_id, caller.requests_per_minute))
+
+    def _caller(
+        self, found: Caller | Refusal | Unsure, proof: Shown | None, address: str, target: str
+    ) -> Caller:
+        """Who *found* is. Raises ApiError (401, 403, 429) where the request may not be answered."""
         if isinstance(found, Unsure):
             found = self._unknown(address)
         if isinstance(found, Refusal):
             raise self._refused(found, proof, address)
         _check_path(found, target)
-        if not found.requests_per_minute:
-            return Admission(found, {})
-        return _allowed(found, await self._rates.ask(found.key_id, found.requests_per_minute))
+        return found
 
     def _unknown(self, address: str) -> Refusal:
         self.guard.count_failure(address)

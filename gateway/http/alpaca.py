@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from core.market.bar_columns import BarColumns, joined
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from core.runtime.ports import Clock
@@ -16,14 +15,13 @@ from gateway.http.alpaca_answers import CRYPTO, STOCKS, Shapes
 from gateway.http.alpaca_params import bars_pairs, history_pairs, latest_pairs
 from gateway.http.answers import encode
 from gateway.http.errors import ApiError, shown
-from gateway.http.history import life_of
+from gateway.http.history import life_of, page_of
 from gateway.http.metrics import HttpMetrics
-from gateway.http.params import BarsQuery, Params, Resolve, bars_query, resolver
+from gateway.http.params import Params, Resolve, bars_query, resolver
 from gateway.http.past import Past
 from gateway.http.ports import Market, Trades
 from gateway.http.present import Present
 from gateway.http.serving import JSON, Answer, DataRoute, Handle, Life
-from gateway.http.tokens import encode_token
 from gateway.http.trade_query import trades_query
 from gateway.http.trades import trades_page
 
@@ -101,7 +99,7 @@ class AlpacaApi:
         pairs = bars_pairs(request.query.items(), stocks=self.stocks, symbol=name)
         now_ns = self.now_ns()
         query = bars_query(pairs, self._resolve(request), now_ns=now_ns)
-        found, token = await self._page(query)
+        found, token = await page_of(self.past, query)
         grouped = self._shapes.bars(found, query.symbols)
         self.metrics.history_bars.inc(len(found))
         return Answer(
@@ -192,23 +190,6 @@ class AlpacaApi:
         pairs = latest_pairs(request.query.items(), stocks=self.stocks, symbol=name)
         symbols = Params(pairs, accepted=("symbols",)).symbols(self._resolve(request))
         return name, symbols
-
-    async def _page(self, query: BarsQuery) -> tuple[BarColumns, str | None]:
-        if not query.symbols or query.start_ns > query.end_ns:
-            return joined(()), None
-        bars = await self.past.columns(
-            symbols=list(query.symbols),
-            resolution=query.resolution,
-            start_ns=query.start_ns,
-            end_ns=query.end_ns,
-            limit=query.limit + 1,  # one more tells whether another page follows
-            descending=query.descending,
-            after=query.after,
-        )
-        if len(bars) <= query.limit:
-            return bars, None
-        bars = bars.part(0, query.limit)
-        return bars, encode_token(query.position(*bars.last()), query.binding)
 
 
 def _named(request: web.Request) -> str:

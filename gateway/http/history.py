@@ -40,7 +40,7 @@ class HistoryApi:
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         form = chosen(request.headers.get("Accept", ""), query.format)
-        bars, token = await self._page(query)
+        bars, token = await page_of(self.past, query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:
             body = encode_bars(bars, query.symbols, token)
@@ -55,25 +55,29 @@ class HistoryApi:
             () if form is Format.JSON else page_headers(token),
         )
 
-    async def _page(self, query: BarsQuery) -> tuple[BarColumns, str | None]:
-        """The bars of a page, and the token that leads on."""
-        if not query.symbols or query.start_ns > query.end_ns:
-            return columns_of(()), None
-        bars = await self.past.columns(
-            symbols=list(query.symbols),
-            resolution=query.resolution,
-            start_ns=query.start_ns,
-            end_ns=query.end_ns,
-            limit=query.limit + 1,  # one more tells whether another page follows
-            descending=query.descending,
-            after=query.after,
-            fill=query.fill,
-        )
-        token = None
-        if len(bars) > query.limit:
-            bars = bars.part(0, query.limit)
-            token = encode_token(query.position(*bars.last()), query.binding)
-        return bars, token
+
+async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]:
+    """The bars of the page that *query* asks for, and the token that leads on.
+
+    Raises:
+        DatabaseUnavailable: it is away, or too slow.
+    """
+    if not query.symbols or query.start_ns > query.end_ns:
+        return columns_of(()), None
+    bars = await past.columns(
+        symbols=list(query.symbols),
+        resolution=query.resolution,
+        start_ns=query.start_ns,
+        end_ns=query.end_ns,
+        limit=query.limit + 1,  # one more tells whether another page follows
+        descending=query.descending,
+        after=query.after,
+        fill=query.fill,
+    )
+    if len(bars) <= query.limit:
+        return bars, None
+    bars = bars.part(0, query.limit)
+    return bars, encode_token(query.position(*bars.last()), query.binding)
 
 
 def life_of(query: BarsQuery, now_ns: int) -> Life:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.market.bar import Bar
 from core.market.bar_columns import BarColumns
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
@@ -28,34 +27,7 @@ class Past:
     bars: History
     now_ns: Clock
 
-    async def page(  # noqa: PLR0913  one argument per query parameter
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-    ) -> list[Bar]:
-        """Closed bars as objects; see :meth:`gateway.http.ports.History.page`.
-
-        Raises:
-            DatabaseUnavailable: it is away, or too slow.
-        """
-        found = await self.columns(
-            symbols=symbols,
-            resolution=resolution,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            limit=limit,
-            descending=descending,
-            after=after,
-        )
-        return found.bars(resolution.base)
-
-    async def columns(  # noqa: PLR0913  the same
+    async def columns(  # noqa: PLR0913  one argument per query parameter
         self,
         *,
         symbols: Sequence[Symbol],
