@@ -20,6 +20,7 @@ from core.market.timeframe import Timeframe
 from storage.bar_queries import CLOSE_BEFORE, ONE, ONE_DESCENDING, PAGES, PAGES_DESCENDING
 from storage.database import Database
 from storage.packed import unpack_booleans, unpack_floats, unpack_ints, unpack_times_ns
+from storage.page_reads import PageReads
 from storage.rows import MAX_NS, to_datetime
 
 _MAX_ROWS: Final = 10_000  # stored bars read by one statement: some ms of work in one go
@@ -30,7 +31,7 @@ class BarPages:
 
     def __init__(self, db: Database) -> None:
         """*db* stays the caller's."""
-        self._db = db
+        self._db, self._reads = db, PageReads(db)
 
     async def columns(  # noqa: PLR0913 - one argument per query parameter
         self,
@@ -151,18 +152,17 @@ class BarPages:
         else:
             statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
             parameters = [list(symbols), *bounds, limit, limit]
-        return _columns(symbols, *await self._db.fetch("page", statement, parameters))
+        return _columns(symbols, await self._reads.read(statement, parameters, limit))
 
 
 def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:
     """What the one row of a statement says, of *symbols* as they were asked for."""
-    time, *columns = row
+    time, open_, high, low, close, volume, trades, vwap, rev, gap, at = row
     if time is None:
         return columns_of(())
-    open_, high, low, close, volume, trades, vwap, rev, gap, *at = columns
     start_ns = unpack_times_ns(time)
     return BarColumns(
-        runs=_runs(symbols, unpack_ints(at[0])) if at else ((symbols[0], len(start_ns)),),
+        runs=((symbols[0], len(start_ns)),) if at is None else _runs(symbols, unpack_ints(at)),
         start_ns=start_ns,
         open=unpack_floats(open_),
         high=unpack_floats(high),

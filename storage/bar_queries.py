@@ -37,7 +37,7 @@ aggregates meet the rows in the order of the sub-query, as its plan has no other
 
 def _one(timeframe: Timeframe) -> LiteralString:
     return f"""
-SELECT {_COLUMNS} FROM (
+SELECT {_COLUMNS}, NULL::bytea FROM (
     SELECT * FROM {TABLES[timeframe]} stored
     WHERE stored.symbol = %s AND stored.time >= %s AND stored.time <= %s AND stored.trades > 0
     ORDER BY stored.time ASC LIMIT %s
@@ -91,7 +91,7 @@ CLOSE_BEFORE: Final = {timeframe: _close_before(timeframe) for timeframe in TIME
 """The close of the newest bar before a time, of each of some symbols that has one."""
 
 ONE: Final = {timeframe: _one(timeframe) for timeframe in TIMEFRAMES}
-"""Bars of a symbol from one time to another, so many, in columns."""
+"""Bars of a symbol from one time to another, so many, in columns as those of PAGES."""
 
 ONE_DESCENDING: Final = {
     timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in ONE.items()

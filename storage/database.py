@@ -122,7 +122,7 @@ class Database:
         """
         self.server = server_of(url)
         self.slow = 0  # statements slower than slow_query_s
-        self._acquire_timeout_s, self._max_size = acquire_timeout_s, max_size
+        self.acquire_timeout_s, self._max_size = acquire_timeout_s, max_size
         self._statement_timeout_s, self._slow_query_s = statement_timeout_s, slow_query_s
         self._monotonic_s = monotonic_s
         self._why_no_connection = ""
@@ -233,7 +233,7 @@ class Database:
         """What was waited for in vain: a server that cannot be reached, or one of the pool."""
         if not isinstance(error, PoolTimeout):
             return str(error)
-        waited = f"no connection within {self._acquire_timeout_s:g} s"
+        waited = f"no connection within {self.acquire_timeout_s:g} s"
         if self._why_no_connection:
             return f"{waited}: {self._why_no_connection}"
         busy = ", ".join(f"{n} {name}" for name, n in sorted(Counter(self._busy).items()))

@@ -189,10 +189,14 @@ def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | 
 def window_texts(starts_ns: Ints) -> list[str]:
     """Window starts, which are whole minutes, as RFC 3339."""
     days, minutes = np.divmod(starts_ns // MINUTE_NS, len(_MINUTES))
-    of_bars = days.tolist()
-    dates = {day: dt.date.fromordinal(_EPOCH_DAY + day).isoformat() for day in set(of_bars)}
-    at = minutes.tolist()
-    return [dates[day] + _MINUTES[minute] for day, minute in zip(of_bars, at, strict=True)]
+    of_day = minutes.tolist()
+    texts: list[str] = []
+    edges = [*(np.flatnonzero(np.diff(days)) + 1).tolist(), len(of_day)]
+    for stop in edges if of_day else ():
+        first = len(texts)
+        date = dt.date.fromordinal(_EPOCH_DAY + int(days[first])).isoformat()
+        texts += [date + _MINUTES[minute] for minute in of_day[first:stop]]
+    return texts
 
 
 def newest(*bars: Bar | None) -> Bar | None:

@@ -10,7 +10,7 @@ _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 
 def entity_tag(body: bytes) -> str:
     """The strong tag of *body*, in its quotes: other bytes have another one."""
-    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    return f'"{hashlib.sha256(body).hexdigest()[:24]}"'  # half the time of others: in hardware
 
 
 def packed_tag(tag: str) -> str:
