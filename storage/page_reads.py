@@ -15,7 +15,9 @@ from typing import Any, Final, LiteralString
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 
-_STATEMENTS: Final = 3  # under way at a time: the server works on one while others travel
+_STATEMENTS: Final = 2  # under way at a time: the server works on one while the other travels
+_MOST_STATEMENTS: Final = 6  # while those under way are slow
+_SLOW_S: Final = 0.05
 _PAGES: Final = 16  # in one statement
 _ROWS: Final = 10_000  # in one statement, unless one page alone has more
 _MAX_WAITING: Final = 1_000  # pages; one more is refused
@@ -68,7 +70,8 @@ class PageReads:
         loop = asyncio.get_running_loop()
         wanted = _Wanted(statement, parameters, rows, loop.time(), loop.create_future())
         self._waiting.append(wanted)
-        if len(self._readers) < _STATEMENTS:
+        is_slow = wanted.asked_s - self._waiting[0].asked_s > _SLOW_S
+        if len(self._readers) < (_MOST_STATEMENTS if is_slow else _STATEMENTS):
             reader = loop.create_task(self._read_on(), name="pages of bars")
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
