@@ -1,6 +1,7 @@
 """Pages of bars: of the stored timeframes as they are, of any other length rolled up from those."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from core.market.bar_columns import (
     rolled_columns,
     that_are_over,
 )
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
@@ -33,52 +35,46 @@ class BarPages:
         """*db* stays the caller's."""
         self._db, self._reads = db, PageReads(db)
 
-    async def columns(  # noqa: PLR0913 - one argument per query parameter
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        running_ns: Mapping[Symbol, int] | None = None,
+    async def columns(
+        self, query: BarRange, *, running_ns: Mapping[Symbol, int] | None = None
     ) -> BarColumns:
         """See :meth:`storage.bars.BarStore.page`."""
-        wanted = sorted(set(symbols))
-        if resolution.is_stored:
-            span = (start_ns, end_ns)
-            return await self._stored(wanted, resolution.base, span, limit, descending, after)
-        span = (
-            resolution.ceil_ns(max(start_ns, 0)),
-            resolution.end_ns(resolution.floor_ns(min(end_ns, MAX_NS))) - 1,
-        )
-        if after is not None:
-            behind_ns = resolution.end_ns(resolution.floor_ns(after[1])) - 1
-            after = (after[0], resolution.ceil_ns(after[1]) if descending else behind_ns)
+        query = replace(query, symbols=sorted(set(query.symbols)))
+        if query.resolution.is_stored:
+            return await self._stored(query)
+        parts = _of_parts(query)
         found: list[BarColumns] = []
         n, left, is_last = 0, columns_of(()), False
-        while n < limit and not is_last:
-            parts = (limit - n) * (resolution.minutes // resolution.base.minutes)
-            many = min(parts + 1, _MAX_ROWS)  # the one more ends the last window
-            rows = await self._stored(wanted, resolution.base, span, many, descending, after)
+        while n < query.limit and not is_last:
+            each = query.resolution.minutes // query.resolution.base.minutes
+            many = min((query.limit - n) * each + 1, _MAX_ROWS)  # the one more ends the last window
+            rows = await self._stored(replace(parts, limit=many))
             is_last = len(rows) < many
             if not is_last:
-                after = rows.last()
+                parts = replace(parts, after=rows.last())
             made, left = rolled_columns(
-                joined([left, rows]), resolution, descending=descending, is_last=is_last
+                joined([left, rows]),
+                query.resolution,
+                descending=query.descending,
+                is_last=is_last,
             )
-            found.append(that_are_over(made, resolution, running_ns or {}))
+            found.append(that_are_over(made, query.resolution, running_ns or {}))
             n += len(found[-1])
-        return joined(found).part(0, limit)
+        return joined(found).part(0, query.limit)
 
     async def closest_before(
         self, symbol: Symbol, resolution: Resolution, before_ns: int
     ) -> int | None:
         """See :meth:`storage.bars.BarStore.closest_before`."""
-        span = (0, resolution.ceil_ns(min(before_ns, MAX_NS)) - 1)
-        found = await self._stored([symbol], resolution.base, span, 1, True, None)
+        last = BarRange(
+            symbols=[symbol],
+            resolution=Resolution.of(resolution.base),
+            start_ns=0,
+            end_ns=resolution.ceil_ns(min(before_ns, MAX_NS)) - 1,
+            limit=1,
+            descending=True,
+        )
+        found = await self._stored(last)
         return resolution.floor_ns(found.last()[1]) if len(found) else None
 
     async def closes_before(
@@ -109,50 +105,57 @@ class BarPages:
                 found[symbol] = [bar for bar in reversed(some) if bar.start_ns >= since_ns]
         return found
 
-    async def _stored(
-        self,
-        symbols: Sequence[Symbol],
-        timeframe: Timeframe,
-        span_ns: tuple[int, int],
-        limit: int,
-        descending: bool,
-        after: tuple[Symbol, int] | None,
-    ) -> BarColumns:
-        """Bars of sorted *symbols* as they are stored, in one statement or two."""
-        start_ns, end_ns = span_ns
-        wanted = [symbol for symbol in symbols if after is None or symbol >= after[0]]
+    async def _stored(self, query: BarRange) -> BarColumns:
+        """Bars as they are stored, of symbols that are sorted, in one statement or two."""
+        after = query.after
+        if after is None:
+            return await self._read(query)
+        wanted = [symbol for symbol in query.symbols if symbol >= after[0]]
         found: list[BarColumns] = []
-        if wanted and after is not None and wanted[0] == after[0]:
+        limit = query.limit
+        if wanted and wanted[0] == after[0]:
             # The cursor's own symbol is read alone: a range that differs from symbol to symbol
             # would keep the server from leaving chunks out, and from stopping at the limit.
-            before = (start_ns, min(end_ns, after[1] - 1))
-            behind = (max(start_ns, after[1] + 1), end_ns)
-            span = before if descending else behind
-            found = [await self._read([wanted.pop(0)], timeframe, span, limit, descending)]
+            own = replace(query, symbols=[wanted.pop(0)])
+            if query.descending:
+                own = replace(own, end_ns=min(query.end_ns, after[1] - 1))
+            else:
+                own = replace(own, start_ns=max(query.start_ns, after[1] + 1))
+            found = [await self._read(own)]
             limit -= len(found[0])
-        if wanted and limit:
-            found.append(await self._read(wanted, timeframe, span_ns, limit, descending))
+        if limit:
+            found.append(await self._read(replace(query, symbols=wanted, limit=limit)))
         return joined(found)
 
-    async def _read(
-        self,
-        symbols: Sequence[Symbol],
-        timeframe: Timeframe,
-        span_ns: tuple[int, int],
-        limit: int,
-        descending: bool,
-    ) -> BarColumns:
-        start_ns, end_ns = span_ns
-        if end_ns < max(start_ns, 0):
+    async def _read(self, query: BarRange) -> BarColumns:
+        """As :meth:`_stored`, whatever the page begins after."""
+        symbols, timeframe, limit = query.symbols, query.resolution.base, query.limit
+        first_ns = max(query.start_ns, 0)
+        if query.end_ns < first_ns or not symbols:
             return columns_of(())
-        bounds = [to_datetime(max(start_ns, 0) + 999), to_datetime(end_ns)]
+        bounds = [to_datetime(first_ns + 999), to_datetime(query.end_ns)]
         if len(symbols) == 1:
-            statement = (ONE_DESCENDING if descending else ONE)[timeframe]
+            statement = (ONE_DESCENDING if query.descending else ONE)[timeframe]
             parameters = [symbols[0], *bounds, limit]
         else:
-            statement = (PAGES_DESCENDING if descending else PAGES)[timeframe]
+            statement = (PAGES_DESCENDING if query.descending else PAGES)[timeframe]
             parameters = [list(symbols), *bounds, limit, limit]
         return _columns(symbols, await self._reads.read(statement, parameters, limit))
+
+
+def _of_parts(query: BarRange) -> BarRange:
+    """The stored bars that those of *query* are made of, from the first window to the last."""
+    resolution, after = query.resolution, query.after
+    if after is not None:
+        behind_ns = resolution.end_ns(resolution.floor_ns(after[1])) - 1
+        after = (after[0], resolution.ceil_ns(after[1]) if query.descending else behind_ns)
+    return replace(
+        query,
+        resolution=Resolution.of(resolution.base),
+        start_ns=resolution.ceil_ns(max(query.start_ns, 0)),
+        end_ns=resolution.end_ns(resolution.floor_ns(min(query.end_ns, MAX_NS))) - 1,
+        after=after,
+    )
 
 
 def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from core.market.bar import Bar, BarRow
 from core.market.bar_columns import BarColumns
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, TIMEFRAMES, Timeframe
@@ -124,74 +125,29 @@ class BarStore:
         records = await self._db.fetch("load_checkpoints", _LOAD_CHECKPOINTS, [list(shards)])
         return [Checkpoint(*record) for record in records]
 
-    async def page(  # noqa: PLR0913 - one argument per query parameter
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        running_ns: Mapping[Symbol, int] | None = None,
+    async def page(
+        self, query: BarRange, *, running_ns: Mapping[Symbol, int] | None = None
     ) -> list[Bar]:
-        """Bars with a window start in ``[start_ns, end_ns]``, by symbol, then time.
+        """The bars that *query* asks for.
 
-        Args:
-            symbols: whose; repeats count once. Sorted by code point, whatever their order here.
-            resolution: their length; what is not stored is rolled up, :mod:`core.market.rolled`.
-            start_ns: first window start, UNIX nanoseconds.
-            end_ns: last window start.
-            limit: at most so many bars in all, >= 1.
-            descending: newest first within a symbol; symbols still ascend.
-            after: symbol and window start of the last bar of the page before; that bar and those
-                that precede it in the order are left out, also when it is gone meanwhile.
-            running_ns: where the open window of a symbol starts, of which nothing is stored yet: a
-                rolled bar that has a part in it, or after it, is left out.
+        *running_ns* is where the open window of a symbol starts, of which nothing is stored yet: a
+        rolled bar that has a part in it, or after it, is left out.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        found = await self.columns(
-            symbols=symbols,
-            resolution=resolution,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            limit=limit,
-            descending=descending,
-            after=after,
-            running_ns=running_ns,
-        )
-        return found.bars(resolution.base)
+        found = await self.columns(query, running_ns=running_ns)
+        return found.bars(query.resolution.base)
 
-    async def columns(  # noqa: PLR0913 - the same
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        running_ns: Mapping[Symbol, int] | None = None,
+    async def columns(
+        self, query: BarRange, *, running_ns: Mapping[Symbol, int] | None = None
     ) -> BarColumns:
         """As :meth:`page`, in columns: what many bars are best read into and encoded from.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        return await self._pages.columns(
-            symbols=symbols,
-            resolution=resolution,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            limit=limit,
-            descending=descending,
-            after=after,
-            running_ns=running_ns,
-        )
+        return await self._pages.columns(query, running_ns=running_ns)
 
     async def closest_before(
         self, symbol: Symbol, resolution: Resolution, before_ns: int

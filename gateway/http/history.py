@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from core.market.bar_columns import BarColumns, columns_of
+from core.market.bar_range import BarRange
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
@@ -64,7 +65,7 @@ async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]
     """
     if not query.symbols or query.start_ns > query.end_ns:
         return columns_of(()), None
-    bars = await past.columns(
+    wanted = BarRange(
         symbols=list(query.symbols),
         resolution=query.resolution,
         start_ns=query.start_ns,
@@ -72,8 +73,8 @@ async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]
         limit=query.limit + 1,  # one more tells whether another page follows
         descending=query.descending,
         after=query.after,
-        fill=query.fill,
     )
+    bars = await past.columns(wanted, fill=query.fill)
     if len(bars) <= query.limit:
         return bars, None
     bars = bars.part(0, query.limit)

@@ -1,10 +1,11 @@
 """Closed bars of any length: rolled ones once their window is over, flat ones where wanted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.market.bar_columns import BarColumns
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, SECOND_NS
@@ -27,18 +28,7 @@ class Past:
     bars: History
     now_ns: Clock
 
-    async def columns(  # noqa: PLR0913  one argument per query parameter
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        fill: bool = False,
-    ) -> BarColumns:
+    async def columns(self, query: BarRange, *, fill: bool = False) -> BarColumns:
         """A page of closed bars in columns; with *fill* of flat ones, too.
 
         A rolled bar is there once its window is over: by the clock, and as no bar that it will be
@@ -47,26 +37,25 @@ class Past:
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
-        running_ns = self._running_ns(symbols, resolution)
-        last_ns = end_ns
+        resolution, stored = query.resolution, query
+        running_ns = self._running_ns(query.symbols, resolution)
         if not resolution.is_stored:
-            last_ns = min(end_ns, resolution.floor_ns(self.now_ns() - OVER_NS) - 1)
-        found = await self.bars.columns(
-            symbols=symbols,
-            resolution=resolution,
-            start_ns=start_ns,
-            end_ns=last_ns,
-            limit=limit,
-            descending=descending,
-            after=after,
-            running_ns=running_ns,
+            over_ns = resolution.floor_ns(self.now_ns() - OVER_NS)
+            stored = replace(query, end_ns=min(query.end_ns, over_ns - 1))
+        found = await self.bars.columns(stored, running_ns=running_ns)
+        return await self._filled(found, query, running_ns) if fill else found
+
+    async def _filled(
+        self, found: BarColumns, query: BarRange, running_ns: Mapping[Symbol, int]
+    ) -> BarColumns:
+        """*found* with a flat bar for every window without one."""
+        resolution, after, descending = query.resolution, query.after, query.descending
+        first_ns = self._firsts_ns(
+            query.symbols, resolution, query.start_ns, None if descending else after
         )
-        if not fill:
-            return found
-        first_ns = self._firsts_ns(symbols, resolution, start_ns, None if descending else after)
         if descending and after is not None:
             first_ns = {s: at for s, at in first_ns.items() if s >= after[0]}
-        lasts_ns = await self._lasts_ns(list(first_ns), resolution, end_ns, running_ns)
+        lasts_ns = await self._lasts_ns(list(first_ns), resolution, query.end_ns, running_ns)
         if descending and after is not None and after[0] in lasts_ns:
             before_ns = resolution.before_ns(after[1])
             lasts_ns[after[0]] = min(lasts_ns[after[0]], before_ns)
@@ -78,7 +67,7 @@ class Past:
                 last_ns=lasts_ns,
                 closes=await self._closes(first_ns, resolution),
                 descending=descending,
-                limit=limit,
+                limit=query.limit,
             ),
         )
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from core.market.bar import Bar
 from core.market.bar_columns import BarColumns
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -60,37 +61,18 @@ class Market(Protocol):
 class History(Protocol):
     """Stored bars, each call a few queries; DatabaseUnavailable when the database is away."""
 
-    async def page(  # noqa: PLR0913  one argument per query parameter
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        running_ns: Mapping[Symbol, int] | None = None,
+    async def page(
+        self, query: BarRange, *, running_ns: Mapping[Symbol, int] | None = None
     ) -> list[Bar]:
-        """Bars that start in ``[start_ns, end_ns]``, by symbol, then time; those past *after*.
+        """The bars that *query* asks for.
 
-        With *descending* the newest of each symbol come first: with a limit, "the last so many".
         Bars that are rolled up carry the timeframe of what they are made of, and the start of
         their own window; one that has a part at or after *running_ns* of its symbol is left out.
         """
         ...
 
-    async def columns(  # noqa: PLR0913  the same
-        self,
-        *,
-        symbols: Sequence[Symbol],
-        resolution: Resolution,
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        descending: bool = False,
-        after: tuple[Symbol, int] | None = None,
-        running_ns: Mapping[Symbol, int] | None = None,
+    async def columns(
+        self, query: BarRange, *, running_ns: Mapping[Symbol, int] | None = None
     ) -> BarColumns:
         """As :meth:`page`, in columns."""
         ...

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from core.market.bar import Bar
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import SECOND_NS, TIMEFRAMES, Timeframe
@@ -166,12 +167,14 @@ class UdfApi:
     async def _sample(self, symbol: Symbol) -> list[Bar]:
         now_ns = self.now_ns()
         return await self.bars.page(
-            symbols=[symbol],
-            resolution=_MINUTE,
-            start_ns=0,
-            end_ns=now_ns,
-            limit=_SAMPLE,
-            descending=True,
+            BarRange(
+                symbols=[symbol],
+                resolution=_MINUTE,
+                start_ns=0,
+                end_ns=now_ns,
+                limit=_SAMPLE,
+                descending=True,
+            )
         )
 
     def _held(self, symbol: Symbol, timeframe: Timeframe) -> list[Bar]:
@@ -201,11 +204,13 @@ class UdfApi:
         if open_ns >= query.end_ns:
             return stored
         parts = await self.bars.page(
-            symbols=[query.symbol],
-            resolution=Resolution(base.minutes),
-            start_ns=open_ns,
-            end_ns=resolution.end_ns(open_ns) - 1,
-            limit=resolution.minutes,
+            BarRange(
+                symbols=[query.symbol],
+                resolution=Resolution(base.minutes),
+                start_ns=open_ns,
+                end_ns=resolution.end_ns(open_ns) - 1,
+                limit=resolution.minutes,
+            )
         )
         held_now = [bar for bar in self._held(query.symbol, base) if bar.start_ns >= open_ns]
         return stored + answers.rolled_windows(answers.with_present(parts, held_now), resolution)
@@ -215,12 +220,14 @@ class UdfApi:
         if start_ns >= end_ns:
             return []
         bars = await self.bars.page(
-            symbols=[query.symbol],
-            resolution=query.resolution,
-            start_ns=start_ns,
-            end_ns=end_ns - 1,
-            limit=limit,
-            descending=True,
+            BarRange(
+                symbols=[query.symbol],
+                resolution=query.resolution,
+                start_ns=start_ns,
+                end_ns=end_ns - 1,
+                limit=limit,
+                descending=True,
+            )
         )
         return bars[::-1]
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
+from core.market.bar_range import BarRange
 from core.market.errors import TimeframeError
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
@@ -135,15 +136,15 @@ async def _bars(store: BarStore, symbols: Sequence[Symbol], job: _Job) -> AsyncI
     )  # a rolled bar is whole by then, or left out
     after: tuple[Symbol, int] | None = None
     while True:
-        bars = await store.page(
+        page = BarRange(
             symbols=symbols,
             resolution=job.resolution,
             start_ns=job.span.start_ns,
             end_ns=job.span.end_ns - 1,
             limit=_PAGE,
             after=after,
-            running_ns=running_ns,
         )
+        bars = await store.page(page, running_ns=running_ns)
         if bars:
             starts = [bar.start_ns for bar in bars]
             names = [

@@ -3,6 +3,7 @@
 import pytest
 
 from core.market.bar import Bar, BarRow
+from core.market.bar_range import BarRange
 from core.market.notice import Cancel, CancelAction, Correction
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
@@ -80,7 +81,8 @@ async def test_a_bar_without_trades_is_shown_to_nobody_but_its_writer(store: Bar
 
     for symbols in ([A], [A, B]):
         for descending in (False, True):
-            page = await store.page(symbols=symbols, limit=9, descending=descending, **span)
+            wanted = BarRange(symbols=symbols, limit=9, descending=descending, **span)
+            page = await store.page(wanted)
             assert [bar.start_ns for bar in page] == [day_ns]
     assert (await store.latest([A], Timeframe.MIN_1))[A].start_ns == day_ns
     assert (await store.day_bars([A], day_ns))[A].trades == 2

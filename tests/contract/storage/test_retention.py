@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
@@ -20,8 +21,9 @@ WEEK = 7 * 1440  # minutes
 
 async def starts(store: BarStore, timeframe: Timeframe) -> list[int]:
     """Window starts of SIM:A, in minutes from DAY."""
+    resolution = Resolution.of(timeframe)
     bars = await store.page(
-        symbols=[A], resolution=Resolution.of(timeframe), start_ns=0, end_ns=2**63 - 1, limit=10**6
+        BarRange(symbols=[A], resolution=resolution, start_ns=0, end_ns=2**63 - 1, limit=10**6)
     )
     return [(bar.start_ns - DAY) // MINUTE_NS for bar in bars]
 

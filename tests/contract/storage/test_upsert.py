@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.market.bar import BarRow
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, TIMEFRAMES, Timeframe
@@ -81,11 +82,13 @@ async def everything(store: BarStore) -> dict[Key, str]:
     for timeframe in TIMEFRAMES:
         symbols = [row.symbol for row in await store.symbols()]
         bars = await store.page(
-            symbols=symbols,
-            resolution=Resolution.of(timeframe),
-            start_ns=0,
-            end_ns=2**63 - 1,
-            limit=100_000,
+            BarRange(
+                symbols=symbols,
+                resolution=Resolution.of(timeframe),
+                start_ns=0,
+                end_ns=2**63 - 1,
+                limit=100_000,
+            )
         )
         keys += [(bar.symbol, bar.timeframe, bar.start_ns) for bar in bars]
     return written_out(await store.load_rows(keys))

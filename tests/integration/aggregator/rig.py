@@ -12,6 +12,7 @@ from aggregator.metrics import AggregatorMetrics
 from aggregator.rebuilder import Rebuilder
 from aggregator.service import AggregatorService, AggregatorTimes
 from core.market.bar import Bar, decode_bars
+from core.market.bar_range import BarRange
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
 from core.market.resolution import Resolution
 from core.market.tick import Tick
@@ -182,7 +183,7 @@ class Rig:
                 page = {"symbols": symbols, "resolution": resolution, "limit": 10_000}
                 bounds = {"start_ns": 0, "end_ns": 9_000_000_000 * 10**9}
                 after = None
-                while found := await store.page(**page, **bounds, after=after):
+                while found := await store.page(BarRange(**page, **bounds, after=after)):
                     bars += found
                     after = (found[-1].symbol, found[-1].start_ns)
             return bars

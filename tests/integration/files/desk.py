@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.market.bar import Bar
+from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
@@ -70,7 +71,7 @@ class Desk:
             bar
             for timeframe in Timeframe
             for bar in await self.store.page(
-                symbols=symbols, resolution=Resolution.of(timeframe), **span
+                BarRange(symbols=symbols, resolution=Resolution.of(timeframe), **span)
             )
         ]
         return {(bar.symbol, bar.timeframe, bar.start_ns): bar for bar in found}
