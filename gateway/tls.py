@@ -45,11 +45,14 @@ class Certificate:
         self.context = self._context()
         """Of the port; a newer certificate goes in here as well."""
 
-    def refresh(self) -> bool:
-        """Take over files that have changed; False: they have not, or cannot be used."""
+    def refresh(self, *, at_once: bool = False) -> bool:
+        """Take over files that have changed; False: they have not, or cannot be used.
+
+        *at_once* they are read even if they look as before.
+        """
         try:
             stamp = self._look()
-            if stamp == self._stamp:
+            if stamp == self._stamp and not at_once:
                 return False
             self._stamp = stamp  # a file that is wrong is complained of once
             self._context()  # else half of a pair would be in use

@@ -72,7 +72,8 @@ COMMANDS = (
         "ACTION is add, list, or revoke with the ids of keys. A secret is shown once, when its key "
         "is added; the database has its SHA-256 only. Running gateways know of a change within two "
         "seconds, and close the connections of a key that was revoked. Once a key was added, "
-        "callers must show one.",
+        "callers must show one. Without a database URL the keys are those of the `tickgate dev` "
+        "that runs on the data directory.",
         positional="ACTION",
         switches=(("--json", "print JSON"),),
         options=(

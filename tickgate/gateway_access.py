@@ -67,6 +67,14 @@ def certificate_of(settings: Settings) -> Certificate | None:
     return Certificate(settings.tls_certificate, settings.tls_key, oldest=settings.tls_min_version)
 
 
+def read_anew(certificate: Certificate | None) -> None:
+    """What SIGHUP does: take over the *certificate*'s files, which else is looked at in a while."""
+    if certificate is None:
+        log.info("SIGHUP: there is nothing to read anew, as TLS is off")
+    else:
+        certificate.refresh(at_once=True)
+
+
 def make_gate(settings: Settings, *, database: Database, counts: Redis, tally: Tally) -> Gate:
     """The gate by *settings*; keys are in *database*, requests are counted in *counts*."""
     tokens = _tokens(settings)

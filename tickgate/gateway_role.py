@@ -13,6 +13,7 @@ from aiohttp import web
 
 from core.runtime import logs
 from core.runtime.config import Loaded
+from core.runtime.hangup import Hangup
 from core.runtime.heap import tune_for_bursts
 from core.runtime.listen import available_port
 from core.runtime.readiness import Readiness
@@ -37,7 +38,7 @@ from storage.roles import RoleBoard
 from storage.stream_ranges import StreamRanges
 from storage.stream_reader import StreamReader
 from tickgate.banner import gateway_url
-from tickgate.gateway_access import Gate, certificate_of, open_gate
+from tickgate.gateway_access import Gate, certificate_of, open_gate, read_anew
 from tickgate.restarts import restarts
 from tickgate.role import report, run_role, serve
 from tickgate.schema_gate import GatedDatabase
@@ -132,7 +133,10 @@ async def _gateway(settings: Settings, place: Place | None) -> None:
         tune_for_bursts()
         gc.collect()
         gc.freeze()  # what lives as long as the role is never looked at again
-        await serve(settings, service)
+        hangup = Hangup(
+            functools.partial(read_anew, parts.certificate), has_parent=place is not None
+        )
+        await serve(settings, service, hangup=hangup)
 
 
 def _tally(settings: Settings, place: Place | None) -> Tally:

@@ -1,12 +1,14 @@
 """`tickgate keys add|list|revoke`: the keys of those who call the gateway.
 
 A key is made here, shown once, and stored as the SHA-256 of its secret. Running gateways know of
-it, and of its end, within two seconds.
+it, and of its end, within two seconds. Without a database URL the keys are those of the
+`tickgate dev` that runs on the data directory.
 """
 
 import asyncio
 import datetime as dt
 import hashlib
+import os
 import re
 import secrets
 import time
@@ -22,7 +24,9 @@ from gateway.channels import CHANNELS
 from gateway.http.times import parse_time_ns
 from gateway.keys import KEY_ID
 from storage.api_keys import ApiKeyStore, KeyNotAdded
+from storage.embedded import running_database_url
 from storage.stored_key import StoredKey
+from tickgate import rules
 from tickgate.arguments import Arguments, UsageError
 from tickgate.output import complain, say
 from tickgate.schema_gate import GatedDatabase
@@ -67,12 +71,20 @@ def _work(action: str, words: Sequence[str], arguments: Arguments) -> Work:
 
 
 async def _with_store(settings: Settings, work: Work) -> int:
-    database = GatedDatabase(settings)
+    database = GatedDatabase(_with_database(settings))
     await database.open()
     try:
         return await work(ApiKeyStore(database))
     finally:
         await database.close()
+
+
+def _with_database(settings: Settings) -> Settings:
+    """*settings* with a database: where none is named, that of the `tickgate dev` that runs."""
+    if settings.database_url:
+        return settings
+    url = running_database_url(rules.data_dir(settings, os.environ))
+    return msgspec.structs.replace(settings, database_url=url)
 
 
 async def _add(store: ApiKeyStore, given: Mapping[str, str], *, as_json: bool) -> int:

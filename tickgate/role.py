@@ -15,6 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from core.market.errors import TickgateError
+from core.runtime.hangup import Hangup
 from core.runtime.ops import OpsServer
 from core.runtime.ports import Service
 from core.runtime.readiness import Readiness
@@ -54,12 +55,16 @@ def run_role(
     return 0
 
 
-async def serve(settings: Settings, *services: Service) -> None:
-    """Run *services*; the last is the role itself, which ends by itself with `exit_at_end`."""
+async def serve(settings: Settings, *services: Service, hangup: Hangup | None = None) -> None:
+    """Run *services*; the last is the role itself, which ends by itself with `exit_at_end`.
+
+    SIGHUP ends them as SIGTERM does, or is for *hangup*.
+    """
     until = (services[-1].name,) if settings.exit_at_end else ()
     gc.collect()
     gc.freeze()  # what start-up made lives to the end: the collector need not look at it again
-    await supervise(*services, drain_s=settings.drain_s, until=until)
+    on_hangup = hangup.on_signal if hangup is not None else None
+    await supervise(*services, drain_s=settings.drain_s, until=until, on_hangup=on_hangup)
 
 
 def new_registry() -> CollectorRegistry:

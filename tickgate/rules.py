@@ -13,7 +13,17 @@ from gateway.origins import OriginError, Origins
 from storage.redis_url import SCHEMES
 from storage.redis_url import url_problem as redis_problem
 from tickgate.disk_plan import MIN_DISK_BYTES
-from tickgate.settings import CHECK, DEV, GATEWAY, IMPORT, ROLES, SETTINGS, WATCH, Settings
+from tickgate.settings import (
+    CHECK,
+    DEV,
+    GATEWAY,
+    IMPORT,
+    KEYS,
+    ROLES,
+    SETTINGS,
+    WATCH,
+    Settings,
+)
 
 _MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
@@ -93,7 +103,7 @@ def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False
             problems.append(problem(loaded, setting.name, setting.accepted))
         elif url and (reason := _ill_formed(setting.name, url, closely=closely)):
             problems.append(problem(loaded, setting.name, f"{setting.accepted} ({reason})"))
-        if not url and command not in (DEV, CHECK, IMPORT):
+        if not url and command not in (DEV, CHECK, IMPORT, KEYS):
             needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
             problems.append(problem(loaded, setting.name, needed))
     return problems

@@ -20,6 +20,7 @@ import msgspec
 from core.runtime import config
 from core.runtime.children import Backoff, ChildProcess, ChildRefused
 from core.runtime.config import Loaded
+from core.runtime.hangup import Hangup
 from core.runtime.listen import reserve
 from core.runtime.scratch import scratch_folder
 from core.runtime.supervisor import supervise
@@ -91,7 +92,7 @@ def _run_workers(settings: Settings) -> int:
         port = holder.getsockname()[1]
         workers = _Workers(msgspec.structs.replace(settings, port=port), folder)
         try:
-            asyncio.run(supervise(workers, drain_s=settings.drain_s + _DRAIN_MORE_S))
+            asyncio.run(workers.supervised(settings.drain_s + _DRAIN_MORE_S))
         except ExceptionGroup as failures:
             refused, others = failures.split(ChildRefused)
             if others is not None or refused is None:
@@ -128,9 +129,17 @@ class _Workers:
             for index in range(settings.workers)
         ]
 
+    async def supervised(self, drain_s: float) -> None:
+        """Run until a signal ends it; SIGHUP has the workers read their files anew."""
+        await supervise(self, drain_s=drain_s, on_hangup=Hangup(self._hang_up).on_signal)
+
     def begin_drain(self) -> None:
         for worker in self._workers:
             worker.begin_drain()
+
+    def _hang_up(self) -> None:
+        for worker in self._workers:
+            worker.hang_up()
 
     async def run(self) -> None:
         """Run until drained.
@@ -190,6 +199,11 @@ class _Worker:
 
     def begin_drain(self) -> None:
         self._child.begin_drain()
+
+    def hang_up(self) -> None:
+        """SIGHUP, unless it is still starting: that would end it, and it reads all anyway."""
+        if tally.listens(self._words, self._layout, self._place.index):
+            self._child.hang_up()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -126,6 +126,10 @@ class ChildProcess:
         self._draining.set()
         self._signal(signal.SIGTERM)
 
+    def hang_up(self) -> None:
+        """SIGHUP to the child, if it runs; for one that is known to take it."""
+        self._signal(signal.SIGHUP)
+
     async def run(self) -> None:
         """Start the child, and again whenever it dies, until drained or done.
 

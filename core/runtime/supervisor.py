@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 
 from core.market.errors import TickgateError
@@ -71,11 +71,15 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals(stop: StopRequest) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP go to *stop* within the block."""
+def stop_on_signals(
+    stop: StopRequest, *, on_hangup: Callable[[StopRequest], None] | None = None
+) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP go to *stop* within the block; SIGHUP to *on_hangup* if given."""
     loop = asyncio.get_running_loop()
     for signum in STOP_SIGNALS:
         loop.add_signal_handler(signum, stop.on_signal, signum)
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_hangup, stop)
     try:
         yield
     finally:
@@ -88,6 +92,7 @@ async def supervise(
     drain_s: float,
     until: Collection[str] = (),
     stop: StopRequest | None = None,
+    on_hangup: Callable[[StopRequest], None] | None = None,
 ) -> None:
     """Run *services*, listed sinks first, until a signal; then drain them, sources first.
 
@@ -103,6 +108,7 @@ async def supervise(
             are drained.
         stop: connected to the signals by the caller (:func:`stop_on_signals`); without one,
             signals are taken here.
+        on_hangup: what SIGHUP does here instead of stopping; without *stop* only.
 
     Raises:
         ExceptionGroup: of the errors that services raised, :class:`ServiceExited` among them.
@@ -124,7 +130,7 @@ async def supervise(
             if not unfinished:
                 stop.set()
 
-    with nullcontext() if stop_given else stop_on_signals(stop):
+    with nullcontext() if stop_given else stop_on_signals(stop, on_hangup=on_hangup):
         try:
             async with asyncio.TaskGroup() as group:
                 running = [(s, group.create_task(run(s), name=s.name)) for s in services]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +15,8 @@ from gateway.http.fast_path import FastPath, is_plain
 from gateway.http.middlewares import SAFE_HEADERS, error_response
 
 log = logging.getLogger(__name__)
+
+_QUOTED: Final = re.compile(r"""(?::?\ b['"]|:?\ bytearray\(|\?).*""")  # bytes, or a query
 
 HANDLER_OPTIONS: Final[Mapping[str, Any]] = {
     "access_log": None,
@@ -102,7 +105,7 @@ class JsonRequestHandler(web.RequestHandler):
             log.error("a request from %s failed", request.remote, exc_info=exc)
             error = ApiError(status, "internal error; the server's log has the cause")
         else:
-            reason = shown((message or "").strip().partition("\n")[0])
+            reason = shown(_unquoted(message or ""))
             error = ApiError(status, f"the request is not HTTP that this server reads: {reason}")
         if request.writer.output_size > 0:
             raise ConnectionError("the head of another answer is on its way already")
@@ -110,6 +113,11 @@ class JsonRequestHandler(web.RequestHandler):
         response.headers.update(SAFE_HEADERS)  # no signal of the application runs here
         response.force_close()
         return response
+
+
+def _unquoted(message: str) -> str:
+    """A *message* of aiohttp without what it quotes of the request, where a token may be."""
+    return _QUOTED.sub("", message.strip().partition("\n")[0])
 
 
 def http_protocols(

@@ -11,10 +11,12 @@ from storage.embedded.errors import (
     DataDirUnusable,
     EmbeddedError,
     NoServerUser,
+    NothingRuns,
     PlatformUnsupported,
     ServerStartError,
 )
 from storage.embedded.postgres import PostgresServer
+from storage.embedded.running import running_database_url
 from storage.embedded.servers import EmbeddedServers
 from storage.embedded.valkey import ValkeyServer
 
@@ -26,9 +28,11 @@ __all__ = [
     "EmbeddedError",
     "EmbeddedServers",
     "NoServerUser",
+    "NothingRuns",
     "PlatformUnsupported",
     "PostgresServer",
     "ServerStartError",
     "ValkeyServer",
     "disk_usage",
+    "running_database_url",
 ]

@@ -87,6 +87,13 @@ class DataDir:
         _remove_linked(self.path / "run" / _SOCKETS_LINK)
 
 
+def existing_socket_folder(data_dir: Path) -> Path:
+    """Where the program that works in *data_dir* has its sockets; creates nothing."""
+    own = data_dir / "run"
+    link = own / _SOCKETS_LINK
+    return link.readlink() if link.is_symlink() else own
+
+
 def _private_folder(data_dir: Path, path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, exist_ok=True)

@@ -38,6 +38,21 @@ class DataDirBusy(EmbeddedError):
         )
 
 
+class NothingRuns(EmbeddedError):
+    """No embedded database runs over the data directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return (
+            f"no `tickgate dev` with a database of its own runs on data directory {self.path}; "
+            "start it, name the directory it runs on with --data-dir, or a database with "
+            "--database-url"
+        )
+
+
 class PlatformUnsupported(EmbeddedError):
     """The servers could not be tied to this program's life on this platform."""
 

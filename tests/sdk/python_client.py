@@ -9,7 +9,6 @@ import json
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -33,6 +32,7 @@ from alpaca.data.requests import (
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 
 _OUT = threading.Lock()
+_HOLD_S = 60.0
 
 
 def say(**line: Any) -> None:
@@ -64,6 +64,7 @@ class Client:
         self._stocks = StockHistoricalDataClient(key, secret, url_override=http)
         self._crypto = CryptoHistoricalDataClient(key, secret, url_override=http)
         self._streams: dict[str, Any] = {}
+        self._held: dict[str, threading.Event] = {}
 
     def stream(self, name: str, kind: str, **channels: list[str]) -> None:
         """Open a stream; it runs in a thread, as its ``run`` blocks."""
@@ -95,13 +96,19 @@ class Client:
     def unsubscribe(self, name: str, trades: list[str]) -> None:
         self._streams[name].unsubscribe_trades(*trades)
 
-    def slow(self, name: str, seconds: float) -> None:
-        """A stream whose handler takes long."""
+    def hold(self, name: str) -> None:
+        """A stream whose handler of trades blocks, as users' do, until it is told to go on."""
+        self._held[name] = gone_on = threading.Event()
+        tell = self._handler(name, "trade")
 
-        async def handle(_: Any) -> None:
-            time.sleep(seconds)  # noqa: ASYNC251  a handler that blocks, as users' do
+        async def handle(trade: Any) -> None:
+            await tell(trade)
+            gone_on.wait(_HOLD_S)
 
         self._streams[name].subscribe_trades(handle, "*")
+
+    def go_on(self, name: str) -> None:
+        self._held.pop(name).set()
 
     def stop(self, name: str) -> None:
         self._streams.pop(name).stop()

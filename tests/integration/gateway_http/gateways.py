@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from core.market.bar import Bar, BarRow
 from core.runtime.readiness import Readiness
+from gateway.access.admission import Access
 from gateway.changes import Changes
 from gateway.http.app import build_app
 from gateway.http.caching import REDIS_TIMEOUT_S, Caching
@@ -69,6 +70,7 @@ class Place:
     changes: Changes
     session: aiohttp.ClientSession
     readiness: Readiness
+    market: MarketState
     queries: list[str] = field(default_factory=list)
 
     async def closes(self, path: str, **params: str) -> list[float]:
@@ -96,7 +98,7 @@ async def town(database_url: str, redis_url: str, namespace: str) -> AsyncIterat
 
 @asynccontextmanager
 async def gateway(
-    town: Town, *, redis_url: str = "", answers_url: str = ""
+    town: Town, *, redis_url: str = "", answers_url: str = "", access: Access | None = None
 ) -> AsyncIterator[Place]:
     """A gateway that has heard of all streams; it may reach Redis by ways of its own."""
     redis_url = redis_url or town.redis_url
@@ -108,7 +110,7 @@ async def gateway(
     store = BarStore(town.database)
     board = RoleBoard(redis, town.keys, now_ns=wall_ns)
     readiness = Readiness(wall_ns, "redis", "database")
-    access = access_of()
+    access = access or access_of()
     app = build_app(
         market=market,
         bars=store,
@@ -152,6 +154,7 @@ async def gateway(
                 changes=changes,
                 session=session,
                 readiness=readiness,
+                market=market,
             )
             service.begin_drain()
     finally:

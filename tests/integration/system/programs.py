@@ -73,10 +73,9 @@ async def running(
         *command,
         *arguments,
         env=os.environ if environ is None else environ,
-        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        **options,
+        **{"stdin": asyncio.subprocess.DEVNULL, **options},
     )
     one = program(process)
     async with asyncio.TaskGroup() as group:

@@ -30,8 +30,9 @@ class Deployment:
     namespace: str
 
     @contextlib.asynccontextmanager
-    async def gateway(self, *arguments: str) -> AsyncIterator[Role]:
-        async with self._role("gateway", "--port", *self._database(), *arguments) as role:
+    async def gateway(self, *arguments: str, **options: Any) -> AsyncIterator[Role]:
+        flags = (*self._database(), *arguments)
+        async with self._role("gateway", "--port", *flags, **options) as role:
             yield role
 
     @contextlib.asynccontextmanager
@@ -61,10 +62,12 @@ class Deployment:
         return ("--database-url", self.database_url, "--db-acquire-timeout-s", "1")
 
     @contextlib.asynccontextmanager
-    async def _role(self, name: str, port_flag: str, *arguments: str) -> AsyncIterator[Role]:
+    async def _role(
+        self, name: str, port_flag: str, *arguments: str, **options: Any
+    ) -> AsyncIterator[Role]:
         port = str(find_free_port())
         common = ("--redis-url", self.redis_url, "--namespace", self.namespace, port_flag, port)
-        async with running(name, *common, *arguments, program=Role) as role:
+        async with running(name, *common, *arguments, program=Role, **options) as role:
             role.url = f"http://127.0.0.1:{port}"
             yield role
 

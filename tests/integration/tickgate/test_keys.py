@@ -3,13 +3,16 @@
 import asyncio
 import hashlib
 import re
+from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
 from storage.api_keys import ApiKeyStore
 from storage.database import Database
 from tests.conftest import Eventually
+from tests.integration.system.dev import dev
 from tickgate import cli
 
 
@@ -56,6 +59,46 @@ async def test_a_key_is_shown_once_listed_and_revoked(
     assert (revoked[0], revoked[1]) == (1, f"{key_id}: revoked\n")
     assert "nobody: there is no such key in force" in revoked[2]
     assert "revoked=" in after[1]
+
+
+@pytest.mark.slow
+async def test_a_key_of_a_running_dev_is_made_used_and_revoked_by_its_data_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], eventually: Eventually
+) -> None:
+    deep = tmp_path / "a long way down" / ("d" * 100)  # its sockets are in another folder
+
+    async def keys(*words: str) -> tuple[int, str]:
+        argv = ["keys", *words, "--data-dir", str(deep)]
+        code = await asyncio.to_thread(cli.main, argv)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    before = await keys("list")
+    async with aiohttp.ClientSession() as session, dev(data_dir=deep) as running:
+        url = await running.address() + "/v1/symbols"
+
+        async def status(**headers: str) -> int:
+            async with session.get(url, headers=headers) as answer:
+                return answer.status
+
+        async def refused(**headers: str) -> bool:
+            return await status(**headers) == 401
+
+        code, said = await keys("add", "--json")
+        assert code == 0, said
+        added = msgspec.json.decode(said)
+        bearer = f"Bearer {added['key_id']}:{added['secret']}"
+        await eventually(refused)
+        used = await status(Authorization=bearer)
+        revoked = await keys("revoke", added["key_id"])
+        await eventually(lambda: refused(Authorization=bearer))
+        assert await running.stop() == 0
+    after = await keys("list")
+
+    assert (used, revoked[0]) == (200, 0)
+    for code, said in (before, after):
+        assert code == 1
+        assert f"runs on data directory {deep}; start it, name" in said
 
 
 @pytest.mark.parametrize(

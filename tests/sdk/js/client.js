@@ -63,12 +63,6 @@ class Client {
         this.streams.get(name).unsubscribeFromTrades(trades);
     }
 
-    slow({ name, seconds }) {
-        this.streams.get(name).onTrade(() => {
-            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
-        });
-    }
-
     async authenticated({ name }) {
         const { status, code } = await this.streams.get(name).waitForAuthenticationResult(10_000);
         return { status, code };
