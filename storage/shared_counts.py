@@ -1,5 +1,6 @@
 """SharedCounts: counts of requests in Redis, that all gateways share, for the package `limits`."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -8,6 +9,8 @@ from limits.aio.storage import Storage
 from storage.errors import StreamUnavailable
 from storage.redis import Redis, ResponseError, refusal
 from storage.scripts import Script
+
+_LOG: Final = logging.getLogger(__name__)
 
 _MAX_SEEN: Final = 10_000  # counts of which the last answer is remembered; then anew
 _MS_S: Final = 1_000
@@ -39,6 +42,7 @@ class SharedCounts(Storage):
         """*redis* stays the caller's; *namespace* comes first in every key; *now_s* is UNIX."""
         super().__init__()
         self._redis, self._namespace, self._now_s = redis, namespace, now_s
+        self._is_away = False  # as the last hit found it: told when it changes
         self._seen: dict[str, tuple[int, float]] = {}  # count, and its end in UNIX seconds
 
     @property
@@ -47,15 +51,27 @@ class SharedCounts(Storage):
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count *amount* more; a new count ends *expiry* seconds from now."""
-        call = [f"{self._namespace}:{key}"], [amount, expiry * _MS_S]
-        (reply,) = await _COUNT.run(self._redis, [call])
-        if isinstance(reply, ResponseError):
-            raise refusal(self._redis, reply)
-        count, left_ms = int(reply[0]), int(reply[1])
+        try:
+            count, left_ms = await self._count(key, expiry, amount)
+        except StreamUnavailable as exc:
+            if not self._is_away:
+                _LOG.warning("the requests of keys are counted by this gateway alone: %s", exc)
+            self._is_away = True
+            raise
+        if self._is_away:
+            _LOG.info("the requests of keys are counted by all gateways together again")
+        self._is_away = False
         if len(self._seen) >= _MAX_SEEN and key not in self._seen:
             self._seen.clear()
         self._seen[key] = count, self._now_s() + left_ms / _MS_S
         return count
+
+    async def _count(self, key: str, expiry: int, amount: int) -> tuple[int, int]:
+        call = [f"{self._namespace}:{key}"], [amount, expiry * _MS_S]
+        (reply,) = await _COUNT.run(self._redis, [call])
+        if isinstance(reply, ResponseError):
+            raise refusal(self._redis, reply)
+        return int(reply[0]), int(reply[1])
 
     async def get(self, key: str) -> int:
         """The count as the last hit saw it."""

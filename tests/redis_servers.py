@@ -43,27 +43,83 @@ def server_binary(make: str) -> str:
     pytest.skip(reason)
 
 
+async def _openssl(folder: Path, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "openssl", *arguments, cwd=folder, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await process.wait() == 0
+
+
+async def certify(folder: Path) -> None:
+    """An authority, and certificates by it for the server and for us."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    extension = ("-addext", "keyUsage=critical,keyCertSign")
+    await _openssl(folder, "req", "-x509", *key, "-subj", "/CN=authority", "-days", "1",
+                   "-keyout", "ca.key", "-out", "ca.crt", *extension)  # fmt: skip
+    for name in ("server", "us"):
+        await _openssl(folder, "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+                       "-out", f"{name}.csr", "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
+        await _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey",
+                       "ca.key", "-days", "1", "-out", f"{name}.crt", "-copy_extensions",
+                       "copy")  # fmt: skip
+
+
+def _server_tls(port: int, tls: Path) -> dict[str, str]:
+    """Settings of a server that takes TLS only, by the certificates that are in *tls*."""
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-ca-cert-file": f"{tls}/ca.crt",
+        "tls-cert-file": f"{tls}/server.crt",
+        "tls-key-file": f"{tls}/server.key",
+        "tls-replication": "yes",
+    }
+
+
+def url_of(scheme: str, where: str, *, tls: Path | None, user: str = "") -> str:
+    """A URL of servers at *where*: by TLS if *tls* has certificates, as *user* (name:password)."""
+    at = f"{user}@{where}" if user else where
+    if tls is None:
+        return f"redis{scheme}://{at}"
+    files = f"ssl_ca_certs={tls}/ca.crt&ssl_certfile={tls}/us.crt&ssl_keyfile={tls}/us.key"
+    return f"rediss{scheme}://{at}?{files}"
+
+
+def documented_rights(namespace: str) -> list[str]:
+    """The ACL rules of the page for operators, for the keys of *namespace*."""
+    page = Path(__file__).parents[1] / "docs" / "redis.md"
+    (line,) = [text for text in page.read_text().splitlines() if text.startswith("ACL SETUSER")]
+    return [rule.replace("~tickgate:*", f"~{namespace}:*") for rule in line.split()[5:]]
+
+
 @dataclass
 class Server:
-    """One server process on 127.0.0.1."""
+    """One server process on 127.0.0.1; with *tls*, a folder of certificates, by TLS only."""
 
     make: str
     folder: Path
     options: Sequence[str] = ()
     port: int = field(default_factory=find_free_port)
     process: "subprocess.Popen[bytes] | None" = None
+    tls: Path | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return url_of("", f"127.0.0.1:{self.port}", tls=self.tls)
 
     def launch(self) -> None:
         """Start the process; it may not answer yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        listen = () if "--tls-port" in self.options else ("--port", str(self.port))
+        listen = () if "--tls-port" in self.options else self._listen()
         usual = ("--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder))
         words = [server_binary(self.make), *listen, *usual, *self.options]
         self._spawn(words)
+
+    def _listen(self) -> list[str]:
+        if self.tls is None:
+            return ["--port", str(self.port)]
+        settings = _server_tls(self.port, self.tls)
+        return [word for name, value in settings.items() for word in (f"--{name}", value)]
 
     def _spawn(self, words: Sequence[str]) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -103,8 +159,10 @@ class Sentinel(Server):
         """Start watching."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "sentinel.conf"
+        settings = {"port": str(self.port)} if not self.tls else _server_tls(self.port, self.tls)
         config.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            "".join(f"{name} {value}\n" for name, value in settings.items())
+            + f"bind 127.0.0.1\ndir {self.folder}\n"
             f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}\n"
             f"sentinel down-after-milliseconds {name} {down_ms}\n"
             f"sentinel failover-timeout {name} 4000\n"
@@ -161,8 +219,13 @@ class Watched:
 
     @property
     def url(self) -> str:
+        return self.url_as()
+
+    def url_as(self, user: str = "") -> str:
+        """For *user*, a name with a password."""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{self.name}"
+        tls = self.sentinels[0].tls
+        return url_of("+sentinel", f"{hosts}/{self.name}", tls=tls, user=user)
 
     async def master_port(self) -> int:
         """What the Sentinels say, once the first of them knows of a change."""
@@ -172,19 +235,25 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watched(
-    make: str, folder: Path, *, down_ms: int = 400, proxied: Any = None
+    make: str,
+    folder: Path,
+    *,
+    down_ms: int = 400,
+    proxied: Any = None,
+    tls: Path | None = None,
 ) -> AsyncIterator[Watched]:
     """A master and a replica in step with it, watched by three Sentinels that know each other.
 
     With the fixture *proxied* the replica follows through a proxy, ``link``.
     """
-    master = Server(make, folder / "master")
+    master = Server(make, folder / "master", tls=tls)
     link = await proxied(master.url) if proxied else None
     source = link.port if link else master.port
     quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
-    replica = Server(make, folder / "replica", ("--replicaof", f"127.0.0.1 {source}", *quick))
+    follow = ("--replicaof", f"127.0.0.1 {source}", *quick)
+    replica = Server(make, folder / "replica", follow, tls=tls)
     master.options = quick
-    sentinels = [Sentinel(make, folder / f"sentinel{n}") for n in range(3)]
+    sentinels = [Sentinel(make, folder / f"sentinel{n}", tls=tls) for n in range(3)]
     async with running([master, replica]):
         try:
             await _says(replica, _IN_STEP, "INFO", "replication")
@@ -226,16 +295,25 @@ class Clustered:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{s.port}" for s in self.servers)
+        return self.url_as()
+
+    def url_as(self, user: str = "") -> str:
+        """For *user*, a name with a password."""
+        hosts = ",".join(f"127.0.0.1:{s.port}" for s in self.servers)
+        return url_of("+cluster", hosts, tls=self.servers[0].tls, user=user)
 
 
 @contextlib.asynccontextmanager
-async def clustered(make: str, folder: Path, *, node_ms: int = 600) -> AsyncIterator[Clustered]:
+async def clustered(
+    make: str, folder: Path, *, node_ms: int = 600, tls: Path | None = None
+) -> AsyncIterator[Clustered]:
     """A Cluster of three masters and three replicas, all slots served."""
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_ms),
+               *(("--tls-cluster", "yes") if tls else ()),
                "--repl-diskless-sync-delay", "0", "--cluster-port")  # fmt: skip
     servers = [
-        Server(make, folder / f"node{n}", (*options, str(find_free_port()))) for n in range(6)
+        Server(make, folder / f"node{n}", (*options, str(find_free_port())), tls=tls)
+        for n in range(6)
     ]
     async with running(servers):
         for n, server in enumerate(servers):

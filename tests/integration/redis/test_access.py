@@ -1,6 +1,5 @@
 """TLS and ACL users: what a user needs, and what is said when something is wrong."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,17 @@ from storage.stream_ranges import StreamRanges
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.redis.traffic import Traffic
-from tests.redis_servers import MAKES, Server, answers, running, watched
-
-_PAGE = Path(__file__).parents[3] / "docs" / "redis.md"
-
+from tests.redis_servers import (
+    MAKES,
+    Server,
+    answers,
+    certify,
+    documented_rights,
+    running,
+    watched,
+)
 
 SENTINEL_RULES = ("-@all", "+sentinel|master", "+sentinel|get-master-addr-by-name")
-
-
-def documented_rules() -> list[str]:
-    """The ACL rules of the page for operators, without name and password."""
-    (line,) = [line for line in _PAGE.read_text().splitlines() if line.startswith("ACL SETUSER")]
-    return line.split()[5:]
 
 
 @dataclass
@@ -45,27 +43,6 @@ class Secured:
                         (("certfile", "crt"), ("keyfile", "key"))]  # fmt: skip
         at = f"{user}@" if user else ""
         return f"rediss://{at}127.0.0.1:{self.server.port}/0?{'&'.join(options)}"
-
-
-async def openssl(folder: Path, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        "openssl", *arguments, cwd=folder, stderr=asyncio.subprocess.DEVNULL
-    )
-    assert await process.wait() == 0
-
-
-async def certify(folder: Path) -> None:
-    """An authority, and certificates by it for the server and for us."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    extension = ("-addext", "keyUsage=critical,keyCertSign")
-    await openssl(folder, "req", "-x509", *key, "-subj", "/CN=authority", "-days", "1",
-                  "-keyout", "ca.key", "-out", "ca.crt", *extension)  # fmt: skip
-    for name in ("server", "us"):
-        await openssl(folder, "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key",
-                      "-out", f"{name}.csr", "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
-        await openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey",
-                      "ca.key", "-days", "1", "-out", f"{name}.crt", "-copy_extensions",
-                      "copy")  # fmt: skip
 
 
 @pytest.fixture
@@ -111,8 +88,7 @@ async def test_the_documented_rights_are_enough_for_every_role(
 ) -> None:
     server = Server(make, tmp_path / "server")
     async with running([server]):
-        rules = [rule.replace("~tickgate:*", "~load:*") for rule in documented_rules()]
-        await server.ask("ACL", "SETUSER", "tickgate", "on", ">p:w", *rules)
+        await server.ask("ACL", "SETUSER", "tickgate", "on", ">p:w", *documented_rights("load"))
         await server.ask("ACL", "SETUSER", "default", "off")
         url = f"redis://tickgate:p%3Aw@127.0.0.1:{server.port}/0"
         traffic = Traffic(url)
