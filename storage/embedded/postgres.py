@@ -10,6 +10,7 @@ from storage.embedded import leftover
 from storage.embedded.data_dir import write_private
 from storage.embedded.errors import DataDirUnusable
 from storage.embedded.process import ServerProcess, alias_uid, binary
+from storage.embedded.server import EmbeddedServer
 from storage.embedded.waiting import until
 
 log = logging.getLogger(__name__)
@@ -62,38 +63,19 @@ def database_url(sockets: Path) -> str:
     return f"postgresql://{_USER}@/postgres?host={quote(str(sockets), safe='')}"
 
 
-class PostgresServer:
-    """One PostgreSQL server on one data folder; may be started and stopped again and again.
-
-    Reached through a socket in a folder that only this user can enter. Ends with a fast
-    shutdown when this process dies. Start it in the main thread.
-    """
+class PostgresServer(EmbeddedServer):
+    """One PostgreSQL server; when this process dies, it ends with a fast shutdown."""
 
     name = "postgres"
 
     def __init__(self, folder: Path, *, sockets: Path, logs: Path) -> None:
-        self._folder, self._sockets = folder, sockets
-        self._logs = logs
-        self.log_path = logs / "postgres.log"
-        self._process = ServerProcess(self.name, log_path=self.log_path, death_signal=signal.SIGINT)
+        super().__init__(folder, log_path=logs / "postgres.log", death_signal=signal.SIGINT)
+        self._sockets, self._logs = sockets, logs
 
     @property
     def url(self) -> str:
         """A libpq URL; the same over restarts."""
         return database_url(self._sockets)
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.running
-
-    @property
-    def exit_code(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs."""
-        return self._process.exit_code
 
     async def start(self) -> None:
         """Start the server, with new files if there are none; returns once it takes connections.

@@ -13,6 +13,7 @@ from storage.embedded.data_dir import DataDir
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.postgres import PostgresServer
 from storage.embedded.process import truncate_log
+from storage.embedded.server import EmbeddedServer
 from storage.embedded.valkey import ValkeyServer
 
 log = logging.getLogger(__name__)
@@ -127,11 +128,11 @@ class EmbeddedServers:
                 raise
             raise known.exceptions[0] from None
 
-    def _servers(self) -> list[ValkeyServer | PostgresServer]:
+    def _servers(self) -> list[EmbeddedServer]:
         return [server for server in (self.valkey, self.postgres) if server is not None]
 
 
-async def _keep_running(server: ValkeyServer | PostgresServer, witness: Witness) -> None:
+async def _keep_running(server: EmbeddedServer, witness: Witness) -> None:
     loop = asyncio.get_running_loop()
     backoff = Backoff(uniform=random.uniform, cap_s=_RESTART_CAP_S)
     started_s = loop.time()
@@ -149,7 +150,7 @@ async def _keep_running(server: ValkeyServer | PostgresServer, witness: Witness)
 
 
 async def _start_again(
-    server: ValkeyServer | PostgresServer, witness: Witness, backoff: Backoff, *, ran_s: float
+    server: EmbeddedServer, witness: Witness, backoff: Backoff, *, ran_s: float
 ) -> None:
     how = describe_exit(server.exit_code) if server.exit_code is not None else "was stopped"
     wait_s = backoff.next_s(ran_s)

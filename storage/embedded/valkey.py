@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from storage.embedded import leftover
 from storage.embedded.data_dir import write_private
-from storage.embedded.process import ServerProcess, binary
+from storage.embedded.process import binary
+from storage.embedded.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,11 @@ def max_memory_bytes(stream_max_bytes: int) -> int:
     return stream_max_bytes + stream_max_bytes // 4 + _OVERHEAD_BYTES
 
 
-class ValkeyServer:
-    """One Valkey server on one data folder; may be started and stopped again and again.
+class ValkeyServer(EmbeddedServer):
+    """One Valkey server; when this process dies, it ends in order.
 
-    Reached through a socket in a folder that only this user can enter. The append-only file is
-    synced each second. It is rewritten when it has doubled, so that it and its successor take
-    less than about three times the memory bound. The server ends in order when this process
-    dies. Start it in the main thread.
+    The append-only file is synced each second. It is rewritten when it has doubled, so that it
+    and its successor take less than about three times the memory bound.
     """
 
     name = "valkey"
@@ -56,31 +55,14 @@ class ValkeyServer:
     def __init__(
         self, folder: Path, *, sockets: Path, logs: Path, stream_max_bytes: int = 1 << 30
     ) -> None:
-        self._folder = folder
+        super().__init__(folder, log_path=logs / "valkey.log", death_signal=signal.SIGTERM)
         self._max_memory = max_memory_bytes(stream_max_bytes)
         self._socket = sockets / "valkey.sock"
-        self.log_path = logs / "valkey.log"
-        self._process = ServerProcess(
-            self.name, log_path=self.log_path, death_signal=signal.SIGTERM
-        )
 
     @property
     def url(self) -> str:
         """A redis-py URL; the same over restarts."""
         return f"unix://{quote(str(self._socket))}?db=0"
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.running
-
-    @property
-    def exit_code(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs."""
-        return self._process.exit_code
 
     async def start(self) -> None:
         """Start the server; returns once it has loaded its file and answers.
