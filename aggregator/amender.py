@@ -2,25 +2,37 @@
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
-
-import numpy as np
 
 from aggregator.amending import Minute, Outcome, windows_about
 from aggregator.flush import Store
 from aggregator.late import Log, folded_parts
 from aggregator.metrics import AggregatorMetrics
-from aggregator.pending import Pending, beyond, expired, has_come, note, times_in
+from aggregator.pending import (
+    MAX_GIVEN,
+    MAX_GIVEN_OF_SHARD,
+    Pending,
+    beyond,
+    bound_given,
+    expired,
+    forget_given,
+    has_come,
+    ids_in,
+    note,
+)
 from aggregator.shards import ShardState
 from aggregator.symbols import SymbolState
-from core.market.amended import Amendment, amended, concerning, earlier_ids
+from aggregator.wanted import WindowKey
+from aggregator.whereabouts import Group, Known, Whereabouts
+from core.market.amended import Amendment, Word, amended
+from core.market.bar import BarRow
 from core.market.block import Block, Ticks
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
-from core.market.timeframe import MINUTE_NS, Timeframe
+from core.market.timeframe import MINUTE_NS
 from storage.errors import TickLogError
 from storage.quarantine import QuarantineRecord
 from storage.rows import Retold
@@ -31,6 +43,7 @@ T = TypeVar("T")
 NOT_LOGGED: Final = "amendment_not_logged"
 UNKNOWN_TRADE: Final = "amendment_unknown_trade"
 TOO_MANY: Final = "amendment_too_many"
+OWN_TRADE: Final = "amendment_own_trade"
 _WHY: Final = {
     NOT_LOGGED: "the ticks of its minute are not, or not all, in the log",
     UNKNOWN_TRADE: "nobody has the trade that it is about",
@@ -42,8 +55,8 @@ _STEPS: Final = (5, 60, 360)  # minutes back that are looked at first: most amen
 class AmendedLog(Log, Protocol):
     """The log of ticks with what was said of them; `storage.tick_log.TickLog` is the real one."""
 
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
-        """Those that were applied."""
+    async def amendments(self, symbol: Symbol) -> list[Word]:
+        """Those that were applied, and sightings of their trades."""
         ...
 
 
@@ -73,14 +86,15 @@ class Amender:
             await self._refuse(feed, given_up, TOO_MANY)
             symbols[symbol] = None
         for symbol in state.core.amending:
-            if has_come(state.core.symbols[symbol].pending, symbol, block):
+            known = state.core.symbols[symbol]
+            if has_come(known.pending, known.given_ids, symbol, block):
                 symbols[symbol] = None
         for symbol in symbols:
             try:
                 await self._settle(state, feed, symbol, block)
             except TickLogError as exc:
                 _LOG.error("the trades that are amended cannot be looked for: %s", exc)
-                await self._refuse_all(feed, state.core.symbols[symbol])
+                await self._refuse_all(feed, state.core.symbols[symbol], block)
             state.core.note_pending(symbol)
         await self._bound(state, feed)
         if state.core.amending:
@@ -94,14 +108,23 @@ class Amender:
             await self._refuse(feed, given_up, TOO_MANY)
             for symbol in waiting:
                 state.core.note_pending(symbol)
+        given = [state.core.symbols[symbol].given_ids for symbol in state.core.amending]
+        gone = sum(bound_given([ids], MAX_GIVEN) for ids in given)
+        gone += bound_given(given, MAX_GIVEN_OF_SHARD)
+        if gone:
+            self.metrics.amendments.labels("unwatched").inc(gone)
+            _LOG.warning(
+                "feed %s: %d of the ids that corrections gave are watched no longer: too many; "
+                "a trade that comes under one of them counts beside the corrected one", feed, gone,
+            )  # fmt: skip
 
     async def _expire(self, state: ShardState, feed: str, now_ns: int) -> None:
         for symbol in list(state.core.amending):
-            pending = state.core.symbols[symbol].pending
-            old = expired(pending, before_ns=now_ns - self.keep_ns)
-            if old:
-                await self._refuse(feed, old, UNKNOWN_TRADE)
-                state.core.note_pending(symbol)
+            known = state.core.symbols[symbol]
+            forget_given(known.given_ids, before_ns=now_ns - self.reach_ns)
+            old = expired(known.pending, before_ns=now_ns - self.keep_ns)
+            await self._refuse(feed, old, UNKNOWN_TRADE)
+            state.core.note_pending(symbol)
 
     async def _settle(self, state: ShardState, feed: str, symbol: Symbol, block: Block) -> None:
         """Apply what waits for trades of *symbol* that are there.
@@ -109,121 +132,148 @@ class Amender:
         The log is searched for what *block* says; what waits longer waits for a trade to come.
         """
         known, log = state.core.symbols[symbol], self.log
-        if not known.pending:
+        if not (known.pending or known.given_ids.keys() & ids_in(block, symbol)):
             return
         if log is None or state.folded is None:
-            await self._refuse_all(feed, known)
+            await self._refuse_all(feed, known, block)
             return
-        stored = await self._ask(lambda: log.amendments(symbol))
-        had = {*stored, *state.applied.of(symbol)}
+        had: set[Word] = {*await self._ask(lambda: log.amendments(symbol))}
+        had |= state.applied.of(symbol)
         repeats = [each for each in known.pending if each.amendment in had]
         self.metrics.amendments.labels("repeat").inc(len(repeats))
         known.pending[:] = _once(known.pending, had)
-        if not known.pending:
-            return
-        earlier = earlier_ids(had | {each.amendment for each in known.pending})
-        ids = {each: concerning(each.amendment.trade_id, earlier) for each in known.pending}
-        found = await self._times(state, symbol, block, ids)
-        minutes: dict[int, list[Amendment]] = {}
-        for each in list(known.pending):
-            times = [found[trade_id] for trade_id in ids[each] if trade_id in found]
-            if times:
-                start_ns = Timeframe.MIN_1.floor_ns(min(times))
-                minutes.setdefault(start_ns, []).append(each.amendment)
-                known.pending.remove(each)
-        for start_ns, some in minutes.items():
-            await self._amend(state, feed, known, _Group(start_ns, some, had))
-            had |= set(some)
-
-    async def _times(
-        self, state: ShardState, symbol: Symbol, block: Block, ids: Mapping[Pending, set[int]]
-    ) -> dict[int, int]:
-        """When the trades were, as far as they are there."""
-        found = times_in(block, symbol, set[int]().union(*ids.values()))
-        wanted = found.keys() & {row[3] for row in state.core.dropped}  # were they folded at all?
-        new = [ids[each] for each in ids if each.amendment in block.meta.notices]
-        looked_up = await self._find(
-            state, symbol, wanted.union(*new), block.meta.feed_time_ns + MINUTE_NS
+        now_ns = block.meta.feed_time_ns
+        memory = Known(
+            known.ids,
+            known.given_ids,
+            {row[3] for row in state.core.dropped if block.symbols[row[0]] == symbol},
+            now_ns - self.reach_ns,
         )
-        return {trade_id: found[trade_id] for trade_id in found.keys() - wanted} | looked_up
+        waiting = [each.amendment for each in known.pending]
+        trades = Whereabouts(block, symbol, waiting=waiting, had=had, known=memory)
+        await self._find(state, trades, now_ns + MINUTE_NS)
+        groups = trades.groups()
+        settled = {amendment for group in groups for amendment in group.new}
+        known.pending[:] = [each for each in known.pending if each.amendment not in settled]
+        work = _Work(state, known, had, trades.came & trades.found.keys(), now_ns)
+        for group in groups:
+            if not await self._amend(work, group):
+                await self._refuse(feed, group.new, NOT_LOGGED)
+                await self._set_aside(feed, known, block, group.came)
 
-    async def _amend(
-        self, state: ShardState, feed: str, known: SymbolState, group: "_Group"
-    ) -> None:
-        symbol, start_ns = known.symbol, group.start_ns
+    async def _amend(self, work: "_Work", group: Group) -> bool:
+        """Apply all of *group*, or nothing: False."""
+        if group.lost:
+            return False
         try:
-            ticks = await self._ticks(state, symbol, start_ns, start_ns + MINUTE_NS)
+            minutes = [await self._minute(work, group, start_ns) for start_ns in group.minutes]
         except TickLogError as exc:
-            _LOG.error("a minute of %s cannot be amended: %s", symbol, exc)
-            await self._refuse(feed, group.new, NOT_LOGGED)
-            return
+            _LOG.error("a minute of %s cannot be amended: %s", work.known.symbol, exc)
+            return False
+        for dry_run in (True, False):
+            for minute, rows in minutes:
+                outcome = minute.amend(work.state.core, rows, dry_run=dry_run)
+                if outcome is Outcome.INCOMPLETE:
+                    return False
+        self._note(work, group)
+        newest = [minute for minute, _ in minutes if minute.had][-1:]
+        try:
+            for minute in newest:
+                await self._retell(work, minute)
+        except TickLogError as exc:
+            _LOG.error("the last trade of %s stays as it was told: %s", work.known.symbol, exc)
+        return True
+
+    async def _minute(
+        self, work: "_Work", group: Group, start_ns: int
+    ) -> tuple[Minute, dict[WindowKey, BarRow]]:
+        """A minute of *group*, and what is stored about it."""
+        state, symbol = work.state, work.known.symbol
+        ticks = await self._ticks(state, symbol, start_ns, start_ns + MINUTE_NS)
+        minute = Minute(
+            symbol=symbol, start_ns=start_ns, ticks=ticks, before=work.had, new=group.words,
+            raw=work.raw, left_raw=work.raw - group.came,
+        )  # fmt: skip
         keys = windows_about(state.core, symbol, start_ns)
         rows = await self._ask(lambda: self.store.load_rows(keys))
-        minute = Minute(
-            symbol=symbol, start_ns=start_ns, ticks=ticks, before=group.had, new=group.new
-        )
         by_key = {(row.bar.symbol, row.bar.timeframe, row.bar.start_ns): row for row in rows}
-        if minute.amend(state.core, by_key) is Outcome.INCOMPLETE:
-            await self._refuse(feed, group.new, NOT_LOGGED)
-            return
-        for amendment in group.new:
-            self.metrics.amendments.labels("applied").inc()
-            if isinstance(amendment, Correction):
-                known.ids.add(amendment.new_id)
-        state.applied.add(group.new)
-        try:
-            await self._retell(state, known, minute, group)
-        except TickLogError as exc:
-            _LOG.error("the last trade of %s stays as it was told: %s", symbol, exc)
+        return minute, by_key
 
-    async def _refuse_all(self, feed: str, known: SymbolState) -> None:
+    def _note(self, work: "_Work", group: Group) -> None:
+        """All of *group* is in the bars."""
+        state, known = work.state, work.known
+        state.applied.add(group.words)
+        work.had |= set(group.words)
+        work.raw -= group.came
+        state.core.duplicates += len(group.came)
+        self.metrics.amendments.labels("applied").inc(len(group.new))
+        for amendment in group.new:
+            if isinstance(amendment, Correction) and amendment.new_id not in group.ids:
+                known.given_ids.pop(amendment.new_id, None)
+                known.given_ids[amendment.new_id] = work.now_ns
+        for trade_id in group.came:
+            known.given_ids.pop(trade_id, None)
+
+    async def _refuse_all(self, feed: str, known: SymbolState, block: Block) -> None:
         refused = [each.amendment for each in known.pending]
         known.pending.clear()
         await self._refuse(feed, refused, NOT_LOGGED)
+        await self._set_aside(feed, known, block, ids_in(block, known.symbol))
 
-    async def _retell(
-        self, state: ShardState, known: SymbolState, minute: Minute, group: "_Group"
+    async def _set_aside(
+        self, feed: str, known: SymbolState, block: Block, ids: Collection[int]
     ) -> None:
-        """If the last trade was amended, say which one is the last now."""
-        had = amended(minute.ticks, group.had)
-        if not had:
+        """Trades of their own under *ids*, if corrections gave them, count twice: say so."""
+        twice = {
+            tick.trade_id: tick
+            for tick in block.ticks()
+            if tick.symbol == known.symbol and tick.trade_id in known.given_ids.keys() & ids
+        }
+        if not twice:
             return
-        old, now = had[-1], minute.left[-1] if minute.left else None
+        for trade_id in twice:
+            del known.given_ids[trade_id]
+        self.metrics.amendments.labels("own_trade").inc(len(twice))
+        _LOG.warning(
+            "feed %s: quarantined (%s): trades %s of %s count beside those that were corrected to "
+            "them: the ticks of their minutes are not, or not all, in the log",
+            feed, OWN_TRADE, sorted(twice), known.symbol,
+        )  # fmt: skip
+        now_ns = self.now_ns()
+        await self.quarantine(
+            [QuarantineRecord(feed, OWN_TRADE, now_ns, tick) for tick in twice.values()]
+        )
+
+    async def _retell(self, work: "_Work", minute: Minute) -> None:
+        """If the last trade was amended, say which one is the last now."""
+        known = work.known
+        old, now = minute.had[-1], minute.left[-1] if minute.left else None
         if known.last is not None and known.last[:3] != (old.event_ns, old.seq, old.trade_id):
             return
         if now is None:
-            now = await self._newest_before(state, known.symbol, minute.start_ns, group)
+            now = await self._newest_before(work, minute.start_ns)
         if now == old:
             return
-        state.applied.retell(Retold(known.symbol, old.trade_id, now))
+        work.state.applied.retell(Retold(known.symbol, old.trade_id, now))
         known.last_dirty = known.last is not None and now is not None
         if known.last is not None:
             known.last = None if now is None else _as_last(now)
 
-    async def _newest_before(
-        self, state: ShardState, symbol: Symbol, end_ns: int, group: "_Group"
-    ) -> Tick | None:
+    async def _newest_before(self, work: "_Work", end_ns: int) -> Tick | None:
         for start_ns, stop_ns in self._spans(end_ns):
-            ticks = await self._ticks(state, symbol, start_ns, stop_ns)
-            left = amended(ticks, (*group.had, *group.new))
+            ticks = await self._ticks(work.state, work.known.symbol, start_ns, stop_ns)
+            left = amended(ticks, work.had)
             if left:
                 return left[-1]
         return None
 
-    async def _find(
-        self, state: ShardState, symbol: Symbol, ids: set[int], until_ns: int
-    ) -> dict[int, int]:
-        """The event times of those trades that are there."""
-        found: dict[int, int] = {}
+    async def _find(self, state: ShardState, trades: Whereabouts, until_ns: int) -> None:
+        """Look for *trades* in the log, as far back as it takes."""
         for start_ns, stop_ns in self._spans(until_ns):
-            wanted = list(ids - found.keys())
-            if not wanted:
+            if trades.is_over(stop_ns):
                 break
-            for part in await self._parts(state, symbol, start_ns, stop_ns):
-                at = np.flatnonzero(np.isin(part.trade_id, wanted))
-                times = part.event_ns[at].tolist()
-                found |= dict(zip(part.trade_id[at].tolist(), times, strict=True))
-        return found
+            for part in await self._parts(state, trades.symbol, start_ns, stop_ns):
+                trades.take(part)
 
     def _spans(self, until_ns: int) -> Iterable[tuple[int, int]]:
         """From *until_ns* back, in growing steps."""
@@ -274,16 +324,18 @@ class Amender:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Amendments of one minute, and those that were applied before."""
+@dataclass(slots=True)
+class _Work:
+    """What is known of a symbol while what waits is applied."""
 
-    start_ns: int
-    new: Sequence[Amendment]
-    had: frozenset[Amendment] | set[Amendment]
+    state: ShardState
+    known: SymbolState
+    had: set[Word]
+    raw: set[int]  # ids that came and are in the bars as trades of their own
+    now_ns: int  # feed time
 
 
-def _once(pending: Iterable[Pending], had: Iterable[Amendment]) -> list[Pending]:
+def _once(pending: Iterable[Pending], had: Iterable[Word]) -> list[Pending]:
     seen = set(had)
     left = []
     for each in pending:

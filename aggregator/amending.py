@@ -1,14 +1,14 @@
 """Amending: a minute is folded anew from its ticks, with corrections and cancels applied. Pure."""
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aggregator.shard import ShardCore
 from aggregator.symbols import PARENTS, SymbolState
 from aggregator.wanted import WindowKey
 from aggregator.window import Window
-from core.market.amended import Amendment, amended
+from core.market.amended import Word, amended
 from core.market.bar import BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -32,18 +32,28 @@ class Minute:
     symbol: Symbol
     start_ns: int
     ticks: Sequence[Tick]
-    before: Iterable[Amendment]  # those that its bar has already
-    new: Sequence[Amendment]
-    left: list[Tick] = field(default_factory=list, init=False)  # what is left in the end
+    before: Iterable[Word]  # those that its bar has already
+    new: Sequence[Word]
+    raw: Collection[int] = ()  # ids of ticks that are in its bar as they came, whatever was said
+    left_raw: Collection[int] = ()  # and that stay so
+    had: list[Tick] = field(init=False)  # what its bar has
+    left: list[Tick] = field(init=False)  # what is left in the end
 
-    def amend(self, core: ShardCore, rows: Mapping[WindowKey, BarRow]) -> Outcome:
+    def __post_init__(self) -> None:
+        """Apply what is said."""
+        before = list(self.before)
+        self.had = self._after(before, self.raw)
+        self.left = self._after([*before, *self.new], self.left_raw)
+
+    def amend(
+        self, core: ShardCore, rows: Mapping[WindowKey, BarRow], *, dry_run: bool = False
+    ) -> Outcome:
         """Revise the minute and its parents, unless what is known of them does not add up.
 
-        *rows* are the stored ones of :func:`windows_about` that are not in memory.
+        *rows* are the stored ones of :func:`windows_about` that are not in memory. *dry_run*:
+        change nothing, and tell what would be.
         """
-        had = _folded(self, amended(self.ticks, self.before))
-        self.left = amended(self.ticks, (*self.before, *self.new))
-        now = _folded(self, self.left)
+        had, now = _folded(self, self.had), _folded(self, self.left)
         state = core.symbols.get(self.symbol)
         if state is None:
             return Outcome.INCOMPLETE
@@ -56,10 +66,16 @@ class Minute:
         parents = about.merged(minute, now) if minute.closed else []
         if parents is None:
             return Outcome.INCOMPLETE
-        for window, folded in ((minute, now), *parents):
+        for window, folded in () if dry_run else ((minute, now), *parents):
             window.replace(folded)
             core.revise(window)
         return Outcome.REVISED
+
+    def _after(self, words: Sequence[Word], raw: Collection[int]) -> list[Tick]:
+        """Its ticks after *words*, those of *raw* ids as they came."""
+        others = [tick for tick in self.ticks if tick.trade_id not in raw]
+        left = [*amended(others, words), *(t for t in self.ticks if t.trade_id in raw)]
+        return sorted(left, key=lambda tick: (tick.event_ns, tick.seq))
 
 
 def windows_about(core: ShardCore, symbol: Symbol, start_ns: int) -> list[WindowKey]:

@@ -61,6 +61,7 @@ class _SymbolSnapshot(msgspec.Struct, frozen=True, array_like=True):
     ids: KnownIds
     gaps: SymbolGaps | None = None
     pending: list[Pending] = msgspec.field(default_factory=list)
+    given_ids: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 class _ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -79,7 +80,12 @@ def encode_state(core: ShardCore, positions: Mapping[str, StreamPosition]) -> by
     """The whole state of a shard; call it with nothing deferred and no rows left to take."""
     symbols = [
         _SymbolSnapshot(
-            state.symbol, state.newest_ns, state.ids.snapshot(), state.gaps, state.pending
+            state.symbol,
+            state.newest_ns,
+            state.ids.snapshot(),
+            state.gaps,
+            state.pending,
+            state.given_ids,
         )
         for state in core.symbols.values()
     ]
@@ -104,6 +110,7 @@ def restore_state(
                 s.newest_ns,
                 s.gaps,
                 pending=s.pending,
+                given_ids=s.given_ids,
             )
             for s in snapshot.symbols
         ],

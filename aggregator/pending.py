@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.market.amended import Amendment
+from core.market.amended import Amendment, Word
 from core.market.block import Ticks
 from core.market.notice import Cancel, Correction, Notice
 from core.market.symbol import Symbol
@@ -20,6 +20,12 @@ MAX_PENDING: Final = 1_000
 
 MAX_OF_SHARD: Final = 10_000
 """Of all symbols of a shard together: they are in its checkpoint, which every flush writes."""
+
+
+MAX_GIVEN: Final = 1_000
+"""Ids of a symbol that corrections gave, the newest: a trade may still come under each."""
+
+MAX_GIVEN_OF_SHARD: Final = 10_000
 
 
 class Pending(msgspec.Struct, frozen=True, array_like=True):
@@ -56,11 +62,28 @@ def expired(pending: list[Pending], *, before_ns: int) -> list[Amendment]:
     return old
 
 
-def has_come(pending: Sequence[Pending], symbol: Symbol, block: Ticks) -> bool:
-    """Has *block* a trade that one of *pending* is about?"""
-    if not pending or symbol not in block.symbols:
+def forget_given(ids: dict[int, int], *, before_ns: int) -> None:
+    """Take away what was given before that feed time; *ids* of a symbol are in order of time."""
+    while ids and next(iter(ids.values())) < before_ns:
+        del ids[next(iter(ids))]
+
+
+def bound_given(given: Collection[dict[int, int]], most: int) -> int:
+    """Take away the oldest, where *given*, of some symbols, are more than *most*; how many."""
+    too_many = max(0, sum(map(len, given)) - most)
+    for _ in range(too_many):
+        oldest = min((ids for ids in given if ids), key=lambda ids: next(iter(ids.values())))
+        del oldest[next(iter(oldest))]
+    return too_many
+
+
+def has_come(
+    pending: Sequence[Pending], given: Collection[int], symbol: Symbol, block: Ticks
+) -> bool:
+    """Has *block* a trade that one of *pending* is about, or one of a *given* id?"""
+    if symbol not in block.symbols:
         return False
-    wanted = [each.amendment.trade_id for each in pending]
+    wanted = [*(each.amendment.trade_id for each in pending), *given]
     return bool(np.isin(block.trade_id[_is_of(symbol, block)], wanted).any())
 
 
@@ -72,6 +95,11 @@ def times_in(block: Ticks, symbol: Symbol, ids: Collection[int]) -> dict[int, in
     return dict(zip(block.trade_id[at].tolist(), block.event_ns[at].tolist(), strict=True))
 
 
+def ids_in(block: Ticks, symbol: Symbol) -> set[int]:
+    """The ids of the trades of *symbol* that *block* has."""
+    return set(block.trade_id[_is_of(symbol, block)].tolist()) if symbol in block.symbols else set()
+
+
 def _is_of(symbol: Symbol, block: Ticks) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = block.symbol_index == np.intp(block.symbols.index(symbol))
     return found
@@ -79,13 +107,13 @@ def _is_of(symbol: Symbol, block: Ticks) -> npt.NDArray[np.bool_]:
 
 @dataclass(slots=True)
 class Applied:
-    """Amendments that were applied, and last trades that changed, until they are stored."""
+    """Words that were applied, and last trades that changed, until they are stored."""
 
-    _new: list[Amendment] = field(default_factory=list)
-    _handed: list[tuple[int, Sequence[Amendment]]] = field(default_factory=list)  # by flush
+    _new: list[Word] = field(default_factory=list)
+    _handed: list[tuple[int, Sequence[Word]]] = field(default_factory=list)  # by flush
     _retold: list[Retold] = field(default_factory=list)
 
-    def add(self, amendments: Iterable[Amendment]) -> None:
+    def add(self, amendments: Iterable[Word]) -> None:
         """They are in the bars."""
         self._new += amendments
 
@@ -93,12 +121,12 @@ class Applied:
         """A last trade is another one now."""
         self._retold.append(retold)
 
-    def of(self, symbol: Symbol) -> set[Amendment]:
+    def of(self, symbol: Symbol) -> set[Word]:
         """Those of *symbol* that perhaps are not stored."""
         every = [*self._new, *(each for _, some in self._handed for each in some)]
         return {amendment for amendment in every if amendment.symbol == symbol}
 
-    def hand_over(self, flush: int, committed: int) -> tuple[Sequence[Amendment], Sequence[Retold]]:
+    def hand_over(self, flush: int, committed: int) -> tuple[Sequence[Word], Sequence[Retold]]:
         """What *flush* stores; flushes up to *committed* are stored."""
         self._handed = [each for each in self._handed if each[0] > committed]
         new, self._new = self._new, []

@@ -14,7 +14,7 @@ from aggregator.late import Log, folded_parts
 from aggregator.shards import ShardState
 from aggregator.symbols import PARENTS
 from aggregator.window import Window
-from core.market.amended import Amendment, amended
+from core.market.amended import Word, amended
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -39,8 +39,8 @@ class CoveredLog(Log, Protocol):
         """From which event time on it has every tick of *symbol* that was ever folded."""
         ...
 
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
-        """The corrections and cancels that were applied to ticks of *symbol*."""
+    async def amendments(self, symbol: Symbol) -> list[Word]:
+        """What was said of ticks of *symbol* and applied."""
         ...
 
 
@@ -77,14 +77,15 @@ async def rebuild(
     first_ns, end_ns = _WIDEST.floor_ns(request.start_ns), _ceil(request.end_ns)
     from_ns = end_ns if covered_ns is None else max(first_ns, _ceil(covered_ns))
     ticks: list[Ticks] = []
+    said: set[Word] = set()
     is_unreadable = False
-    if covered_ns is not None:
-        try:
+    try:
+        said = {*await log.amendments(symbol), *state.applied.of(symbol)}
+        if covered_ns is not None:
             ticks = [part async for part in folded_parts(state, log, symbol, from_ns, end_ns)]
-        except TickLogError as exc:
-            _LOG.error("bars of %s stay as they are: %s", symbol, exc)
-            is_unreadable, from_ns = True, end_ns
-    said = {*await log.amendments(symbol), *state.applied.of(symbol)}
+    except TickLogError as exc:
+        _LOG.error("bars of %s stay as they are: %s", symbol, exc)
+        is_unreadable, from_ns = True, end_ns
     current = await current_windows(state, store, symbol, range(first_ns, end_ns, _WIDEST.ns))
     found = Comparison(symbol, current, covered_ns, said)
     for start_ns in range(first_ns, end_ns, MINUTE_NS):
@@ -129,7 +130,7 @@ class Comparison:
         symbol: Symbol,
         current: Windows,
         covered_ns: int | None,
-        said: Collection[Amendment] = (),
+        said: Collection[Word] = (),
     ) -> None:
         """*said* was said of the ticks since."""
         self._said = said
@@ -208,7 +209,7 @@ class Comparison:
 
 
 def _folded(
-    symbol: Symbol, start_ns: int, ticks: Iterable[Ticks], said: Collection[Amendment]
+    symbol: Symbol, start_ns: int, ticks: Iterable[Ticks], said: Collection[Word]
 ) -> Window:
     window = Window(symbol, _MINUTE, start_ns)
     if said:

@@ -42,7 +42,7 @@ class ShardCore:
         self.duplicates = 0
         self.late = 0
         self.doubtful: list[Tick] = []  # too old to be told from repeats; taken by the caller
-        self.amending: dict[Symbol, None] = {}  # with amendments that wait for their trades
+        self.amending: dict[Symbol, None] = {}  # with amendments that may concern trades to come
         self.dropped: list[Row] = []  # of the latest block: what was not folded
         self._due: dict[str, list[DueKey]] = {}
         self._deferred: list[Deferred] = []
@@ -181,8 +181,9 @@ class ShardCore:
         return self._state(symbol)
 
     def note_pending(self, symbol: Symbol) -> None:
-        """The amendments that wait for trades of *symbol* have changed."""
-        if self.symbols[symbol].pending:
+        """The amendments that wait for trades of *symbol*, or the ids they gave, have changed."""
+        state = self.symbols[symbol]
+        if state.pending or state.given_ids:
             self.amending[symbol] = None
         else:
             self.amending.pop(symbol, None)

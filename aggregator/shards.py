@@ -8,7 +8,7 @@ from aggregator.checkpoint import StreamPosition, decode_positions, encode_state
 from aggregator.folded import Folded, FoldedTicks
 from aggregator.pending import Applied
 from aggregator.shard import ShardCore
-from core.market.amended import Amendment
+from core.market.amended import Word
 from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import Block, BlockMeta, Ticks
 from core.market.notice import Gap
@@ -29,7 +29,7 @@ class ShardFlush:
     bars: Sequence[Bar] = ()
     last_trades: Sequence[Tick] = ()
     folded: Sequence[Folded] = ()  # for the tick log
-    amendments: Sequence[Amendment] = ()
+    amendments: Sequence[Word] = ()
     retold: Sequence[Retold] = ()
     covered: Mapping[int, int | None] = field(default_factory=dict)  # see FlushBatch
 

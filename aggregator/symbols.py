@@ -37,6 +37,8 @@ class SymbolState:
     last: LastTrade | None = None  # newest by order key
     last_dirty: bool = False
     pending: list[Pending] = field(default_factory=list)
+    given_ids: dict[int, int] = field(default_factory=dict)
+    """Ids that corrections gave and under which no trade came itself; the feed time then."""
 
     def new_window(self, timeframe: Timeframe, start_ns: int) -> Window:
         """A window that nobody has stored."""

@@ -1,15 +1,19 @@
-"""Amendments: the corrections and cancels that were applied, logged beside the ticks."""
+"""Amendments: what was said of ticks and applied, logged beside them."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from core.market.amended import Amendment
-from core.market.notice import Cancel, Correction, decode_notices, encode_notices
+import msgspec
+
+from core.market.amended import Word
 from core.market.symbol import Symbol
 from storage.database import Connection, Database
+from storage.errors import TickLogError
 from storage.packed import bigints, blobs, texts
 from storage.rows import Retold
 
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(tuple[Word, ...])
 MOST: Final = 10_000  # of a symbol, the newest; venues amend few of their trades
 
 _INSERT: Final = """
@@ -27,7 +31,7 @@ WHERE symbol = %s AND trade_id = %s
 _DELETE: Final = "DELETE FROM amendments WHERE event_ns < %s"
 
 
-async def write_amendments(connection: Connection, some: Sequence[Amendment]) -> None:
+async def write_amendments(connection: Connection, some: Sequence[Word]) -> None:
     """Log *some* within the transaction of *connection*; again changes nothing."""
     if some:
         await connection.execute(
@@ -36,7 +40,7 @@ async def write_amendments(connection: Connection, some: Sequence[Amendment]) ->
                 texts([amendment.symbol for amendment in some]),
                 bigints([amendment.trade_id for amendment in some]),
                 bigints([amendment.event_ns for amendment in some]),
-                blobs([encode_notices((amendment,)) for amendment in some]),
+                blobs([_ENCODER.encode((amendment,)) for amendment in some]),
             ],
         )
 
@@ -51,15 +55,18 @@ async def retell(connection: Connection, some: Sequence[Retold]) -> None:
         await connection.execute(_RETELL, [*values, retold.symbol, retold.trade_id])
 
 
-async def amendments_of(db: Database, symbol: Symbol) -> list[Amendment]:
+async def amendments_of(db: Database, symbol: Symbol) -> list[Word]:
     """The newest :data:`MOST` of *symbol*, in no order.
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
+        TickLogError: a newer program wrote one, or it is damaged.
     """
     rows = await db.fetch("amendments", _OF, [symbol])
-    found = [notice for (payload,) in rows for notice in decode_notices(payload)]
-    return [notice for notice in found if isinstance(notice, Correction | Cancel)]
+    try:
+        return [word for (payload,) in rows for word in _DECODER.decode(payload)]
+    except msgspec.DecodeError as exc:
+        raise TickLogError(f"an amendment of {symbol} cannot be read: {exc}") from exc
 
 
 async def drop_amendments(db: Database, before_ns: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from core.market.amended import Amendment
+from core.market.amended import Word
 from core.market.bar import Bar, BarRow
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
@@ -59,7 +59,7 @@ class FlushBatch(msgspec.Struct, frozen=True):
     last_trades: Sequence[Tick] = ()
     log: Sequence[LoggedTicks] = ()
     covered: Mapping[int, int | None] = {}  # by shard
-    amendments: Sequence[Amendment] = ()
+    amendments: Sequence[Word] = ()
     retold: Sequence[Retold] = ()
 
 

@@ -6,7 +6,7 @@ They are written in the transaction of their bars, so the log has exactly what t
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from core.market.amended import Amendment
+from core.market.amended import Word
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -155,11 +155,14 @@ class TickLog:
         rows = await self._db.fetch("log cover", _COVERED_FROM, [shard])
         return int(rows[0][0]) if rows else None
 
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+    async def amendments(self, symbol: Symbol) -> list[Word]:
         """The corrections and cancels that were applied to ticks of *symbol*, in no order.
+
+        Sightings of their trades are among them.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
+            TickLogError: a newer program wrote one, or it is damaged.
         """
         return await amendments_of(self._db, symbol)
 

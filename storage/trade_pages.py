@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from core.market.amended import Amendment, amended
+from core.market.amended import Word, amended
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS
@@ -85,7 +85,7 @@ class TradePages:
             if after is not None and symbol < after.symbol:
                 continue
             cursor = after if after is not None and after.symbol == symbol else None
-            amendments: list[Amendment] | None = None
+            amendments: list[Word] | None = None
             async for slot_ns, part in self._slots(symbol, start_ns, end_ns, descending, cursor):
                 if part and amendments is None:
                     amendments = await self._log.amendments(symbol)
@@ -148,9 +148,7 @@ def _key_of(tick: Tick) -> Key:
     return tick.event_ns, tick.seq, tick.trade_id
 
 
-def _ordered(
-    ticks: Sequence[Tick], amendments: Sequence[Amendment], descending: bool
-) -> list[Tick]:
+def _ordered(ticks: Sequence[Tick], amendments: Sequence[Word], descending: bool) -> list[Tick]:
     """As they stand, in order; those of one key in order of arrival, whichever way."""
     left = sorted(ticks, key=_key_of)
     if amendments:  # minute by minute, as the bars are made

@@ -1,43 +1,69 @@
 """What is left of trades when corrections and cancels are applied to them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
 
 from core.market.notice import Cancel, Correction
+from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
 
 Amendment = Correction | Cancel
 
 
-def amended(ticks: Sequence[Tick], amendments: Iterable[Amendment]) -> list[Tick]:
-    """*ticks* of one symbol as they stand after *amendments*; in the same order.
+class Sighting(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
+    """The trade *trade_id* came in its own right, at ``at_ns`` (event time).
+
+    Noted where a correction joins trades of several minutes: who looks at one of these minutes
+    alone has to know of the others. ``event_ns`` is that of what was said last of them.
+    """
+
+    symbol: Symbol
+    event_ns: int
+    trade_id: int
+    at_ns: int
+
+
+Word = Correction | Cancel | Sighting
+"""What is kept beside the ticks."""
+
+_Live = dict[int, tuple[Tick | None, int, float, float]]
+"""By the id of now: the trade as it came (None: elsewhere), its id then, its price and size."""
+
+
+def amended(ticks: Sequence[Tick], words: Iterable[Word]) -> list[Tick]:
+    """*ticks* of one symbol as they stand after *words*; in the same order.
 
     It does not matter in which order these came, nor how often: they are applied by their times.
     A corrected trade keeps its place and event time, and may be corrected or cancelled under its
-    new id again. Where a trade of that id is there in its own right, that one counts, once.
+    new id again. Where a trade of that id came in its own right, here or where a sighting says,
+    the two are one from then on: the corrected one, with the correction's data.
     """
-    said: dict[int, list[Amendment]] = {}
-    for amendment in set(amendments):
-        said.setdefault(amendment.trade_id, []).append(amendment)
-    own = {tick.trade_id for tick in ticks}
-    found: list[Tick] = []
-    for tick in ticks:
-        left: Tick | None = tick
-        if tick.trade_id in said and tick.trade_id != NO_ID:
-            left = _after(tick, said)
-            if left is not None and left.trade_id != tick.trade_id:
-                left = None if left.trade_id in own else left
-                own.add(tick.trade_id if left is None else left.trade_id)
-        if left is not None:
-            found.append(left)
-    return found
+    about, seen = _by_id(set(words))
+    own = {tick.trade_id: tick for tick in ticks if tick.trade_id != NO_ID}
+    concerned = _joined(own.keys() & about.keys(), about)
+    live: _Live = {id_: (None, id_, 0.0, 0.0) for id_ in concerned & seen}
+    for id_ in concerned & own.keys():
+        live[id_] = (own[id_], id_, own[id_].price, own[id_].size)
+    for amendment in sorted({a for id_ in concerned for a in about[id_]}, key=_order_of):
+        trade = live.pop(amendment.trade_id, None)
+        if trade is not None and isinstance(amendment, Correction):
+            new = amendment.new_price, amendment.new_size
+            live[amendment.new_id] = (*trade[:2], *new)
+    now = {trade[1]: (id_, *trade[2:]) for id_, trade in live.items()}
+    return [
+        _changed(tick, *now[tick.trade_id]) if tick.trade_id in concerned else tick
+        for tick in ticks
+        if tick.trade_id not in concerned or tick.trade_id in now
+    ]
 
 
-def earlier_ids(amendments: Iterable[Amendment]) -> dict[int, set[int]]:
+def earlier_ids(words: Iterable[Word]) -> dict[int, set[int]]:
     """By id, those that were corrected to it."""
     found: dict[int, set[int]] = {}
-    for amendment in amendments:
-        if isinstance(amendment, Correction):
-            found.setdefault(amendment.new_id, set()).add(amendment.trade_id)
+    for word in words:
+        if isinstance(word, Correction):
+            found.setdefault(word.new_id, set()).add(word.trade_id)
     return found
 
 
@@ -51,20 +77,45 @@ def concerning(trade_id: int, earlier: Mapping[int, set[int]]) -> set[int]:
     return found
 
 
-def _after(tick: Tick, said: Mapping[int, Sequence[Amendment]]) -> Tick | None:
-    ids = [tick.trade_id]  # that it may have had; grows while it is walked
-    some: list[Amendment] = []
-    for trade_id in ids:
-        some += said.get(trade_id, ())
-        new = {a.new_id for a in said.get(trade_id, ()) if isinstance(a, Correction)}
-        ids += sorted(new.difference(ids))
-    trade_id, price, size = tick.trade_id, tick.price, tick.size
-    for amendment in sorted(some, key=_order_of):
-        if amendment.trade_id != trade_id:
+def families(ids: Iterable[int], words: Iterable[Word]) -> list[frozenset[int]]:
+    """*ids*, each with all ids that corrections join with it, whichever way; each family once."""
+    about, _ = _by_id(set(words))
+    found: dict[frozenset[int], None] = {}
+    known: set[int] = set()
+    for id_ in ids:
+        if id_ not in known:
+            family = frozenset(_joined({id_}, about))
+            known |= family
+            found[family] = None
+    return list(found)
+
+
+def _by_id(words: Collection[Word]) -> tuple[dict[int, list[Amendment]], set[int]]:
+    """The amendments from and to each id; and the ids of sightings."""
+    about: dict[int, list[Amendment]] = {}
+    seen: set[int] = set()
+    for word in words:
+        if isinstance(word, Sighting):
+            seen.add(word.trade_id)
             continue
-        if isinstance(amendment, Cancel):
-            return None
-        trade_id, price, size = amendment.new_id, amendment.new_price, amendment.new_size
+        about.setdefault(word.trade_id, []).append(word)
+        if isinstance(word, Correction):
+            about.setdefault(word.new_id, []).append(word)
+    return about, seen
+
+
+def _joined(ids: Collection[int], about: Mapping[int, Sequence[Amendment]]) -> set[int]:
+    """*ids*, and those that corrections join with them."""
+    found, waiting = set(ids), list(ids)
+    while waiting:
+        some = about.get(waiting.pop(), ())
+        linked = {a.trade_id for a in some} | {a.new_id for a in some if isinstance(a, Correction)}
+        waiting += linked - found
+        found |= linked
+    return found
+
+
+def _changed(tick: Tick, trade_id: int, price: float, size: float) -> Tick:
     return Tick(tick.symbol, trade_id, price, size, tick.event_ns, tick.side, tick.seq)
 
 

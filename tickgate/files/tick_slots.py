@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.market.amended import Amendment, amended
+from core.market.amended import Word, amended
 from core.market.block import Ticks
 from core.market.symbol import Symbol
 from storage.tick_codec import SLOT_NS
@@ -65,7 +65,7 @@ async def _slots(
         yield number, _whole(symbol, parts, said)
 
 
-def _whole(symbol: Symbol, parts: Sequence[Ticks], said: Collection[Amendment]) -> Ticks:
+def _whole(symbol: Symbol, parts: Sequence[Ticks], said: Collection[Word]) -> Ticks:
     if not said:
         return _joined((symbol,), [(0, part) for part in parts])
     ticks = amended([tick for part in parts for tick in part.ticks()], said)

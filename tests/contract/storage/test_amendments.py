@@ -1,7 +1,9 @@
 """What was said of trades is stored once, with its bars, and goes with the ticks."""
 
+import msgspec
 import pytest
 
+from core.market.amended import Sighting
 from core.market.bar import Bar, BarRow
 from core.market.bar_range import BarRange
 from core.market.notice import Cancel, CancelAction, Correction
@@ -12,6 +14,7 @@ from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.amendments import drop_amendments
 from storage.bars import BarStore
 from storage.database import Database
+from storage.errors import TickLogError
 from storage.rows import FlushBatch, Retold
 
 A, B = Symbol("X:A"), Symbol("X:B")
@@ -19,6 +22,7 @@ AT_NS = 1_700_000_000_000_000_000
 CORRECTION = Correction(A, AT_NS, 7, 10.0, 2.0, 8, 10.5, 3.0)
 CANCEL = Cancel(A, AT_NS + DAY_NS, 7, 10.0, 2.0, Side.SELL, CancelAction.ERROR)
 OTHER = Cancel(B, AT_NS, 7, 10.0, 2.0)
+SIGHTING = Sighting(A, AT_NS, 7, AT_NS - DAY_NS)
 
 
 def tick(ident: int) -> Tick:
@@ -38,14 +42,26 @@ def store(database: Database) -> BarStore:
 
 async def test_what_was_said_is_kept_once_and_found_by_its_symbol(store: BarStore) -> None:
     log = store.tick_log(shards=4)
-    await store.flush(FlushBatch(amendments=[CORRECTION, CANCEL, OTHER]))
+    await store.flush(FlushBatch(amendments=[CORRECTION, CANCEL, OTHER, SIGHTING]))
     await store.flush(FlushBatch(amendments=[CANCEL, CORRECTION]))
 
     found = await log.amendments(A)
-    assert len(found) == 2
-    assert set(found) == {CORRECTION, CANCEL}
+    assert len(found) == 3
+    assert set(found) == {CORRECTION, CANCEL, SIGHTING}
     assert await log.amendments(B) == [OTHER]
     assert await log.amendments(Symbol("X:C")) == []
+
+
+async def test_what_another_program_wrote_is_refused_in_words(
+    store: BarStore, database: Database
+) -> None:
+    payload = msgspec.msgpack.encode([["other", "X:A", 1]])
+    await database.fetch(
+        "write", "INSERT INTO amendments VALUES ('X:A', 1, 1, %s) RETURNING 1", [payload]
+    )
+
+    with pytest.raises(TickLogError, match="an amendment of X:A cannot be read"):
+        await store.tick_log(shards=4).amendments(A)
 
 
 async def test_it_goes_by_age(store: BarStore, database: Database) -> None:

@@ -7,7 +7,7 @@ from aggregator.flush import Flush
 from aggregator.late import judge
 from aggregator.rebuild import Rebuilt, rebuild
 from aggregator.shards import ShardFlush, ShardState
-from core.market.amended import Amendment
+from core.market.amended import Word
 from core.market.bar import Bar, BarRow
 from core.market.block import BlockMeta, Ticks, decode_block, encode_block
 from core.market.symbol import Symbol
@@ -41,7 +41,7 @@ class Stored:
         self.checkpoint: Checkpoint | None = None
         self.covered: int | None = None
         self.log: dict[tuple[int, FlushId], LogSlot] = {}
-        self.said: set[Amendment] = set()
+        self.said: set[Word] = set()
 
     async def flush(self, batch: FlushBatch) -> None:
         (self.checkpoint,) = batch.checkpoints
@@ -68,7 +68,7 @@ class Stored:
                 found[symbol] = max(start_ns, found.get(symbol, start_ns))
         return found
 
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+    async def amendments(self, symbol: Symbol) -> list[Word]:
         return [each for each in self.said if each.symbol == symbol]
 
     async def parts(

@@ -13,7 +13,7 @@ from aggregator.amender import Amender
 from aggregator.metrics import AggregatorMetrics
 from aggregator.rebuild import rebuild
 from aggregator.shards import ShardState
-from core.market.amended import Amendment
+from core.market.amended import Amendment, Word
 from core.market.bar import BarRow
 from core.market.block import Block, BlockMeta, Ticks, decode_block, encode_block
 from core.market.notice import Cancel, Correction
@@ -38,7 +38,7 @@ class Database:
 
     rows: dict[Key, BarRow] = field(default_factory=dict)
     log: list[tuple[FlushId, Ticks]] = field(default_factory=list)
-    said: set[Amendment] = field(default_factory=set)
+    said: set[Word] = field(default_factory=set)
     checkpoint: Checkpoint | None = None
     revs: dict[Key, int] = field(default_factory=dict)
     broken_from_ns: int | None = None  # who asks for ticks up to a later time gets an error
@@ -53,7 +53,7 @@ class Database:
                 found[symbol] = max(start_ns, found.get(symbol, start_ns))
         return found
 
-    async def amendments(self, symbol: Symbol) -> list[Amendment]:
+    async def amendments(self, symbol: Symbol) -> list[Word]:
         return [each for each in self.said if each.symbol == symbol]
 
     async def covered_from(self, symbol: Symbol) -> int:
@@ -175,22 +175,20 @@ class World:
 
 
 def left_of(trades: list[Tick], said: list[Amendment]) -> list[Tick]:
-    """The plain truth: trades once each, then all that was said of them, by time."""
-    live: list[Tick] = []
-    seen: set[tuple[Symbol, int]] = set()
+    """The plain truth: trades once each by id, then all that was said of them, by time.
+
+    A trade that takes the id of another, which came in its own right, takes its place.
+    """
+    live: dict[tuple[Symbol, int], Tick] = {}
     for trade in trades:
-        if (trade.symbol, trade.trade_id) in seen:
-            continue
-        seen.add((trade.symbol, trade.trade_id))
-        now: Tick | None = trade
-        for word in sorted(said, key=lambda word: word.event_ns):
-            if now is not None and (word.symbol, word.trade_id) == (now.symbol, now.trade_id):
-                now = None if isinstance(word, Cancel) else msgspec.structs.replace(
-                    now, trade_id=word.new_id, price=word.new_price, size=word.new_size
-                )  # fmt: skip
-        if now is not None:
-            live.append(now)
-    return live
+        live.setdefault((trade.symbol, trade.trade_id), trade)
+    for word in sorted(said, key=lambda word: word.event_ns):
+        now = live.pop((word.symbol, word.trade_id), None)
+        if now is not None and isinstance(word, Correction):
+            live[word.symbol, word.new_id] = msgspec.structs.replace(
+                now, trade_id=word.new_id, price=word.new_price, size=word.new_size
+            )
+    return list(live.values())
 
 
 trades = st.builds(
@@ -198,7 +196,7 @@ trades = st.builds(
         symbol, ident, 10.0 + ident / 7, 1.0 + ident / 3, START_NS + second * 10**9, seq=ident
     ),
     st.sampled_from(SYMBOLS),
-    st.integers(1, 12),
+    st.one_of(st.integers(1, 12), st.integers(1, 4), st.integers(101, 104), st.integers(201, 204)),
     st.integers(0, 1_200),
 )
 
@@ -206,8 +204,8 @@ trades = st.builds(
 @st.composite
 def words(draw: st.DrawFn) -> tuple[Symbol, int, int, float]:
     """Of a symbol's trade: what becomes of it (0: cancelled), and a price."""
-    ident = draw(st.integers(1, 12))
-    new = draw(st.sampled_from([0, 0, ident, ident + 100, ident + 200]))
+    ident = draw(st.one_of(st.integers(1, 12), st.integers(1, 4)))
+    new = draw(st.sampled_from([0, 0, ident, ident + 100, ident + 200, ident % 4 + 101]))
     return draw(st.sampled_from(SYMBOLS)), draw(st.sampled_from([ident, ident + 100])), new, draw(
         st.floats(1.0, 30.0)
     )  # fmt: skip
@@ -269,7 +267,7 @@ async def rebuilt(world: World) -> int:
     """How many bars a rebuild from the log would change."""
     changed = 0
     for symbol in SYMBOLS:
-        request = RebuildRequest(1, 0, symbol, START_NS, START_NS + 30 * MINUTE_NS, dry_run=True)
+        request = RebuildRequest(1, 0, symbol, START_NS, START_NS + 360 * MINUTE_NS, dry_run=True)
         found = await rebuild(world.state, request, log=world.database, store=world.database)  # type: ignore[arg-type]
         changed += len(found.report.changed) + found.report.without_ticks
     return changed

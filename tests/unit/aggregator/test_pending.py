@@ -8,8 +8,11 @@ from aggregator.pending import (
     Applied,
     Pending,
     beyond,
+    bound_given,
     expired,
+    forget_given,
     has_come,
+    ids_in,
     note,
     times_in,
 )
@@ -62,7 +65,7 @@ def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
     pending = [Pending(1, Correction(A, 1, 7, 1.0, 1.0, 8, 2.0, 1.0)), Pending(1, off(8))]
 
     def came(symbol: Symbol, ident: int) -> bool:
-        return has_come(pending, A, block_of([Tick(symbol, ident, 1.0, 1.0, 1)]))
+        return has_come(pending, (), A, block_of([Tick(symbol, ident, 1.0, 1.0, 1)]))
 
     assert times_in(block_of([Tick(A, 7, 1.0, 1.0, 5), Tick(B, 8, 1.0, 1.0, 6)]), A, {7, 8}) == {
         7: 5
@@ -72,7 +75,25 @@ def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
     assert came(A, 8)
     assert not came(A, 9)
     assert not came(B, 7)
-    assert not has_come([], A, block_of([]))
+    assert has_come([], {9: 1}, A, block_of([Tick(A, 9, 1.0, 1.0, 1)]))
+    assert not has_come([], (), A, block_of([]))
+
+
+def test_given_ids_go_by_age_and_by_number_the_oldest_first() -> None:
+    some, others = {1: 10, 2: 20, 3: 30}, {4: 15, 5: 40}
+
+    forget_given(some, before_ns=20)
+    assert some == {2: 20, 3: 30}
+    assert bound_given([some, others], 4) == 0
+    assert bound_given([some, {}, others], 2) == 2
+    assert (some, others) == ({3: 30}, {5: 40})
+
+
+def test_the_ids_of_a_symbol_in_a_block() -> None:
+    block = block_of([Tick(A, 7, 1.0, 1.0, 5), Tick(B, 8, 1.0, 1.0, 6), Tick(A, 9, 1.0, 1.0, 6)])
+
+    assert ids_in(block, A) == {7, 9}
+    assert ids_in(block, Symbol("X:C")) == set()
 
 
 def test_what_was_applied_is_known_until_it_is_stored() -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from core.market.amended import Amendment, amended, concerning, earlier_ids
+from core.market.amended import Amendment, Sighting, amended, concerning, earlier_ids, families
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
@@ -42,7 +42,7 @@ def shown(ticks: list[Tick]) -> list[tuple[int, float]]:
         ([off(1, at=1), to(1, 7, at=2)], [(2, 10.0)]),
         ([to(1, 1, 20.0, at=1), to(1, 1, 30.0, at=2)], [(1, 30.0), (2, 10.0)]),
         ([to(1, 7, at=1), to(7, 1, 30.0, at=2)], [(1, 30.0), (2, 10.0)]),
-        ([to(1, 2)], [(2, 10.0)]),  # that one is there in its own right
+        ([to(1, 2)], [(2, 20.0)]),  # that one came in its own right, too
         ([to(1, 7), to(2, 7)], [(7, 20.0)]),
         ([to(1, 7, at=1), off(7, at=2), off(2, at=1)], []),
     ],
@@ -58,6 +58,36 @@ def test_a_corrected_trade_keeps_its_place_in_time_and_its_side() -> None:
     (left,) = amended([tick(1)], [to(1, 7)])
 
     assert left == Tick(A, 7, 20.0, 3.0, 1_001, Side.BUY, 1)
+
+
+def seen(ident: int) -> Sighting:
+    return Sighting(A, 9, ident, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("amendments", "left"),
+    [
+        ([to(1, 7), seen(1), seen(7)], [(2, 10.0)]),  # 7 is corrected from 1, which is elsewhere
+        ([to(7, 1), seen(1), seen(7)], [(1, 20.0), (2, 10.0)]),
+        ([to(7, 1), seen(7)], [(1, 20.0), (2, 10.0)]),
+        ([to(1, 7)], [(7, 10.0), (2, 10.0)]),  # nobody has seen 1
+        ([to(1, 7, at=2), off(1, at=1), seen(1)], [(7, 10.0), (2, 10.0)]),
+        ([to(1, 7, at=2), to(7, 2, 30.0, at=1), seen(1)], [(2, 30.0)]),
+        ([to(1, 7, at=1), to(7, 2, 30.0, at=2), seen(1)], []),
+    ],
+)
+def test_what_is_seen_elsewhere_takes_the_place_of_trades_in_their_own_right(
+    amendments: list[Sighting | Amendment], left: list[tuple[int, float]]
+) -> None:
+    for some in itertools.permutations(amendments):
+        assert shown(amended([tick(7), tick(2)], some)) == left
+
+
+def test_ids_that_corrections_join_are_a_family() -> None:
+    some = [to(1, 7), to(7, 8), to(3, 8), off(5), seen(9)]
+
+    assert families([7, 5, 3, 9], some) == [{1, 3, 7, 8}, {5}, {9}]
+    assert families([], some) == []
 
 
 def test_trades_without_an_id_are_never_amended() -> None:
