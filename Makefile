@@ -119,14 +119,14 @@ $(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
 		cd $(JS) && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json; \
 	else echo "no npm: tests of the JavaScript SDK will be skipped"; fi
 
-# The program alone, from the pinned versions; and with what tests and lint need on top.
+# The program alone, from the pinned versions; and with what tests and lint need on top. What is
+# not compiled here is compiled when it is first used, and most of it never is.
 $(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tickgate into $(VENV) ..."
-	@$(PIP) install -q -e .
+	@$(PIP) install -q --no-compile -e .
 	@touch $@
 
-# With tools the program comes along: one call instead of two. What is not compiled here is
-# compiled when it is first used, and most of it never is.
+# With tools the program comes along: one call instead of two.
 $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tickgate and what tests and lint need into $(VENV) ..."
 	@$(PIP) install -q --no-compile -e '.[test,lint]'
