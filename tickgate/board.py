@@ -1,11 +1,13 @@
 """What `tickgate watch` knows of each symbol: folds the stream's messages. Pure."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from tickgate.client import Bar, Message, RunningBar, Stale, Trade, UpdatedBar
+from tickgate.client.times import to_text
+
+_FIELDS: Final = ("open", "high", "low", "close", "volume", "trades")
 _MARKS: Final = {1: "▲", -1: "▼", 0: " "}
 
 
@@ -17,7 +19,7 @@ class Line(msgspec.Struct):
     size: float | None = None
     move: int = 0  # of the last trade against the one before: 1, 0, -1
     reference: float | None = None  # open of the day, for the change
-    bar: Mapping[str, Any] | None = None  # the newest 1-minute bar, running or closed
+    bar: Bar | None = None  # the newest 1-minute bar, running or closed
     latency_ms: float | None = None  # from the venue's clock to ours
     trades: int = 0
 
@@ -36,59 +38,62 @@ class Board:
         self.lines = {symbol: Line(symbol) for symbol in symbols if symbol != "*"}
         self.stale: dict[str, str] = {}  # by feed that is silent, in words
 
-    def apply(self, message: Mapping[str, Any], now_ms: float) -> str | None:
+    def apply(self, message: Message, now_ms: float) -> str | None:
         """Take in one message of the stream; returns a line of text for a pipe, if it makes one."""
-        kind, symbol = message.get("T"), message.get("S")
-        if symbol is None or kind not in ("t", "b", "u", "r"):
+        if not isinstance(message, Trade | Bar):
             return None
-        line = self.lines.setdefault(symbol, Line(symbol))
-        if kind == "t":
+        line = self.lines.setdefault(message.symbol, Line(message.symbol))
+        if isinstance(message, Trade):
             return self._trade(line, message, now_ms)
-        if line.bar is None or message["t"] >= line.bar["t"]:
+        if line.bar is None or message.start_ns >= line.bar.start_ns:
             line.bar = message
-        return None if kind == "r" else bar_text(message)
+        return None if isinstance(message, RunningBar) else bar_text(message)
 
-    def hear(self, message: Mapping[str, Any]) -> str:
-        """Take in a message of type ``stale``; what it says, in words."""
-        feed = message["feed"]
-        if message["stale"]:
-            self.stale[feed] = f"{feed} is stale: no trade since {message['since']}"
+    def hear(self, news: Stale) -> str:
+        """Take in that a feed is silent, or no longer is; that in words."""
+        feed = news.feed
+        if news.stale:
+            self.stale[feed] = f"{feed} is stale: no trade since {_text(news.since_ns)}"
             return self.stale[feed]
         self.stale.pop(feed, None)
-        return f"{feed} has ended" if message.get("ended") else f"{feed} has trades again"
+        return f"{feed} has ended" if news.ended else f"{feed} has trades again"
 
     def refer(self, symbol: str, reference: float) -> None:
         """Changes are against *reference* from now on."""
         if symbol in self.lines:
             self.lines[symbol].reference = reference
 
-    def _trade(self, line: Line, message: Mapping[str, Any], now_ms: float) -> str:
-        price = message["p"]
+    def _trade(self, line: Line, trade: Trade, now_ms: float) -> str:
+        price = trade.price
         if line.last is not None and price != line.last:
             line.move = 1 if price > line.last else -1
-        line.last, line.size, line.trades = price, message["s"], line.trades + 1
-        line.latency_ms = now_ms - datetime.fromisoformat(message["t"]).timestamp() * 1000
-        side = message.get("tks", "-")
-        return f"{line.symbol} trade {message['t']} {price!r} {message['s']!r} {side}"
+        line.last, line.size, line.trades = price, trade.size, line.trades + 1
+        line.latency_ms = now_ms - trade.time_ns / 1e6
+        at, side = _text(trade.time_ns), trade.taker or "-"
+        return f"{line.symbol} trade {at} {price!r} {trade.size!r} {side}"
 
 
-def bar_text(bar: Mapping[str, Any]) -> str:
+def bar_text(bar: Bar) -> str:
     """A closed or revised bar as one line."""
-    word = "bar" if bar["T"] == "b" else "revised"
-    fields = " ".join(repr(bar[name]) for name in ("o", "h", "l", "c", "v", "n"))
-    return f"{bar['S']} {word} {bar['t']} {fields}"
+    word = "revised" if isinstance(bar, UpdatedBar) else "bar"
+    fields = " ".join(repr(getattr(bar, name)) for name in _FIELDS)
+    return f"{bar.symbol} {word} {_text(bar.start_ns)} {fields}"
+
+
+def _text(time_ns: int) -> str:
+    """As the stream writes times: with as many digits of fraction as it takes."""
+    return to_text(time_ns)[:-1].rstrip("0").rstrip(".") + "Z"
 
 
 def cells(line: Line) -> tuple[str, ...]:
     """The texts of a table row: symbol, last, change, o, h, l, c, volume, trades, latency."""
-    bar = line.bar or {}
+    bar = line.bar
     change = line.change_percent
     return (
         line.symbol,
         f"{_MARKS[line.move]} {number(line.last)}",
         "-" if change is None else f"{change:+.2f} %",
-        *(number(bar.get(name)) for name in ("o", "h", "l", "c", "v")),
-        number(bar.get("n")),
+        *(number(getattr(bar, name, None)) for name in _FIELDS),
         "-" if line.latency_ms is None else f"{line.latency_ms:.0f} ms",
     )
 

@@ -402,8 +402,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
             le=60,
             description="time between two heartbeats of a session, which tell the newest event "
-            "time of each feed; 0: none",
-            extra=_WIRE,
+            "time of each feed; 0: none; watch misses them after 2.5 times as long",
+            extra={"commands": (DEV, GATEWAY, WATCH)},
         ),
     ] = 15.0
     stale_after_s: Annotated[

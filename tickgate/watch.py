@@ -2,35 +2,41 @@
 
 import asyncio
 import contextlib
+import math
 import os
-import random
 import sys
 import time
-from typing import Any
 
-import aiohttp
-import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from core.market.errors import TickgateError
 from core.runtime.config import Loaded
 from core.runtime.supervisor import StopRequest, stop_on_signals
 from tickgate.arguments import Arguments
 from tickgate.board import Board, cells
+from tickgate.client import (
+    AuthFailed,
+    Backoff,
+    Client,
+    ClientError,
+    Message,
+    Stale,
+    State,
+    Stream,
+    SymbolRefused,
+    connect,
+)
+from tickgate.client import Refused as ClientRefused
 from tickgate.output import complain
 from tickgate.settings import Settings
 
 _COLUMNS = ("symbol", "last", "change", "open", "high", "low", "close", "volume", "trades", "delay")
 _REDRAW_S = 0.25
-_FIRST_RETRY_S, _RETRY_CAP_S = 0.5, 10.0
-_HTTP_S = 5.0
-_MAX_MESSAGE = 4 << 20
-_WITHOUT_KEY = frozenset({401, 402})
-_FATAL = frozenset({400, 401, 402, 405, 406, 410})  # the same request will not fare better
+_BACKOFF = Backoff(first_s=0.5, cap_s=10.0)
+_HTTP_S = 3.0  # the end of the program may have to wait for it
+_NO_KEY = 401
 
 
 class Refused(TickgateError):
@@ -41,7 +47,7 @@ class Refused(TickgateError):
         super().__init__(code, reason)
 
     def __str__(self) -> str:
-        hint = "; give a key with --api-key" if self.code in _WITHOUT_KEY else ""
+        hint = "; give a key with --api-key" if self.code == _NO_KEY else ""
         return f"the gateway refused: {self.reason} (code {self.code}){hint}"
 
 
@@ -71,9 +77,11 @@ class Watch:
     """One terminal's view of a gateway; connects again for as long as it runs."""
 
     def __init__(self, settings: Settings, symbols: tuple[str, ...]) -> None:
+        self._settings = settings
         self._base = settings.url.rstrip("/")
         self._key, _, self._secret = settings.api_key.partition(":")
         self._symbols = symbols
+        self._is_new = asyncio.Event()  # there is a connection since somebody looked
         self._board = Board(symbols)
         self._status = f"connecting to {self._base}"
         self._live = sys.stdout.isatty()
@@ -90,77 +98,69 @@ class Watch:
                 tasks = [group.create_task(self._follow(), name="follow")]
                 if self._live:
                     tasks.append(group.create_task(self._draw(), name="draw"))
+                    tasks.append(group.create_task(self._refer(), name="refer"))
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
 
     async def _follow(self) -> None:
-        """Keep a connection; full-jitter back-off between attempts, anew after a good one."""
-        attempt = 0
+        try:
+            async with connect(
+                self._settings.url,
+                key=self._key,
+                secret=self._secret,
+                first_s=math.inf,
+                backoff=_BACKOFF,
+                heartbeat_s=self._settings.heartbeat_s,
+                on_state=self._on_state,
+            ) as stream:
+                await self._subscribe(stream)
+                async for message in stream:
+                    self._take(message)
+        except AuthFailed as exc:
+            raise Refused(_NO_KEY, exc.reason) from exc
+
+    async def _subscribe(self, stream: Stream) -> None:
+        names = self._symbols
+        bars = {"bars": names, "updated_bars": names, "running_bars": names}
         while True:
             try:
-                async with self._connect() as socket:
-                    attempt = 0
-                    await self._session(socket)
-                reason = "the gateway closed the connection"
-            except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as exc:
-                reason = str(exc) or type(exc).__name__
-            attempt += 1
-            self._tell(f"{self._base}: {reason}; trying again")
-            longest_s = min(_RETRY_CAP_S, _FIRST_RETRY_S * 2 ** min(attempt, 10))
-            await asyncio.sleep(random.uniform(0.1, longest_s))
+                return await stream.subscribe(snapshot=True, trades=names, **bars)
+            except SymbolRefused as exc:
+                raise Refused(exc.code, exc.reason) from exc
+            except ClientRefused as exc:  # it failed at the gateway, which is to be asked again
+                self._tell(f"the gateway says: {exc.reason}")
 
-    def _connect(self) -> connect:
-        return connect(
-            self._base.replace("http", "ws", 1) + "/v1/stream",
-            max_size=_MAX_MESSAGE,
-            proxy=None,
-            open_timeout=_HTTP_S,
-        )
-
-    async def _session(self, socket: ClientConnection) -> None:
-        if self._key:
-            await _send(socket, {"action": "auth", "key": self._key, "secret": self._secret})
-        channels = ("trades", "bars", "updatedBars", "runningBars")
-        request = dict.fromkeys(channels, self._symbols)
-        await _send(socket, {"action": "subscribe", **request, "snapshot": True})
-        await self._take_references()
-        self._board.stale.clear()  # what is stale now is told
-        self._tell(f"live from {self._base}", quiet=True)
-        async for payload in socket:
-            now_ms = time.time_ns() / 1e6
-            for message in msgspec.json.decode(payload):
-                self._take(message, now_ms)
-
-    def _take(self, message: dict[str, Any], now_ms: float) -> None:
-        if message.get("T") == "error":
-            code, reason = message.get("code", 0), message.get("msg", "")
-            if code in _FATAL:
-                raise Refused(code, reason)
-            self._tell(f"the gateway says: {reason}")
-        elif message.get("T") == "stale":
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Stale):
             news = self._board.hear(message)
             if not self._live:
                 complain(f"tickgate watch: {news}")
-        text = self._board.apply(message, now_ms)
+        text = self._board.apply(message, time.time_ns() / 1e6)
         if text and not self._live:
             _print(text)
 
-    async def _take_references(self) -> None:
+    def _on_state(self, state: State) -> None:
+        if state.phase == "live":
+            self._board.stale.clear()  # what is stale now is told
+            self._is_new.set()
+            self._tell(f"live from {self._base}", quiet=True)
+        elif state.phase == "lost":
+            self._tell(f"{self._base}: {state.reason}; trying again")
+
+    async def _refer(self) -> None:
         """The day's opens, for the change; the table does without them when they cannot be had."""
+        url, key, secret = self._settings.url, self._key, self._secret
+        client = Client(url, key=key, secret=secret, timeout_s=_HTTP_S, retries=0)
         names = [symbol for symbol in self._symbols if symbol != "*"]
-        if not names or not self._live:
-            return
-        headers = {"Authorization": f"Bearer {self._key}:{self._secret}"} if self._key else {}
-        timeout = aiohttp.ClientTimeout(total=_HTTP_S)
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
-            async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-                params = {"symbols": ",".join(names)}
-                async with session.get(self._base + "/v1/snapshots", params=params) as answer:
-                    found = msgspec.json.decode(await answer.read())
-            for name, snapshot in found.get("snapshots", {}).items():
-                if day := (snapshot or {}).get("dailyBar"):
-                    self._board.refer(name, day["o"])
+        while names:
+            await self._is_new.wait()
+            self._is_new.clear()
+            with contextlib.suppress(ClientError):
+                found = await asyncio.to_thread(client.snapshots, names)
+                for name, snapshot in found.items():
+                    if snapshot.daily_bar is not None:
+                        self._board.refer(name, snapshot.daily_bar.open)
 
     async def _draw(self) -> None:
         with Live(console=Console(), auto_refresh=False, screen=False) as live:
@@ -191,7 +191,3 @@ def _print(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError as exc:  # as an OSError it would pass for a lost connection
         raise NobodyReads from exc
-
-
-async def _send(socket: ClientConnection, message: dict[str, Any]) -> None:
-    await socket.send(msgspec.json.encode(message), text=True)

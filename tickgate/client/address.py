@@ -1,6 +1,7 @@
 """Where a gateway is and who asks: URLs of stream and HTTP, credentials. Pure."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 
@@ -59,6 +60,15 @@ def http_url(url: str) -> str:
     parts = _split(url)
     scheme = "https" if _SECURE[parts.scheme] else "http"
     return urlunsplit((scheme, parts.netloc, _base_path(parts), "", ""))
+
+
+def is_local(url: str) -> bool:
+    """Is the gateway on this machine? Then no proxy of the environment is to be asked for it."""
+    host = _split(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _split(url: str) -> SplitResult:

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tickgate.client.address import Credentials, http_url
+from tickgate.client.address import Credentials, http_url, is_local
 from tickgate.client.backoff import Backoff
 from tickgate.client.errors import AuthFailed, HistoryError, Unreachable
 
@@ -48,6 +48,12 @@ class Requests:
 
     def __post_init__(self) -> None:
         self.base = http_url(self.url)
+        handlers: list[urllib.request.BaseHandler] = []
+        if is_local(self.url):
+            handlers.append(urllib.request.ProxyHandler({}))
+        if self.ssl is not None:
+            handlers.append(urllib.request.HTTPSHandler(context=self.ssl))
+        self._open = urllib.request.build_opener(*handlers).open
 
     def get(self, path: str, parameters: Mapping[str, str | None]) -> bytes:
         """The body of the answer; parameters that are None are left out.
@@ -76,9 +82,7 @@ class Requests:
 
     def _once(self, request: urllib.request.Request) -> bytes:
         try:
-            with urllib.request.urlopen(
-                request, timeout=self.timeout_s, context=self.ssl
-            ) as answer:
+            with self._open(request, timeout=self.timeout_s) as answer:
                 body: bytes = answer.read()
                 packed = answer.headers.get("Content-Encoding") == "gzip"
         except urllib.error.HTTPError as exc:

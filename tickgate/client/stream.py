@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from tickgate.client.address import Credentials, stream_url
+from tickgate.client.address import Credentials, is_local, stream_url
 from tickgate.client.conversation import Ask, Conversation
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
 from tickgate.client.inbox import Inbox
@@ -223,6 +223,7 @@ class Stream:
                 max_size=_MAX_FRAME,
                 open_timeout=_ANSWER_S,
                 close_timeout=_CLOSE_S,
+                proxy=None if is_local(self._url) else True,
                 ping_interval=None,  # heartbeats tell; a reader that stops must not look dead
                 ssl=options.ssl or (True if self._url.startswith("wss:") else None),
             ) as socket:

@@ -34,6 +34,8 @@ from tickgate.client import (
     UpdatedBar,
     connect,
 )
+from tickgate.client.address import Credentials
+from tickgate.client.http import Requests
 
 SOON = Backoff(first_s=0.02, cap_s=0.1, floor_s=0.01)
 
@@ -367,3 +369,19 @@ async def test_a_stream_that_was_closed_says_so(rig: Rig) -> None:
     with pytest.raises(StreamClosed, match="async with connect"):
         await stream.subscribe(trades="SIM:A")
     assert [message async for message in stream] == []
+
+
+async def test_a_gateway_on_this_machine_is_reached_without_the_proxy_of_the_environment(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "socks_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    base = f"http://127.0.0.1:{rig.service.port}"
+
+    async with connect(base, first_s=5) as stream:
+        await stream.subscribe(trades="SIM:A")
+    asked = Requests(url=base, credentials=Credentials(), retries=0)
+
+    assert await asyncio.to_thread(asked.get, "/hello", {}) == b'{"hello": "world"}'

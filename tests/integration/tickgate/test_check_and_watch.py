@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import os
 import pty
 import sys
@@ -6,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.keys import ApiKeys
 from gateway.silence import Silence
 from tests.conftest import Eventually
 from tests.integration.gateway.rig import gateway
 from tests.integration.system.dev import dev
 from tickgate.settings import Settings
-from tickgate.watch import Watch
+from tickgate.watch import Refused, Watch
 
 
 async def tickgate(*arguments: str) -> tuple[int, str]:
@@ -116,6 +118,24 @@ async def test_watch_tells_beside_its_pipe_that_a_feed_is_stale_and_that_it_is_b
 
     assert "SIM:S001 trade" in "".join(said)
     assert "hb" not in "".join(said)
+
+
+async def test_watch_ends_and_says_what_the_gateway_does_not_accept(
+    redis_url: str, namespace: str
+) -> None:
+    keys = ApiKeys({"KEY": hashlib.sha256(b"s3cret").digest()})
+    async with gateway(redis_url, namespace, keys=keys) as rig:
+        url = f"http://127.0.0.1:{rig.service.port}"
+        keyless, keyed = Settings(url=url), Settings(url=url, api_key="KEY:s3cret")
+        for settings, symbol, reason in (
+            (keyless, "SIM:S001", "give a key with --api-key"),
+            (keyed, "NO SYMBOL", "code 400"),
+        ):
+            with pytest.raises(ExceptionGroup) as failures:
+                await asyncio.wait_for(Watch(settings, (symbol,)).run(), 10)
+            (refused,) = failures.value.exceptions
+            assert isinstance(refused, Refused)
+            assert reason in str(refused)
 
 
 async def _shown(terminal: int, *words: str) -> None:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tickgate.client import errors
-from tickgate.client.address import Credentials, http_url, stream_url
+from tickgate.client.address import Credentials, http_url, is_local, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import expiry_s, renewal_s
 from tickgate.client.wanted import Wanted, as_said, by_channel, by_symbol
@@ -25,6 +25,20 @@ from tickgate.client.wire import Encoding
 def test_one_address_leads_to_the_stream_and_to_http(url: str, stream: str, http: str) -> None:
     assert stream_url(url, Encoding.MSGPACK) == f"{stream}?encoding=msgpack"
     assert http_url(url) == http
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("ws://127.0.0.1:8080", True),
+        ("http://[::1]:8080/", True),
+        ("https://localhost", True),
+        ("wss://10.0.0.1", False),
+        ("https://gateway.example", False),
+    ],
+)
+def test_a_gateway_on_this_machine_is_known_by_its_address(url: str, *, local: bool) -> None:
+    assert is_local(url) is local
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://h", "ws://", ""])

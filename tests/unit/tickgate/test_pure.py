@@ -8,6 +8,16 @@ from hypothesis import strategies as st
 from ingest.spec import FeedSpec
 from tickgate.banner import banner, gateway_url
 from tickgate.board import Board, Line, cells, number
+from tickgate.client import (
+    Bar,
+    Gap,
+    Heartbeat,
+    RunningBar,
+    Shutdown,
+    Stale,
+    Trade,
+    UpdatedBar,
+)
 from tickgate.disk_plan import MIN_DISK_BYTES, share
 from tickgate.settings import Settings
 
@@ -65,40 +75,37 @@ def test_an_uncapped_disk_is_not_called_capped() -> None:
     assert "at most" not in banner(Settings(disk_max_bytes=0), [], data_dir=Path("/data"))
 
 
-def trade(price: float, **more: Any) -> dict[str, Any]:
-    base = {"T": "t", "S": "A:X", "p": price, "s": 2.0, "t": "1970-01-01T00:00:01.5Z"}
-    return {**base, **more}
+def trade(price: float, **more: Any) -> Trade:
+    return Trade("A:X", price, 2.0, 1_500_000_000, **more)
 
 
-def bar(kind: str, start: str, close: float) -> dict[str, Any]:
-    return {"T": kind, "S": "A:X", "t": start, "o": 1.0, "h": 2.0, "l": 0.5, "c": close} | {
-        "v": 10.0,
-        "n": 3,
-    }
+def bar(kind: type[Bar], start_s: int, close: float) -> Bar:
+    values = {"open": 1.0, "high": 2.0, "low": 0.5, "close": close, "volume": 10.0, "trades": 3}
+    return kind("A:X", "1Min", start_s * 10**9, vwap=1.0, **values)
 
 
 def test_a_stale_feed_is_kept_in_words_until_its_trades_come_again() -> None:
     board = Board(("A:X",))
-    message = {"T": "stale", "feed": "sim", "venue": "SIM", "stale": True, "t": None}
+    since_ns = 1_710_239_804 * 10**9
 
     said = [
-        board.hear({**message, "since": "2024-03-12T10:36:44Z"}),
+        board.hear(Stale("sim", "SIM", True, None, since_ns)),
         *board.stale.values(),
-        board.hear({**message, "stale": False}),
-        board.hear({**message, "stale": False, "ended": True}),
+        board.hear(Stale("sim", "SIM", False, None, since_ns)),
+        board.hear(Stale("sim", "SIM", False, None, since_ns, ended=True)),
     ]
 
     stale = "sim is stale: no trade since 2024-03-12T10:36:44Z"
     assert said == [stale, stale, "sim has trades again", "sim has ended"]
     assert board.stale == {}
-    assert board.apply({"T": "hb", "t": "2024-03-12T10:36:44Z", "feeds": {}}, 0) is None
+    assert board.apply(Heartbeat(since_ns, {}), 0) is None
 
 
 def test_a_trade_moves_the_last_price_and_its_delay() -> None:
     board = Board(("A:X",))
 
     first = board.apply(trade(4.0), now_ms=1600)
-    board.apply(trade(5.0, tks="B"), now_ms=1510)
+    board.apply(trade(5.0, taker="B"), now_ms=1510)
     board.refer("A:X", 4.0)
     board.refer("B:Y", 4.0)
 
@@ -116,9 +123,9 @@ def test_the_newest_bar_is_shown_and_closed_ones_are_told() -> None:
     board = Board(("A:X",))
 
     told = [
-        board.apply(bar("r", "2025-01-01T00:01:00Z", 1.0), 0),
-        board.apply(bar("b", "2025-01-01T00:00:00Z", 1.5), 0),
-        board.apply(bar("u", "2025-01-01T00:01:00Z", 1.75), 0),
+        board.apply(bar(RunningBar, 1_735_689_660, 1.0), 0),
+        board.apply(bar(Bar, 1_735_689_600, 1.5), 0),
+        board.apply(bar(UpdatedBar, 1_735_689_660, 1.75), 0),
     ]
 
     assert told == [
@@ -132,8 +139,8 @@ def test_the_newest_bar_is_shown_and_closed_ones_are_told() -> None:
 def test_other_messages_change_nothing_and_a_star_brings_lines() -> None:
     board = Board(("*",))
 
-    assert board.apply({"T": "success", "msg": "connected"}, 0) is None
-    assert board.apply({"T": "hb", "S": "A:X"}, 0) is None
+    assert board.apply(Shutdown("drain", 1.0), 0) is None
+    assert board.apply(Gap("A:X", 0, 1, "lost"), 0) is None
     assert board.lines == {}
     board.apply(trade(1.0), 0)
     assert list(board.lines) == ["A:X"]
