@@ -11,7 +11,11 @@ from tests.conftest import Eventually
 from tests.integration.gateway.rig import Rig, gateway
 from tests.sdk.harness import Sdk, python_command, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 SYMBOLS = [f"SIM:S{n:03d}" for n in range(200)]
 SETTINGS = GatewaySettings(
@@ -20,15 +24,20 @@ SETTINGS = GatewaySettings(
 WAIT_S = 30.0
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sdk() -> AsyncIterator[Sdk]:
+    """It takes seconds to be loaded."""
+    async with running("python", python_command()) as python:
+        yield python
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def held(
-    redis_url: str, namespace: str, eventually: Eventually
+    sdk: Sdk, redis_url: str, namespace: str, eventually: Eventually
 ) -> AsyncIterator[tuple[Rig, Sdk]]:
     """A gateway, and a stream of the SDK that was closed as its handler blocks."""
-    async with (
-        running("python", python_command()) as sdk,
-        gateway(redis_url, namespace, settings=SETTINGS) as rig,
-    ):
+    sdk.events.clear()
+    async with gateway(redis_url, namespace, settings=SETTINGS) as rig:
         where = {"http": "http://127.0.0.1:1", "ws": rig.url.removesuffix("/v1/stream")}
         await sdk.ask("client", client="one", key="KEY", secret="secret", **where)
         await sdk.ask("stream", client="one", name="slow", kind="crypto")
@@ -45,7 +54,7 @@ async def held(
 
 
 async def goes_on(rig: Rig, sdk: Sdk, eventually: Eventually) -> None:
-    """The stream connects again by itself, and is given what is new."""
+    """The stream connects again by itself, and is given what is new, until it is stopped."""
 
     async def given() -> bool:
         (trade,) = await rig.trade(SYMBOLS[0])
@@ -55,6 +64,12 @@ async def goes_on(rig: Rig, sdk: Sdk, eventually: Eventually) -> None:
     await eventually(lambda: rig.metric("gateway_subscribers") == 1, timeout_s=WAIT_S)
     await eventually(given, timeout_s=WAIT_S)
     await sdk.ask("stop", client="one", name="slow")
+
+    async def gone() -> bool:
+        await rig.trade(SYMBOLS[0])  # it looks whether it is to stop behind each message
+        return rig.metric("gateway_clients") == 0
+
+    await eventually(gone, timeout_s=WAIT_S)
 
 
 async def test_a_stream_that_reads_on_in_time_is_told_407_and_connects_again(

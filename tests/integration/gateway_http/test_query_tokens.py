@@ -179,6 +179,7 @@ async def test_no_line_of_a_program_that_logs_at_debug_has_it(
 
     said_all = b"".join(answers)
     assert b"101 Switching Protocols" in said_all
+    assert b"\r\nLocation:" not in said_all  # nobody is sent elsewhere
     assert written(said_all, shown) == []
     assert "listening on" in running.output()
     assert written("\n".join(running.lines), shown) == []
