@@ -25,7 +25,7 @@ const FAR_BARS = 20; // of Shift and an arrow key
  */
 
 export class ChartPane {
-  #api;
+  #client;
   #store;
   #events;
   #board;
@@ -53,11 +53,11 @@ export class ChartPane {
 
   /**
    * @param {number} index
-   * @param {{api: import("./api.js").Api, store: import("./store.js").Store,
+   * @param {{client: import("./tickgate.js").Client, store: import("./store.js").Store,
    *   host: HTMLElement, template: HTMLTemplateElement, events: PaneEvents}} options
    */
-  constructor(index, { api, store, host, template, events }) {
-    this.#api = api;
+  constructor(index, { client, store, host, template, events }) {
+    this.#client = client;
     this.#store = store;
     this.#events = events;
     const fragment = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
@@ -165,7 +165,7 @@ export class ChartPane {
 
   /** @param {string} symbol @param {Timeframe} timeframe */
   #makeHistory(symbol, timeframe) {
-    return new History(this.#api, symbol, timeframe, {
+    return new History(this.#client, symbol, timeframe, {
       onReset: () => this.#reset(),
       onBar: (time) => this.#changed.add(time),
       onError: (error) => {

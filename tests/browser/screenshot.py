@@ -4,17 +4,15 @@ They show the real system: a simulated market with a day of history.
 """
 
 import asyncio
-import json
 import re
 import tempfile
-import urllib.request
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from playwright.async_api import async_playwright, expect
 
 from tests.browser.conftest import FLAGS, running_system
-from tests.browser.desk import CHROMIUM, Desk, open_desk
+from tests.browser.desk import CHROMIUM, Desk, open_desk, read_json
 
 _IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _SIM = "sim:?symbols=36&rate=120&seed=3&history=1800"
@@ -71,13 +69,8 @@ async def _shoot(desk: Desk, picture: _Picture) -> None:
 
 async def _is_live(url: str) -> bool:
     """Is the history over, and the market live?"""
-    feeds = (await asyncio.to_thread(_get, f"{url}/v1/status"))["feeds"]
+    feeds = (await asyncio.to_thread(read_json, f"{url}/v1/status"))["feeds"]
     return any(feed["age_s"] is not None and feed["age_s"] < _LIVE_S for feed in feeds)
-
-
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
 
 
 if __name__ == "__main__":
