@@ -117,15 +117,22 @@ class App {
     byId("theme").addEventListener("click", () => this.#theme.toggle());
     this.#theme.onChange(() => this.#paint());
     byId("sides").addEventListener("change", (event) => {
-      byId("side").dataset.tab = /** @type {HTMLInputElement} */ (event.target).value;
+      this.#turnTo(/** @type {HTMLInputElement} */ (event.target).value);
     });
     for (const [link, target] of [["skip-chart", ".pane.front .chart"], ["skip-list", "#search"]]) {
       byId(link).addEventListener("click", (event) => {
         event.preventDefault(); // the address belongs to the charts
+        this.#turnTo("watch");
         /** @type {HTMLElement | null} */ (document.querySelector(target))?.focus();
       });
     }
     new Keys(this.#actions());
+  }
+
+  /** Of watch-list and trades, a phone shows one: what is not shown takes no focus. @param {string} side */
+  #turnTo(side) {
+    byId("side").dataset.tab = side;
+    for (const radio of byId("sides").querySelectorAll("input")) radio.checked = radio.value === side;
   }
 
   /** @returns {import("./keys.js").Actions} */
@@ -133,9 +140,13 @@ class App {
     return {
       search: () => {
         if (this.#desk.isStatus) this.#desk.toggleStatus();
+        this.#turnTo("watch");
         this.#search.focus();
       },
-      list: () => this.#list.focus(),
+      list: () => {
+        this.#turnTo("watch");
+        this.#list.focus();
+      },
       pause: () => this.#tape.togglePause(),
       nextChart: () => this.#desk.next(),
       layout: () => this.#desk.arrangeNext(),
@@ -218,6 +229,7 @@ class App {
     }
     // What happened meanwhile; and while there is no stream, HTTP may still work.
     if (state.phase === "live" || !this.#store.size) this.#learn();
+    if (state.phase === "live") this.#poll.now();
     this.#draw();
   }
 

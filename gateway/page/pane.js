@@ -275,8 +275,10 @@ export class ChartPane {
       this.#board.wait("Not connected", "The page goes on by itself once the gateway is there.");
     } else if (this.symbol === null) {
       this.#board.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
+    } else if (!this.#history?.isLoaded && isLost) {
+      this.#board.wait("Not connected", `${this.symbol} is shown once the gateway is there.`);
     } else if (!this.#history?.isLoaded) {
-      this.#board.wait("Loading", isLost ? `${this.symbol}: once the gateway is there.` : this.symbol);
+      this.#board.wait("Loading", this.symbol);
     } else if (isKnown || !symbols) {
       this.#board.wait("Waiting for the first trade", `${this.symbol} has not traded yet.`);
     } else {

@@ -148,13 +148,14 @@ async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) 
     await expect(desk.page.locator("#total-lag")).to_have_text(re.compile(r"^[\d,]+ blocks$"))
     await desk.page.keyboard.press("Escape")
 
-    await expect(desk.front(".chart")).to_be_visible()
+    await expect(desk.front(".chart")).to_be_focused()
     assert desk.page.url.endswith(f"#{LIVE}/1Min")
 
 
 async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None:
     await desk.visit(LIVE)
     await desk.page.keyboard.press("s")
+    await expect(desk.page.locator("#status-title")).to_be_focused()
     await expect(desk.page.locator("#status-age")).to_have_text("Refreshed every 5 s")
 
     async def away(route: Route) -> None:
