@@ -1,13 +1,12 @@
 /** The page, put together. */
 
-import { Api, ApiError } from "./api.js";
 import { askForKey, storedKey } from "./credentials.js";
 import { Days } from "./days.js";
+import { Desk } from "./desk.js";
+import { Earlier } from "./earlier.js";
 import { formatPrice } from "./format.js";
 import { byId, perFrame } from "./frames.js";
 import { Keys } from "./keys.js";
-import { COUNTS, makeHash, parseHash, parseStored, resize, roomFor, statusHash } from "./layout.js";
-import { Panes } from "./panes.js";
 import { Poll } from "./poll.js";
 import { say } from "./say.js";
 import { Search } from "./search.js";
@@ -19,6 +18,7 @@ import { load, save } from "./storage.js";
 import { Store } from "./store.js";
 import { TapeView } from "./tape.js";
 import { Theme } from "./theme.js";
+import { AuthFailed, Client, ClientError } from "./tickgate.js";
 import { TIMEFRAMES } from "./timeframes.js";
 import { Watched, parseWatched } from "./watched.js";
 import { Watchlist } from "./watchlist.js";
@@ -27,38 +27,42 @@ const TICK_MS = 250; // clocks and count-downs
 const SECOND_MS = 1000;
 const STATUS_MS = 5000;
 const DAY_MS = 5000; // the day's volume of the symbols on the charts
-const LAYOUT = "tickgate.charts";
 const WATCHED = "tickgate.watched";
-
-/** @typedef {import("./layout.js").Plan} Plan */
 
 class App {
   #store = new Store();
   #theme = new Theme();
-  #api = new Api({ credentials: storedKey });
+  /** It asks once: what is not there is said at once, and asked for again in the page's own time. */
+  #client = new Client(location.origin, { credentials: storedKey, retries: 0 });
   #chip = new ConnectionChip(() => this.#session.stream.connect());
   #status = new StatusView();
   #tape = new TapeView();
-  #sparks = new Sparks(this.#api);
+  #earlier = new Earlier(this.#client, this.#tape);
+  #sparks = new Sparks(this.#client);
   #watched = new Watched(parseWatched(load(WATCHED)), (symbols) => save(WATCHED, symbols));
   #list = new Watchlist({
     store: this.#store,
     watched: this.#watched,
     sparks: this.#sparks,
-    onSelect: (symbol) => this.#change({ symbol }),
+    onSelect: (symbol) => this.#desk.change({ symbol }),
   });
   #search = new Search(this.#store, {
     isWatched: (symbol) => this.#listed().includes(symbol),
     onChoose: (symbol) => this.#choose(symbol),
   });
-  #panes = new Panes({
-    api: this.#api,
+  #desk = new Desk({
+    client: this.#client,
     store: this.#store,
-    events: (index) => this.#paneEvents(index),
-    onActive: () => this.#followActive(),
+    status: this.#status,
+    listed: () => this.#listed(),
+    events: {
+      ofPane: (index) => this.#paneEvents(index),
+      onActive: () => this.#followActive(),
+      onShown: () => this.#shown(),
+    },
   });
   #session = new Session({
-    api: this.#api,
+    client: this.#client,
     store: this.#store,
     url: `${location.origin.replace(/^http/, "ws")}/v1/stream`,
     credentials: storedKey,
@@ -66,7 +70,7 @@ class App {
       onQuote: (symbol) => this.#list.touch(symbol),
       onState: (state) => this.#connection(state),
       onSubscribed: () => this.#heal(),
-      onBar: (message) => this.#panes.all.forEach((pane) => pane.takeBar(message)),
+      onBar: (message) => this.#desk.panes.forEach((pane) => pane.takeBar(message)),
       onTrade: (trade) => this.#takeTrade(trade),
       onSaid: (message) => this.#takeSaid(message),
       onData: () => this.#draw(),
@@ -81,11 +85,10 @@ class App {
     session: this.#session,
     sparks: this.#sparks,
     listed: () => this.#listed(),
-    charted: () => this.#charted(),
+    charted: () => this.#desk.charted(),
     onLines: (symbols) => symbols.forEach((symbol) => this.#list.touch(symbol)),
     onError: (error) => this.#failed(error),
   });
-  #isStatus = false;
   /** Symbols that the list was arranged with. */
   #known = 0;
   /** What is streamed for the charts, as it was asked for. */
@@ -94,7 +97,7 @@ class App {
 
   start() {
     this.#listen();
-    this.#route();
+    this.#desk.route();
     this.#paint();
     this.#session.start();
     this.#poll.start();
@@ -105,7 +108,6 @@ class App {
   }
 
   #listen() {
-    addEventListener("hashchange", () => this.#route());
     addEventListener("online", () => this.#session.stream.connect());
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;
@@ -114,117 +116,66 @@ class App {
     });
     byId("theme").addEventListener("click", () => this.#theme.toggle());
     this.#theme.onChange(() => this.#paint());
-    byId("layouts").addEventListener("change", (event) => {
-      this.#arrange(Number(/** @type {HTMLInputElement} */ (event.target).value));
-    });
-    byId("next-chart").addEventListener("click", () => this.#panes.next());
     byId("sides").addEventListener("change", (event) => {
-      byId("side").dataset.tab = /** @type {HTMLInputElement} */ (event.target).value;
+      this.#turnTo(/** @type {HTMLInputElement} */ (event.target).value);
     });
-    byId("status-back").addEventListener("click", () => this.#toggleStatus());
     for (const [link, target] of [["skip-chart", ".pane.front .chart"], ["skip-list", "#search"]]) {
       byId(link).addEventListener("click", (event) => {
         event.preventDefault(); // the address belongs to the charts
+        this.#turnTo("watch");
         /** @type {HTMLElement | null} */ (document.querySelector(target))?.focus();
       });
     }
     new Keys(this.#actions());
   }
 
+  /** Of watch-list and trades, a phone shows one: what is not shown takes no focus. @param {string} side */
+  #turnTo(side) {
+    byId("side").dataset.tab = side;
+    for (const radio of byId("sides").querySelectorAll("input")) radio.checked = radio.value === side;
+  }
+
   /** @returns {import("./keys.js").Actions} */
   #actions() {
     return {
       search: () => {
-        if (this.#isStatus) this.#toggleStatus();
+        if (this.#desk.isStatus) this.#desk.toggleStatus();
+        this.#turnTo("watch");
         this.#search.focus();
       },
-      list: () => this.#list.focus(),
+      list: () => {
+        this.#turnTo("watch");
+        this.#list.focus();
+      },
       pause: () => this.#tape.togglePause(),
-      nextChart: () => this.#panes.next(),
-      layout: () => this.#arrange(this.#panes.nextCount()),
-      status: () => this.#toggleStatus(),
+      nextChart: () => this.#desk.next(),
+      layout: () => this.#desk.arrangeNext(),
+      status: () => this.#desk.toggleStatus(),
       theme: () => this.#theme.toggle(),
-      timeframe: (index) => this.#change({ timeframe: TIMEFRAMES[index].name }),
-      escape: () => this.#isStatus && this.#toggleStatus(),
+      timeframe: (index) => this.#desk.change({ timeframe: TIMEFRAMES[index].name }),
+      escape: () => this.#desk.isStatus && this.#desk.toggleStatus(),
     };
   }
 
-  /** @param {number} index @returns {import("./pane.js").PaneEvents} */
+  /** @param {number} index */
   #paneEvents(index) {
     return {
-      onTimeframe: (timeframe) => {
-        this.#panes.activate(index);
-        this.#change({ timeframe });
-      },
-      onActive: () => this.#panes.activate(index),
       onRetry: () => this.#retry(),
       onData: () => this.#draw(),
-      onError: (error) => {
-        if (error instanceof ApiError && error.status === 401) askForKey(error.message);
+      onError: (/** @type {Error} */ error) => {
+        if (error instanceof AuthFailed) askForKey(error.message);
         else say(`Chart ${index + 1}: ${error.message}`);
       },
     };
   }
 
-  // --- what is shown: the address says it ---
+  // --- what is shown ---
 
-  #route() {
-    const { isStatus, plans } = parseHash(location.hash);
-    this.#isStatus = isStatus;
-    byId("desk").hidden = isStatus;
-    this.#status.toggle(isStatus);
-    if (isStatus) byId("status-link").setAttribute("aria-current", "page");
-    else byId("status-link").removeAttribute("aria-current");
-    if (plans.length) this.#show(plans);
-    else if (!this.#panes.all.length) this.#show(parseStored(load(LAYOUT)));
-  }
-
-  /** @param {Plan[]} wanted */
-  #show(wanted) {
-    const named = wanted.map((plan) => ({ ...plan, symbol: this.#named(plan.symbol) }));
-    const symbols = this.#listed();
-    const plans = resize(named, roomFor(Math.max(1, named.length)), symbols);
-    this.#panes.show(plans);
-    this.#followActive();
+  #shown() {
     this.#stream();
+    this.#followActive();
     this.#days.renew();
-    if (plans.every((plan) => plan.symbol !== null)) save(LAYOUT, plans);
     this.#draw();
-  }
-
-  /** A symbol under its full name where it is known. @param {string | null} symbol */
-  #named(symbol) {
-    return symbol === null ? null : (this.#store.resolve(symbol) ?? symbol);
-  }
-
-  /** Show these charts, and let the address say so. @param {readonly Plan[]} plans */
-  #go(plans) {
-    const hash = makeHash(plans);
-    if (location.hash !== hash) location.hash = hash;
-  }
-
-  /** Change what the active chart shows. @param {Partial<Plan>} change */
-  #change(change) {
-    const plans = this.#panes.plans;
-    plans[this.#panes.activeIndex] = { ...plans[this.#panes.activeIndex], ...change };
-    if (plans.some((plan) => plan.symbol !== null)) this.#go(plans);
-    else this.#show(plans);
-  }
-
-  /** @param {number} count of charts */
-  #arrange(count) {
-    if (!COUNTS.includes(count)) return;
-    const plans = resize(this.#panes.plans, count, this.#listed());
-    this.#show(plans);
-    this.#go(plans);
-    say(count === 1 ? "One chart" : `${count} charts`);
-  }
-
-  #toggleStatus() {
-    if (this.#isStatus) this.#go(this.#panes.plans);
-    else location.hash = statusHash;
-    if (this.#isStatus) this.#panes.active.focus();
-    else byId("status-title").focus();
   }
 
   /** @param {string} symbol */
@@ -233,19 +184,20 @@ class App {
     if (outcome === "full") say("The watch-list is full: remove a symbol first");
     else if (outcome === "added") say(`${symbol} added to the watch-list`);
     this.#list.arrange();
-    this.#change({ symbol });
+    this.#desk.change({ symbol });
   }
 
   /** List and tape go with the active chart. */
   #followActive() {
-    const symbol = this.#panes.active?.symbol ?? null;
+    const symbol = this.#desk.active?.symbol ?? null;
     this.#list.select(symbol);
-    this.#tape.show(symbol);
+    this.#tape.show(symbol, this.#session.recent(symbol));
+    this.#earlier.complete();
     this.#draw();
   }
 
   #paint() {
-    for (const pane of this.#panes.all) pane.paint();
+    for (const pane of this.#desk.panes) pane.paint();
     const other = this.#theme.name === "dark" ? "light" : "dark";
     byId("theme").setAttribute("aria-label", `Switch to the ${other} theme`);
   }
@@ -254,7 +206,7 @@ class App {
 
   /** Ask for the bars of the charts that are shown. */
   #stream() {
-    const watched = this.#panes.all.map((pane) => pane.watched).filter((each) => each !== null);
+    const watched = this.#desk.panes.map((pane) => pane.watched).filter((each) => each !== null);
     const streamed = JSON.stringify(watched);
     if (streamed === this.#streamed) this.#heal();
     else {
@@ -264,7 +216,7 @@ class App {
     // Bars published since are in the stream only, so history is read after the subscription
     // stands; without a connection it is better than nothing.
     if (this.#session.stream.state.phase === "lost") {
-      for (const pane of this.#panes.all) if (!pane.bars.length) pane.retry();
+      for (const pane of this.#desk.panes) if (!pane.bars.length) pane.retry();
     }
   }
 
@@ -272,17 +224,19 @@ class App {
   #connection(state) {
     this.#chip.show(state);
     if (state.phase !== "live") {
-      for (const pane of this.#panes.all) pane.isBehind = true;
+      for (const pane of this.#desk.panes) pane.isBehind = true;
+      this.#tape.interrupt();
     }
     // What happened meanwhile; and while there is no stream, HTTP may still work.
     if (state.phase === "live" || !this.#store.size) this.#learn();
+    if (state.phase === "live") this.#poll.now();
     this.#draw();
   }
 
   /** The stream stands (again): fetch what was missed. */
   #heal() {
     if (!this.#session.stream.isSubscribed) return;
-    for (const pane of this.#panes.all) pane.heal();
+    for (const pane of this.#desk.panes) pane.heal();
   }
 
   /** Learn which symbols there are, and their days anew. */
@@ -293,7 +247,7 @@ class App {
 
   /** @param {any} trade */
   #takeTrade(trade) {
-    for (const pane of this.#panes.all) pane.takeTrade(trade);
+    for (const pane of this.#desk.panes) pane.takeTrade(trade);
     this.#tape.take(trade);
   }
 
@@ -304,7 +258,7 @@ class App {
   }
 
   #retry() {
-    for (const pane of this.#panes.all) if (pane.problem) pane.retry();
+    for (const pane of this.#desk.panes) if (pane.problem) pane.retry();
     this.#stream();
     this.#session.stream.connect();
     this.#draw();
@@ -312,10 +266,10 @@ class App {
 
   /** The stream refused a symbol; the others go on without it. @param {string} message */
   #refuse(message) {
-    const named = this.#panes.all.filter(
+    const named = this.#desk.panes.filter(
       (pane) => pane.symbol && message.toUpperCase().includes(pane.symbol.toUpperCase()),
     );
-    for (const pane of named.length ? named : [this.#panes.active]) {
+    for (const pane of named.length ? named : [this.#desk.active]) {
       pane.problem = message;
       pane.isRefused = true;
     }
@@ -325,8 +279,8 @@ class App {
 
   /** @param {unknown} error */
   #failed(error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) askForKey(error.message);
+    if (!(error instanceof ClientError)) throw error;
+    if (error instanceof AuthFailed) askForKey(error.message);
     // Otherwise the connection says what is wrong, and the next try may work.
   }
 
@@ -342,12 +296,6 @@ class App {
     this.#status.fail(error.message);
   }
 
-  /** @returns {string[]} */
-  #charted() {
-    const symbols = this.#panes.all.map((pane) => this.#store.get(pane.symbol)?.symbol);
-    return /** @type {string[]} */ ([...new Set(symbols.filter(Boolean))]);
-  }
-
   /** @returns {readonly string[]} */
   #listed() {
     return this.#watched.symbols(this.#store.symbols());
@@ -356,6 +304,7 @@ class App {
   #second() {
     this.#session.checkPace();
     this.#days.complete();
+    this.#earlier.complete();
   }
 
   // --- drawing ---
@@ -365,29 +314,13 @@ class App {
     this.#session.apply();
     if (this.#store.size !== this.#known) this.#list.arrange();
     this.#known = this.#store.size;
-    this.#adopt();
+    this.#desk.adopt();
     const isLost = this.#session.stream.state.phase === "lost";
-    for (const pane of this.#panes.all) {
+    for (const pane of this.#desk.panes) {
       const isKnown = this.#store.get(pane.symbol) !== undefined;
       pane.frame({ isLost, isKnown, symbols: this.#store.size });
     }
     this.#tape.write(nowMs, this.#store.get(this.#tape.symbol)?.decimals ?? 2);
-  }
-
-  /** Charts without a symbol take one that is known now, and typed ones their full names. */
-  #adopt() {
-    const plans = this.#panes.plans;
-    if (!this.#store.size) return;
-    const listed = plans.some((plan) => plan.symbol === null) ? [...this.#listed()] : [];
-    const known = plans.map((plan, index) => ({
-      ...plan,
-      symbol: plan.symbol === null
-        ? (listed[index] ?? listed[0] ?? null)
-        : this.#named(plan.symbol),
-    }));
-    if (known.every((plan, index) => plan.symbol === plans[index].symbol)) return;
-    this.#show(known);
-    if (!this.#isStatus) history.replaceState(null, "", makeHash(known));
   }
 
   #tick() {
@@ -395,9 +328,9 @@ class App {
     this.#chip.tick();
     this.#status.tick();
     showLatency(this.#session.meter, this.#session.stream.state.phase === "live");
-    for (const pane of this.#panes.all) pane.tick(serverMs);
+    for (const pane of this.#desk.panes) pane.tick(serverMs);
     this.#tape.write(performance.now(), this.#store.get(this.#tape.symbol)?.decimals ?? 2);
-    const quote = this.#store.get(this.#panes.active?.symbol ?? null);
+    const quote = this.#store.get(this.#desk.active?.symbol ?? null);
     document.title = quote
       ? `${formatPrice(quote.price, quote.decimals)} ${quote.ticker} · tickgate`
       : "tickgate";
@@ -407,14 +340,14 @@ class App {
   state() {
     const { stream } = this.#session;
     return {
-      ...this.#panes.active.state(),
+      ...this.#desk.active.state(),
       connection: stream.state.phase,
       subscribed: stream.isSubscribed,
       symbols: this.#store.size,
       shown: this.#list.shown(),
       found: this.#search.found,
-      panes: this.#panes.all.map((pane) => pane.state()),
-      active: this.#panes.activeIndex,
+      panes: this.#desk.panes.map((pane) => pane.state()),
+      active: this.#desk.activeIndex,
       theme: this.#theme.name,
       latencyMs: this.#session.meter.median(performance.now()),
       light: this.#session.isLight,
@@ -423,7 +356,7 @@ class App {
 
   /** @param {number} [index] of the chart; the active one if left out */
   pane(index) {
-    return index === undefined ? this.#panes.active : this.#panes.all[index];
+    return index === undefined ? this.#desk.active : this.#desk.panes[index];
   }
 }
 

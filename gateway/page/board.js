@@ -46,7 +46,8 @@ export class Board {
 
   /** Title of a symbol that nobody has traded yet. @param {string | null} symbol */
   unknown(symbol) {
-    for (const css of ["price", "change", "day-high", "day-low", "day-volume"]) this.#write(css, "–");
+    for (const css of ["price", "day-high", "day-low", "day-volume"]) this.#write(css, "–");
+    this.#write("change", "");
     this.#write("symbol", symbol ?? "–");
     this.#write("venue", "");
   }

@@ -51,7 +51,7 @@ export class PriceChart {
       autoSize: true,
       layout: { fontFamily: FONT, fontSize: 11, attributionLogo: false },
       rightPriceScale: {
-        borderVisible: false,
+        borderVisible: false, entireTextOnly: true,
         scaleMargins: { top: 0.1, bottom: 0.06 },
       },
       timeScale: {
@@ -77,7 +77,9 @@ export class PriceChart {
     const [pricePane, volumePane] = this.#chart.panes();
     pricePane.setStretchFactor(1 - VOLUME_SHARE);
     volumePane.setStretchFactor(VOLUME_SHARE);
-    this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0 } });
+    this.#volume.priceScale().applyOptions({
+      entireTextOnly: true, scaleMargins: { top: 0.12, bottom: 0 },
+    });
     this.applyTheme([]);
     this.#listen(events);
     this.fit();

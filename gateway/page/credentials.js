@@ -4,12 +4,13 @@ import { byId, setText } from "./frames.js";
 
 const STORED = "tickgate.key";
 
-/** @returns {{id: string, secret: string} | null} */
+/** What was typed, as the client wants it. @returns {{key?: string, secret?: string}} */
 export function storedKey() {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+    const { id, secret } = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
+    return { key: id, secret };
   } catch {
-    return null; // forbidden, or written by hand
+    return {}; // forbidden, or written by hand
   }
 }
 

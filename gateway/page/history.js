@@ -7,6 +7,7 @@ import { SECONDS, streamedFor, windowStart } from "./timeframes.js";
 /** @typedef {import("./bars.js").Bar} Bar */
 /** @typedef {import("./timeframes.js").Timeframe} Timeframe */
 
+const FIRST_DAY = "1990-01-01"; // nothing older is ever stored
 const PAGE_BARS = 1000;
 const MAX_HEAL_PAGES = 10; // a longer outage starts the chart anew
 const ROLLED_WINDOWS = 2; // so many are rolled up here: the running one and the one before
@@ -21,7 +22,7 @@ const MAX_REVISED = 20; // more of them at a time are cheaper as a page
  */
 
 export class History {
-  #api;
+  #client;
   #events;
   #series = new BarSeries();
   #abort = new AbortController();
@@ -42,13 +43,13 @@ export class History {
   isLoaded = false;
 
   /**
-   * @param {import("./api.js").Api} api
+   * @param {import("./tickgate.js").Client} client
    * @param {string} symbol
    * @param {Timeframe} timeframe
    * @param {HistoryEvents} events
    */
-  constructor(api, symbol, timeframe, events) {
-    this.#api = api;
+  constructor(client, symbol, timeframe, events) {
+    this.#client = client;
     this.#events = events;
     this.symbol = symbol;
     this.timeframe = timeframe;
@@ -123,9 +124,7 @@ export class History {
   async #loadShorter() {
     if (!this.#roller) return;
     const limit = (ROLLED_WINDOWS * SECONDS[this.timeframe]) / SECONDS[this.streamed];
-    const page = await this.#api.bars(this.symbol, this.streamed, {
-      limit, signal: this.#abort.signal,
-    });
+    const page = await this.#read(this.streamed, { limit });
     this.#roller.load(page.bars, page.next === null);
   }
 
@@ -198,9 +197,8 @@ export class History {
   /** @param {number[]} starts */
   async #again(starts) {
     for (const start of starts) {
-      const { bars } = await this.#api.bars(this.symbol, this.timeframe, {
-        limit: 1, from: start, to: start, signal: this.#abort.signal,
-      });
+      const window = new Date(start * 1000).toISOString();
+      const { bars } = await this.#read(this.timeframe, { limit: 1, start: window, end: window });
       if (bars.length) this.#series.set(bars[0]);
       else this.#series.remove(start);
     }
@@ -222,9 +220,19 @@ export class History {
 
   /** @param {string | null} token */
   #page(token) {
-    return this.#api.bars(this.symbol, this.timeframe, {
-      limit: PAGE_BARS, token, signal: this.#abort.signal,
+    return this.#read(this.timeframe, { limit: PAGE_BARS, token });
+  }
+
+  /**
+   * One page of closed bars, newest first.
+   * @param {Timeframe} timeframe
+   * @param {{limit: number, token?: string | null, start?: string, end?: string}} span
+   */
+  async #read(timeframe, span) {
+    const { bars, next } = await this.#client.barsPage(this.symbol, timeframe, {
+      start: FIRST_DAY, sort: "desc", signal: this.#abort.signal, ...span,
     });
+    return { bars: bars.map((bar) => barFromWire(bar, true)), next };
   }
 
   /** One load at a time, its failure told. @param {() => Promise<void>} load */

@@ -25,7 +25,7 @@ const FAR_BARS = 20; // of Shift and an arrow key
  */
 
 export class ChartPane {
-  #api;
+  #client;
   #store;
   #events;
   #board;
@@ -53,11 +53,11 @@ export class ChartPane {
 
   /**
    * @param {number} index
-   * @param {{api: import("./api.js").Api, store: import("./store.js").Store,
+   * @param {{client: import("./tickgate.js").Client, store: import("./store.js").Store,
    *   host: HTMLElement, template: HTMLTemplateElement, events: PaneEvents}} options
    */
-  constructor(index, { api, store, host, template, events }) {
-    this.#api = api;
+  constructor(index, { client, store, host, template, events }) {
+    this.#client = client;
     this.#store = store;
     this.#events = events;
     const fragment = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
@@ -165,7 +165,7 @@ export class ChartPane {
 
   /** @param {string} symbol @param {Timeframe} timeframe */
   #makeHistory(symbol, timeframe) {
-    return new History(this.#api, symbol, timeframe, {
+    return new History(this.#client, symbol, timeframe, {
       onReset: () => this.#reset(),
       onBar: (time) => this.#changed.add(time),
       onError: (error) => {
@@ -275,8 +275,10 @@ export class ChartPane {
       this.#board.wait("Not connected", "The page goes on by itself once the gateway is there.");
     } else if (this.symbol === null) {
       this.#board.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
+    } else if (!this.#history?.isLoaded && isLost) {
+      this.#board.wait("Not connected", `${this.symbol} is shown once the gateway is there.`);
     } else if (!this.#history?.isLoaded) {
-      this.#board.wait("Loading", isLost ? `${this.symbol}: once the gateway is there.` : this.symbol);
+      this.#board.wait("Loading", this.symbol);
     } else if (isKnown || !symbols) {
       this.#board.wait("Waiting for the first trade", `${this.symbol} has not traded yet.`);
     } else {

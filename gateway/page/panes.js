@@ -15,14 +15,14 @@ export class Panes {
   #active = 0;
 
   /**
-   * @param {{api: import("./api.js").Api, store: import("./store.js").Store,
+   * @param {{client: import("./tickgate.js").Client, store: import("./store.js").Store,
    *   events: (index: number) => import("./pane.js").PaneEvents, onActive: () => void}} options
    */
-  constructor({ api, store, events, onActive }) {
+  constructor({ client, store, events, onActive }) {
     const template = /** @type {HTMLTemplateElement} */ (byId("pane"));
     this.#onActive = onActive;
     this.#make = (/** @type {number} */ index) =>
-      new ChartPane(index, { api, store, host: this.#host, template, events: events(index) });
+      new ChartPane(index, { client, store, host: this.#host, template, events: events(index) });
   }
 
   /** @returns {readonly ChartPane[]} */

@@ -1,12 +1,12 @@
 /** What flows between the gateway and the page's state: snapshots, trades, bars, status. */
 
-import { ApiError } from "./api.js";
 import { LatencyMeter, ServerClock } from "./clock.js";
 import { TradeFlow } from "./flow.js";
+import { Recent } from "./recent.js";
 import { Stream } from "./stream.js";
+import { AuthFailed, ClientError } from "./tickgate.js";
 import { barChannels } from "./timeframes.js";
 
-const SNAPSHOT_CHUNK = 100; // symbols of one request, so that its line stays short
 const SAID_OF_TRADES = ["c", "x", "gap"]; // corrections, cancels, missing trades
 const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may be old: no latency
 const SLOW_CLIENT = 407;
@@ -33,11 +33,12 @@ const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeo
  */
 
 export class Session {
-  #api;
+  #client;
   #store;
   #events;
   #stream;
   #flow = new TradeFlow();
+  #recent = new Recent();
   /** @type {readonly Watched[]} */
   #watched = [];
   /** @type {Set<string>} */
@@ -49,18 +50,21 @@ export class Session {
   meter = new LatencyMeter();
 
   /**
-   * @param {{api: import("./api.js").Api, store: import("./store.js").Store, url: string,
-   *   credentials: () => {id: string, secret: string} | null, events: SessionEvents}} options
+   * @param {{client: import("./tickgate.js").Client, store: import("./store.js").Store, url: string,
+   *   credentials: () => {key?: string, secret?: string}, events: SessionEvents}} options
    */
-  constructor({ api, store, url, credentials, events }) {
-    this.#api = api;
+  constructor({ client, store, url, credentials, events }) {
+    this.#client = client;
     this.#store = store;
     this.#events = events;
     this.#stream = new Stream(
       url,
       {
         onMessages: (messages) => this.#take(messages),
-        onState: (state) => events.onState(state),
+        onState: (state) => {
+          if (state.phase !== "live") this.#recent.clear();
+          events.onState(state);
+        },
         onSubscribed: () => this.#subscribed(),
         onError: (code, message) => this.#refused(code, message),
         onFeedNews: () => this.loadStatus(),
@@ -80,9 +84,15 @@ export class Session {
 
   /** Let the bars of these charts come, and of no others. @param {readonly Watched[]} charts */
   watch(charts) {
+    if (this.isLight) this.#recent.clear(); // trades of other symbols did not come
     this.#watched = charts;
     this.#symbols = new Set(charts.map((chart) => chart.symbol));
     this.#subscribe();
+  }
+
+  /** What came of a symbol's trades lately, oldest first. @param {string | null} symbol */
+  recent(symbol) {
+    return this.#recent.of(symbol);
   }
 
   /** The server's time now, as well as we know it. */
@@ -92,19 +102,16 @@ export class Session {
 
   /** Learn which symbols there are. @returns {Promise<void>} */
   async loadSymbols() {
-    for (const symbol of await this.#api.symbols()) this.#store.add(symbol);
+    for (const { symbol } of await this.#client.symbols()) this.#store.add(symbol);
     this.#events.onData();
   }
 
   /** Load last trade and day of these. @param {readonly string[]} symbols */
   async loadSnapshots(symbols) {
-    for (let from = 0; from < symbols.length; from += SNAPSHOT_CHUNK) {
-      const chunk = symbols.slice(from, from + SNAPSHOT_CHUNK);
-      const snapshots = await this.#api.snapshots(chunk);
-      for (const symbol of chunk) {
-        this.#store.snapshot(symbol, snapshots[symbol]);
-        this.#events.onQuote(symbol);
-      }
+    const snapshots = await this.#client.snapshots([...symbols]);
+    for (const symbol of symbols) {
+      this.#store.snapshot(symbol, snapshots[symbol]);
+      this.#events.onQuote(symbol);
     }
     this.#events.onData();
   }
@@ -113,14 +120,14 @@ export class Session {
   async loadStatus() {
     const sentMs = Date.now();
     try {
-      const status = await this.#api.status();
+      const status = await this.#client.status();
       this.clock.probe(sentMs, Date.now(), status.time_ns / 1e6);
       this.#stream.heartbeatMs = status.heartbeat_s * 1000;
       this.#events.onStatus(status);
       return true;
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) this.#events.onKeyWanted(error.message);
+      if (!(error instanceof ClientError)) throw error;
+      if (error instanceof AuthFailed) this.#events.onKeyWanted(error.message);
       this.#events.onStatusError(error);
       return false;
     }
@@ -145,6 +152,7 @@ export class Session {
 
   #goLight() {
     this.isLight = true;
+    this.#recent.clear();
     this.#subscribe();
   }
 
@@ -174,11 +182,13 @@ export class Session {
       if (message.T === "t") {
         message.isLive = performance.now() > this.#liveFromMs;
         this.#flow.put(message);
+        this.#recent.put(message);
         if (isWatched) this.#events.onTrade(message);
       } else if (message.T === "b" || message.T === "u" || message.T === "r") {
         if (isWatched) this.#events.onBar(message);
         if (this.isLight && message.T === "r") this.#takePrice(message);
       } else if (SAID_OF_TRADES.includes(message.T)) {
+        this.#recent.put(message);
         this.#events.onSaid(message);
       }
     }

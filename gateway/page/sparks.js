@@ -3,23 +3,23 @@
 import { tone } from "./board.js";
 
 const TIMEFRAME = /** @type {const} */ ("15Min");
-const SPAN_S = 8 * 3600; // 32 closes a symbol: 100 symbols are a third of the largest answer
+const SPAN_MS = 8 * 3_600_000; // 32 closes a symbol: 100 symbols are a third of the largest page
 const RENEW_MS = 900_000; // as often as a new close comes
 const WIDTH = 62;
 const HEIGHT = 22;
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Sparks {
-  #api;
+  #client;
   /** @type {Map<string, number[]>} */
   #closes = new Map();
   /** What was asked for last, and when. */
   #asked = "";
   #askedMs = -Infinity;
 
-  /** @param {import("./api.js").Api} api */
-  constructor(api) {
-    this.#api = api;
+  /** @param {import("./tickgate.js").Client} client */
+  constructor(client) {
+    this.#client = client;
   }
 
   /**
@@ -33,8 +33,13 @@ export class Sparks {
     if (!names || (names === this.#asked && serverMs - this.#askedMs < RENEW_MS)) return false;
     this.#asked = names;
     this.#askedMs = serverMs;
-    const from = Math.floor(serverMs / 1000) - SPAN_S;
-    this.#closes = await this.#api.closes([...symbols], TIMEFRAME, from);
+    const start = new Date(serverMs - SPAN_MS).toISOString();
+    /** @type {Map<string, number[]>} */
+    const closes = new Map(symbols.map((symbol) => [symbol, []]));
+    for (const bar of await this.#client.bars([...symbols], TIMEFRAME, { start })) {
+      closes.get(bar.S)?.push(bar.c);
+    }
+    this.#closes = closes;
     return true;
   }
 

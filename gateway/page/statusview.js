@@ -77,7 +77,7 @@ function feedCard(feed, nowNs) {
 function dependencyCard(name, state) {
   const since = state.since_s === undefined ? "" : ` for ${formatAge(state.since_s)}`;
   return card({
-    name, state: state.ok ? `There${since}` : `Away${since}`, tone: state.ok ? "ok" : "bad",
+    name, state: state.ok ? `Reached${since}` : `Away${since}`, tone: state.ok ? "ok" : "bad",
     note: state.reason ?? "", facts: [],
   });
 }
@@ -174,7 +174,7 @@ export class StatusView {
   /** @param {any} status */
   #totals(status) {
     const waiting = waits(status);
-    setText(byId("status-waits"), waiting.length ? waiting.join(" · ") : "Nothing is waited for.");
+    setText(byId("status-waits"), waiting.length ? waiting.join(" · ") : "Everything that is needed is there.");
     byId("status-waits").classList.toggle("warn", waiting.length > 0);
     const lag = status.aggregator;
     for (const [id, text] of [
@@ -183,7 +183,7 @@ export class StatusView {
       ["total-symbols", count(status.symbols)],
       ["total-lag", lag ? `${count(lag.lag_blocks)} blocks` : "no aggregator"],
       ["total-version", status.version],
-      ["total-time", status.time.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")],
+      ["total-time", status.time.replace("T", " ").replace(/(\.\d+)?Z$/, "")],
     ]) setText(byId(id), text);
   }
 

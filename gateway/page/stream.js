@@ -63,19 +63,12 @@ export class Stream {
   /**
    * @param {string} url
    * @param {StreamEvents} events
-   * @param {() => {id: string, secret: string} | null} credentials
+   * @param {() => {key?: string, secret?: string}} credentials
    */
   constructor(url, events, credentials) {
     this.#events = events;
     // A display begins anew after a loss: it loads what it shows of the past over HTTP.
-    const connection = new Connection(url, {
-      recover: "snapshot",
-      backoff: BACKOFF,
-      credentials: () => {
-        const key = credentials();
-        return key ? { key: key.id, secret: key.secret } : {};
-      },
-    });
+    const connection = new Connection(url, { recover: "snapshot", backoff: BACKOFF, credentials });
     this.#connection = connection;
     connection.on("batch", (messages) => {
       const data = messages.filter((message) => !NO_DATA.includes(message.T));

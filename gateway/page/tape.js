@@ -36,11 +36,36 @@ export class TapeView {
     return this.#held !== null;
   }
 
-  /** Another symbol's trades, from now on. @param {string | null} symbol */
-  show(symbol) {
+  /** How many trades there is room for. */
+  get room() {
+    return ROWS;
+  }
+
+  /** The time that the history should be asked for, or null. */
+  get wanting() {
+    return this.#tape.wanting;
+  }
+
+  /** Take in what the history has. @param {readonly any[]} trades newest first */
+  join(trades) {
+    this.#tape.join(trades);
+  }
+
+  /** The connection was lost: what comes next may go on after a hole. */
+  interrupt() {
+    this.#tape.interrupt();
+  }
+
+  /**
+   * Another symbol's trades.
+   * @param {string | null} symbol
+   * @param {readonly any[]} recent what came of them already, oldest first
+   */
+  show(symbol, recent) {
     if (symbol === this.symbol) return;
     this.symbol = symbol;
     this.#tape.clear();
+    for (const message of recent) this.#tape.take(message);
     if (this.#held) this.togglePause();
     setText(byId("tape-title"), symbol ? `Trades of ${splitSymbol(symbol).ticker}` : "Trades");
   }

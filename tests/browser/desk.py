@@ -138,7 +138,9 @@ async def stored_bars(url: str, symbol: str, timeframe: str) -> Bars:
         }
         if token:
             query["page_token"] = token
-        answer = await asyncio.to_thread(_get, f"{url}/v1/bars?{urllib.parse.urlencode(query)}")
+        answer = await asyncio.to_thread(
+            read_json, f"{url}/v1/bars?{urllib.parse.urlencode(query)}"
+        )
         bars += answer["bars"].get(symbol, [])
         token = answer["next_page_token"]
         if token is None:
@@ -150,6 +152,7 @@ def _renamed(bar: dict[str, Any]) -> dict[str, Any]:
     return {"time": time} | {name: bar[short] for short, name in _NAMES.items()}
 
 
-def _get(url: str) -> Any:
+def read_json(url: str) -> Any:
+    """A JSON answer."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)

@@ -4,20 +4,21 @@ They show the real system: a simulated market with a day of history.
 """
 
 import asyncio
-import json
+import itertools
 import re
 import tempfile
-import urllib.request
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from playwright.async_api import async_playwright, expect
 
 from tests.browser.conftest import FLAGS, running_system
-from tests.browser.desk import CHROMIUM, Desk, open_desk
+from tests.browser.desk import CHROMIUM, Desk, open_desk, read_json, stored_bars
+from tests.clocks import wall_ns
 
 _IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _SIM = "sim:?symbols=36&rate=120&seed=3&history=1800"
+_WHOLE = 600  # minutes up to now that must be stored: more than the charts and lines show
 _LIVE_S = 60.0  # an age of the newest event at which the history is over
 _MAX_BYTES = 300_000
 
@@ -70,14 +71,14 @@ async def _shoot(desk: Desk, picture: _Picture) -> None:
 
 
 async def _is_live(url: str) -> bool:
-    """Is the history over, and the market live?"""
-    feeds = (await asyncio.to_thread(_get, f"{url}/v1/status"))["feeds"]
-    return any(feed["age_s"] is not None and feed["age_s"] < _LIVE_S for feed in feeds)
-
-
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
+    """Is the history over and stored, and the market live?"""
+    status = await asyncio.to_thread(read_json, f"{url}/v1/status")
+    ages = [feed["age_s"] for feed in status["feeds"] if feed["age_s"] is not None]
+    if not ages or min(ages) > _LIVE_S or not status["aggregator"]:
+        return False
+    times = [bar["time"] for bar in (await stored_bars(url, "SIM:S001", "1Min"))[-_WHOLE:]]
+    steps = {after - before for before, after in itertools.pairwise(times)}
+    return len(times) == _WHOLE and steps == {60} and times[-1] > wall_ns() / 1e9 - 3 * 60
 
 
 if __name__ == "__main__":

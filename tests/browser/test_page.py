@@ -122,6 +122,7 @@ async def test_a_lost_connection_shows_and_heals_without_a_hole(
         await proxy.heal()
         await desk.until(lambda state: state["subscribed"], timeout_s=40)
         await expect(desk.page.locator("#connection-label")).to_have_text("Live")
+        await expect(desk.page.locator("#feeds-label")).not_to_have_text("Feeds unknown")
         await desk.eventually(lambda: _equals_stored(desk, FAST.symbol, "1Min"))
         _forgive_lost_requests(desk)
 

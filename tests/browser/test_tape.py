@@ -1,17 +1,21 @@
 """The trade tape, and the state of the system as the page shows it."""
 
+import asyncio
 import json
 import re
+import urllib.parse
+from collections import Counter
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, WebSocketRoute, expect
+from playwright.async_api import Browser, Route, WebSocketRoute, expect
 
-from tests.browser.desk import Desk
+from tests.browser.conftest import proxy_before
+from tests.browser.desk import Desk, open_desk, read_json
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
 
-LIVE = "SIM:S001"
+LIVE, OTHER = "SIM:S001", "SIM:S002"
 _ROWS = 200
 
 
@@ -32,19 +36,84 @@ async def test_trades_scroll_by_with_their_sides_and_can_be_held(desk: Desk) -> 
     await expect(rows.first).not_to_have_text(held[0])
 
 
+async def test_the_tape_begins_with_the_trades_before_and_none_is_missing_or_twice(
+    desk: Desk,
+) -> None:
+    await desk.visit(LIVE)
+    await _is_filled(desk)
+    await _is_whole(desk, LIVE)
+
+    await desk.page.locator(f"[data-symbol='{OTHER}'] .row-open").click()
+    await expect(desk.page.locator("#tape-title")).to_have_text("Trades of S002")
+    await _is_filled(desk)
+    await _is_whole(desk, OTHER)
+
+
+async def test_trades_missed_with_a_lost_connection_are_filled_in(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with proxy_before(gateway_url) as proxy, open_desk(browser, proxy.url) as desk:
+        await desk.visit(LIVE)
+        await _is_filled(desk)
+        rows = desk.page.locator("#tape-rows tr")
+
+        await proxy.refuse()
+        await desk.until(lambda state: state["connection"] == "lost")
+        newest = await rows.first.text_content()
+        await proxy.heal()
+        await desk.until(lambda state: state["subscribed"])
+
+        await expect(rows.first).not_to_have_text(newest or "", timeout=15_000)
+        await expect(desk.page.locator(".tape-gap")).to_have_count(0, timeout=20_000)
+        await _is_whole(desk, LIVE)
+        desk.complaints.clear()  # Chromium logs each failed request
+
+
+async def test_trades_without_ids_are_joined_by_their_order(desk: Desk) -> None:
+    early, alike, late = (_bare(number) for number in (1, 2, 3))
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(
+            json={"trades": {LIVE: [late, alike, alike, alike, early]}, "next_page_token": None}
+        )
+
+    await desk.page.route("**/v1/trades?**", answer)
+    sockets = await _visit_without_trades(desk)
+    live = [{"T": "t", "S": LIVE} | trade for trade in (alike, alike, late)]
+    sockets[0].send(json.dumps(live))
+
+    rows = desk.page.locator("#tape-rows tr")
+    await expect(rows).to_have_count(5)
+    times = [(text or "")[9:12] for text in await rows.all_text_contents()]
+    assert times == ["003", "002", "002", "002", "001"]
+
+
+async def test_who_may_not_read_the_past_sees_what_comes_live_and_no_word_of_it(
+    desk: Desk,
+) -> None:
+    asked = 0
+
+    async def refuse(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        await route.fulfill(status=403, json={"code": 403, "message": "not for this key"})
+
+    await desk.page.route("**/v1/trades?**", refuse)
+    await desk.visit(LIVE)
+    rows = desk.page.locator("#tape-rows tr")
+    await expect(rows.nth(100)).to_be_attached(timeout=30_000)  # some seconds' trades
+
+    assert asked == 1
+    assert (await desk.state())["problem"] == ""
+    assert "not for this key" not in (await desk.page.locator("body").text_content() or "")
+    assert all("403" in text for text in desk.complaints)  # Chromium logs the answer
+    desk.complaints.clear()
+
+
 async def test_corrections_and_cancels_are_struck_through_and_the_tape_is_bounded(
     desk: Desk,
 ) -> None:
-    sockets: list[WebSocketRoute] = []
-
-    def pass_on(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        # Of the market's own trades nothing comes: what is on the tape is known then.
-        server.on_message(lambda text: None if '"T":"t"' in str(text) else socket.send(text))
-        sockets.append(socket)
-
-    await desk.page.route_web_socket("**/v1/stream", pass_on)
-    await desk.visit(LIVE)
+    sockets = await _visit_without_trades(desk)
     rows = desk.page.locator("#tape-rows tr")
     send = sockets[0].send
 
@@ -79,13 +148,14 @@ async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) 
     await expect(desk.page.locator("#total-lag")).to_have_text(re.compile(r"^[\d,]+ blocks$"))
     await desk.page.keyboard.press("Escape")
 
-    await expect(desk.front(".chart")).to_be_visible()
+    await expect(desk.front(".chart")).to_be_focused()
     assert desk.page.url.endswith(f"#{LIVE}/1Min")
 
 
 async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None:
     await desk.visit(LIVE)
     await desk.page.keyboard.press("s")
+    await expect(desk.page.locator("#status-title")).to_be_focused()
     await expect(desk.page.locator("#status-age")).to_have_text("Refreshed every 5 s")
 
     async def away(route: Route) -> None:
@@ -98,6 +168,65 @@ async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None
     await expect(desk.page.locator("#feeds-label")).to_have_text("Feeds unknown")
     await desk.page.unroute_all(behavior="wait")
     desk.complaints.clear()  # Chromium logs the answer that was an error
+
+
+async def _visit_without_trades(desk: Desk) -> list[WebSocketRoute]:
+    """Open the page on a stream without the market's own trades: those on the tape are known."""
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda text: None if '"T":"t"' in str(text) else socket.send(text))
+        sockets.append(socket)
+
+    await desk.page.route_web_socket("**/v1/stream", pass_on)
+    await desk.visit(LIVE)
+    return sockets
+
+
+async def _is_filled(desk: Desk) -> None:
+    await expect(desk.page.locator("#tape-rows tr")).to_have_count(_ROWS, timeout=20_000)
+
+
+async def _is_whole(desk: Desk, symbol: str) -> None:
+    """Are the trades on the tape those of `/v1/trades`, from the oldest to the newest of them?"""
+    await desk.page.keyboard.press("p")
+    rows = [tuple(row) for row in await desk.page.evaluate(_CLOCKS_AND_PRICES)]
+    await desk.page.keyboard.press("p")
+    shown = Counter((clock, float(price.replace(",", ""))) for clock, price in rows)
+    first, last = min(shown)[0], max(shown)[0]
+
+    async def are_the_same() -> bool:
+        stored = await asyncio.to_thread(_newest_trades, desk.url, symbol)
+        if not stored or max(stored)[0] <= last:
+            return False  # they are stored some seconds later
+        between = Counter(each for each in stored if first < each[0] < last)
+        assert between == Counter({e: n for e, n in shown.items() if first < e[0] < last})
+        return True
+
+    await desk.eventually(are_the_same)
+
+
+def _newest_trades(url: str, symbol: str) -> list[tuple[str, float]]:
+    query = urllib.parse.urlencode(
+        {"symbols": symbol, "sort": "desc", "limit": 2_000, "start": "2000-01-01"}
+    )
+    trades = read_json(f"{url}/v1/trades?{query}")["trades"].get(symbol, [])
+    return [(_clock(trade["t"]), trade["p"]) for trade in trades]
+
+
+def _clock(time: str) -> str:
+    """As the tape writes it: to the millisecond, cut off."""
+    whole, _, decimals = time[11:].rstrip("Z").partition(".")
+    return f"{whole}.{decimals[:3].ljust(3, '0')}"
+
+
+def _bare(number: int) -> dict[str, Any]:
+    return {"t": f"2024-03-12T10:37:00.{number:03}Z", "p": 5.25, "s": 1.0}
+
+
+_CLOCKS_AND_PRICES = """() => [...document.querySelectorAll("#tape-rows tr")]
+  .map((row) => [row.cells[0].textContent, row.cells[2].textContent])"""
 
 
 def _trade(number: int) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
-from tests.browser.desk import Desk
+from tests.browser.desk import Desk, open_desk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
 
@@ -30,6 +30,24 @@ async def test_a_search_by_keyboard_adds_the_symbol_and_shows_it(desk: Desk) -> 
     await expect(row).to_have_text(re.compile(r"^[+\u2212]?\d+\.\d\d%$"))
     await desk.page.reload()
     await desk.until(lambda state: len(state["shown"]) == 3)
+
+
+async def test_a_search_on_a_phone_turns_from_the_trades_to_the_list(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with open_desk(browser, gateway_url, width=390, height=844) as desk:
+        await desk.visit("SIM:S001")
+        await desk.page.locator("#sides").get_by_label("Trades").check()
+        await expect(desk.page.locator("#search")).to_be_hidden()
+
+        await desk.page.keyboard.press("/")
+        await expect(desk.page.locator("#search")).to_be_focused()
+        await desk.page.keyboard.press("Escape")
+        await desk.page.locator("#sides").get_by_label("Trades").check()
+        await desk.page.keyboard.press("w")
+
+        await expect(desk.page.locator("[data-symbol='SIM:S001'] .row-open")).to_be_focused()
+        await expect(desk.page.locator("#sides").get_by_label("Watch-list")).to_be_checked()
 
 
 async def test_a_search_without_a_match_says_so(desk: Desk) -> None:

@@ -22,7 +22,8 @@ from tests.integration.client.guarded import guarded
 from tests.integration.gateway.rig import Rig, bar, gateway
 from tests.integration.gateway_http import rig as http_rig
 
-MODULE = Path(__file__).parents[3] / "gateway" / "page" / "tickgate.js"
+PAGE = Path(__file__).parents[3] / "gateway" / "page"
+MODULE = PAGE / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
 SOON = {"firstMs": 20, "capMs": 100, "floorMs": 10}
 _EXIT_S = 30.0
@@ -245,13 +246,17 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
         database_url=embedded_migrated_url, redis_url=redis_url, namespace=namespace, keys=key
     ) as rig:
         await rig.save(*(http_rig.bar("X:A", minute) for minute in range(8)))
-        small = tmp_path / "tickgate.mjs"
-        small.write_text(MODULE.read_text().replace("PAGE_ROWS = 10_000", "PAGE_ROWS = 3"))
+        small = copied_with_small_pages(tmp_path)
         options = {"stream": False, "key": "KEY", "secret": "s3cret"}
         async with driven(node, rig.base, module=small, **options) as js:
             span = {"start": "2021-07-03"}
             every = await js.do("ask", call="bars", args=["X:A", "1Min", span])
             some = await js.do("ask", call="bars", args=["a", "1Min", {**span, "limit": 2}])
+            newest = {**span, "sort": "desc", "limit": 5}
+            first = await js.do("ask", call="barsPage", args=["X:A", "1Min", newest])
+            rest = await js.do(
+                "ask", call="barsPage", args=["X:A", "1Min", {**newest, "token": first["next"]}]
+            )
             latest = await js.do("ask", call="latestBars", args=[["X:A"], "1Min"])
             symbols = await js.do("ask", call="symbols", args=["a"])
             refused = await js.do("ask", call="bars", args=["X:A", "2Weeks"])
@@ -260,8 +265,21 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
 
     assert [row["o"] for row in every] == [100.0 + minute for minute in range(8)]
     assert (every[0]["S"], every[0]["tf"], len(some)) == ("X:A", "1Min", 2)
+    assert [row["o"] for row in first["bars"] + rest["bars"]] == [107.0 - at for at in range(8)]
+    assert (first["bars"][0]["tf"], rest["next"]) == ("1Min", None)
     assert latest["X:A"]["o"] == 107.0
     assert [entry["symbol"] for entry in symbols] == ["X:A"]
     assert (refused["name"], refused["code"]) == ("Refused", 400)
     assert "timeframe" in refused["message"]
     assert (outside["name"], outside["code"]) == ("AuthFailed", 401)
+
+
+def copied_with_small_pages(folder: Path) -> Path:
+    """The module as somebody copies it, which asks for three rows at a time."""
+    shutil.copy(MODULE, folder)
+    shutil.copytree(PAGE / "client", folder / "client")
+    client = folder / "client" / "client.js"
+    text = client.read_text()
+    assert "PAGE_ROWS = 10_000" in text
+    client.write_text(text.replace("PAGE_ROWS = 10_000", "PAGE_ROWS = 3"))
+    return folder / MODULE.name

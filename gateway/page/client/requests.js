@@ -1,0 +1,45 @@
+/** What a stream asks of the gateway. Pure. */
+
+/** @typedef {import("./messages.js").Channels} Channels */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {string} [resume] the cursor of an earlier stream: go on where it stands
+ * @property {"resume" | "snapshot"} [recover] after a lost connection: go on where the newest
+ *   cursor stands (the default), or begin with a snapshot, without cursors
+ * @property {"all" | "latest"} [mode] `latest`: the newest message of each symbol and channel
+ * @property {number} [intervalMs] length of the batch windows; the gateway's
+ * @property {number} [heartbeatMs] time between the gateway's heartbeats, 15,000; 0: there are none
+ * @property {number} [maxAttempts] how often in a row a lost connection is tried again; for ever
+ * @property {{firstMs?: number, capMs?: number, floorMs?: number}} [backoff] 1,000, 30,000, 100
+ * @property {typeof globalThis.WebSocket} [WebSocket] where there is no global one
+ */
+
+/** @typedef {import("./access.js").Access & StreamOptions} Options */
+
+/**
+ * A change that was not answered yet.
+ * @typedef {{action: "subscribe" | "unsubscribe", channels: Channels, snapshot: boolean,
+ *   resolve: () => void, reject: (error: Error) => void}} Ask
+ */
+
+/** What was asked last. @typedef {{request: any, channels: Channels, ask?: Ask, isLost?: boolean}} Sent */
+
+/**
+ * The request for a set of channels.
+ * @param {Channels} channels
+ * @param {Options} options
+ * @param {boolean} snapshot
+ * @param {string} resume the cursor to go on from; empty: begin now
+ * @returns {Sent}
+ */
+export function subscription(channels, { mode, intervalMs, recover }, snapshot, resume) {
+  /** @type {any} */
+  const request = { action: "subscribe", ...channels };
+  if (mode) request.mode = mode;
+  if (intervalMs !== undefined) request.interval_ms = intervalMs;
+  if (snapshot) request.snapshot = true;
+  if (recover !== "snapshot") request.cursor = true;
+  if (resume) request.resume = resume;
+  return { request, channels };
+}
