@@ -41,12 +41,14 @@ class SymbolGaps(msgspec.Struct, array_like=True):
         if gap.state is GapState.FILLED:
             return None if known is None else (known.from_ns, known.to_ns)
         from_ns, to_ns = gap.from_ns, gap.to_ns
-        if known is not None:
+        if known is not None and (gap.state is GapState.OPEN or gap.first_id == NO_ID):
             to_ns = max(to_ns, known.to_ns)
         self.gaps.append(_Gap(gap.first_id, from_ns, to_ns))
         while len(self.gaps) > MAX_GAPS:
             self.kept_ns = max(self.kept_ns, self.gaps.pop(0).to_ns)
-        return None if known is not None and known.to_ns == to_ns else (from_ns, to_ns)
+        if known is None:
+            return from_ns, to_ns
+        return None if known.to_ns == to_ns else (from_ns, max(to_ns, known.to_ns))
 
     def mark(self, start_ns: int, end_ns: int, *, marked: bool) -> bool:
         """Whether trades are missing in the window; *marked*: whether they were until now."""

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _LOOK_S: Final = 0.02  # between looks at how far the aggregator is
 _NEAR: Final = 100  # ids around a time in which trades may not be in order of time
 _FAR_NS: Final = 2**62
+_STRETCHES: Final = 1_000
 _KEPT: Final = 10_000  # records that the quarantine holds
 
 
@@ -64,6 +65,30 @@ class Outcome:
     missing: int = 0  # ids within the span that the venue's history has not got
     first: Tick | None = None
     last: Tick | None = None
+    stretches: list[tuple[int, int]] = field(default_factory=list)
+    """Event times between which no id is missing, the first :data:`_STRETCHES` and one."""
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """The next of the span."""
+        for tick in sorted(ticks, key=lambda tick: tick.trade_id):
+            before = tick if self.last is None else self.last
+            self._stretch(before, tick)
+            self.missing += max(0, tick.trade_id - before.trade_id - 1)
+            self.first, self.last = self.first or tick, tick
+        self.trades += len(ticks)
+
+    def _stretch(self, before: Tick, tick: Tick) -> None:
+        """*tick* goes on with the last stretch, or begins one; between two is what is missing."""
+        if len(self.stretches) > _STRETCHES:
+            return
+        if tick.trade_id == before.trade_id + 1:
+            self.stretches[-1] = self.stretches[-1][0], tick.event_ns
+            return
+        from_ns = tick.event_ns
+        if self.stretches and from_ns <= before.event_ns:  # then it has no time of its own
+            self.stretches[-1] = self.stretches[-1][0], from_ns - 1
+            from_ns = before.event_ns + 1
+        self.stretches.append((from_ns, tick.event_ns))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,14 +240,9 @@ class Backfill:
         refused = self.streams.refused
         async for ticks in self._pages(ticker):
             inside = [tick for tick in ticks if self.start_ns <= tick.event_ns < self.end_ns]
-            if inside:
-                before = outcome.last.trade_id if outcome.last else inside[0].trade_id - 1
-                outcome.missing += max(0, inside[-1].trade_id - before - len(inside))
-                outcome.first = outcome.first or inside[0]
-                outcome.last = inside[-1]
+            outcome.take(inside)
             await self.streams.put(inside)
             outcome.refused = self.streams.refused - refused
-            outcome.trades += len(inside)
             self.tell(outcome)
         return outcome
 
@@ -280,11 +300,14 @@ class Backfill:
         return answer
 
     def _whole(self, outcome: Outcome) -> list[Gap]:
-        """If nothing is missing between the first and the last trade: gaps in there are filled."""
-        first, last = outcome.first, outcome.last
-        if first is None or last is None or outcome.missing or outcome.refused:
+        """Where nothing is missing between two trades, gaps are filled."""
+        if outcome.first is None or outcome.refused:
             return []
-        return [Gap(first.symbol, GapState.FILLED, first.event_ns, last.event_ns)]
+        return [
+            Gap(outcome.first.symbol, GapState.FILLED, from_ns, to_ns)
+            for from_ns, to_ns in outcome.stretches[:_STRETCHES]
+            if from_ns <= to_ns
+        ]
 
 
 async def count_refused(quarantine: QuarantineWriter, feed: str, since_ns: int) -> int:

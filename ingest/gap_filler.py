@@ -34,8 +34,8 @@ class GapOutlet(Protocol):
         """Put *notices* behind everything that was put before."""
         ...
 
-    async def fill(self, ticks: Sequence[Tick]) -> int:
-        """Take missing *ticks*; returns how many were too late."""
+    async def fill(self, ticks: Sequence[Tick]) -> list[Tick]:
+        """Take missing *ticks*; returns those that were too late."""
         ...
 
 
@@ -84,33 +84,32 @@ class GapFiller:
             self._work.clear()
 
     async def _close(self, hole: Hole) -> None:
-        missing = hole.trades
+        missing, reason = hole.trades, "they are older than max_lateness"
         try:
-            late = await self._ask_for(hole)
-            reason = f"{late} of its trades are older than max_lateness" if late else ""
+            await self._ask_for(hole)
         except HistoryError as exc:
-            late, reason = 0, str(exc)
+            reason = str(exc)
+        lost = sum(last - first + 1 for (first, last), _ in hole.lost())
         self.watch.close(hole)
         journal = self.journal
-        journal.filled_trades += missing - hole.trades - late
-        if not reason:
+        journal.filled_trades += max(0, missing - lost)
+        self.outlet.tell(hole.outcome())
+        if not lost:
             journal.gaps_filled += 1
-            self.outlet.tell([hole.notice(GapState.FILLED)])
             log.info(
                 "feed %s: gap of %s filled, trades %d to %d",
                 journal.feed, hole.symbol, hole.first, hole.last,
             )  # fmt: skip
             return
         journal.gaps_lost += 1
-        self.outlet.tell([hole.notice(GapState.LOST)])
         if self._warnings.allows(self.monotonic_ns()):
             log.warning(
-                "feed %s: gap of %s lost, trades %d to %d: %s%s",
-                journal.feed, hole.symbol, hole.first, hole.last, reason, self._warnings.more(),
+                "feed %s: gap of %s lost, %d of trades %d to %d: %s%s", journal.feed,
+                hole.symbol, lost, hole.first, hole.last, reason, self._warnings.more(),
             )  # fmt: skip
 
-    async def _ask_for(self, hole: Hole) -> int:
-        """Bring what is missing; returns how many of those trades were too late to be let in.
+    async def _ask_for(self, hole: Hole) -> None:
+        """Bring what is missing, as far as it may be let in.
 
         Raises:
             HistoryError: not all of it is to be had.
@@ -127,7 +126,7 @@ class GapFiller:
         def is_over(_: RetryCallState) -> bool:
             return self.monotonic_ns() / 1e9 >= deadline_s
 
-        late = looks = 0
+        looks = 0
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(lambda exc: isinstance(exc, HistoryError) and exc.retryable),
             wait=full_jitter(
@@ -137,21 +136,20 @@ class GapFiller:
             reraise=True,
         ):
             with attempt:
-                late += await self._look(hole, ticker, rest, deadline_s)
+                await self._look(hole, ticker, rest, deadline_s)
                 looks += 1
                 if hole.missing:
                     reason = f"{hole.trades} trades are not there"
                     raise HistoryError(rest.history.name, reason, retryable=looks < _LOOKS)
-        return late
 
-    async def _look(self, hole: Hole, ticker: str, rest: VenueRest, deadline_s: float) -> int:
+    async def _look(self, hole: Hole, ticker: str, rest: VenueRest, deadline_s: float) -> None:
         """Ask for every page of what is missing, once."""
-        late, since_ns = 0, hole.from_ns
+        since_ns = hole.from_ns
         for first, last in list(hole.missing):
             want: Want | None = Want(ticker, first, last, since_ns)
             while want is not None:
                 page = await rest.ask(want, deadline_s=deadline_s)
-                late += await self.outlet.fill(page.ticks)
+                for tick in await self.outlet.fill(page.ticks):
+                    hole.refuse(tick)
                 since_ns = max([since_ns, *(tick.event_ns for tick in page.ticks[-1:])])
                 want = page.rest
-        return late

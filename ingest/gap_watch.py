@@ -15,9 +15,14 @@ MAX_HOLES: Final = 64
 """Holes of a symbol at a time; what is missing beyond them is counted into the newest one."""
 MAX_PARTS: Final = 1_000
 """Stretches of a hole that are told apart; what arrives beyond them is asked for once more."""
+MAX_TOLD: Final = 64
+"""Lost stretches of a hole that are told one by one; what is lost beyond them is told in one."""
 MAX_SYMBOLS: Final = 20_000  # past that a venue is making names up: the others are not watched
 MAX_EXCUSED: Final = 1_000  # of a symbol; of more, those that have the smallest ids are missing
 _LONG_AGO: Final = -(2**63)
+
+Part = tuple[int, int]
+"""The first and the last id of a stretch, or two event times."""
 
 
 class HoleRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -27,7 +32,9 @@ class HoleRecord(msgspec.Struct, frozen=True, array_like=True):
     last: int
     from_ns: int
     to_ns: int
-    missing: tuple[tuple[int, int], ...]
+    missing: tuple[Part, ...]
+    around: tuple[Part, ...] = ()  # event times; a record of old has none
+    too_late: tuple[tuple[Part, Part], ...] = ()
 
 
 class SymbolRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -42,8 +49,9 @@ class SymbolRecord(msgspec.Struct, frozen=True, array_like=True):
 class Hole:
     """Trades ``first`` to ``last`` of a symbol, of which those in ``missing`` did not come.
 
-    ``from_ns`` and ``to_ns`` are the event times of the trades around it. ``is_open``: it was
-    waited for long enough, and subscribers are told.
+    ``from_ns`` and ``to_ns`` are the event times of the trades around it, ``around`` those around
+    each stretch of ``missing``. ``too_late`` are ids, and event times, of trades that came and are
+    too old to be let in. ``is_open``: it was waited for long enough, and subscribers are told.
     """
 
     symbol: Symbol
@@ -52,11 +60,18 @@ class Hole:
     from_ns: int
     to_ns: int
     seen_ns: int  # monotonic
-    missing: list[tuple[int, int]]
+    missing: list[Part]
+    around: list[Part] = field(default_factory=list)
+    too_late: list[tuple[Part, Part]] = field(default_factory=list)
     is_open: bool = False
     was_told: bool = False
     is_closed: bool = False
     opened_ns: int = 0  # monotonic
+
+    def __post_init__(self) -> None:
+        """Nothing more is known of its stretches than of itself, unless it is given."""
+        if len(self.around) != len(self.missing):
+            self.around = [(self.from_ns, self.to_ns)] * len(self.missing)
 
     @property
     def trades(self) -> int:
@@ -67,8 +82,50 @@ class Hole:
         """What subscribers are told."""
         return Gap(self.symbol, state, self.from_ns, self.to_ns, self.first, self.last)
 
-    def take(self, trade_id: int) -> bool:
-        """*trade_id* came after all; False: it was not missing."""
+    def outcome(self) -> list[Gap]:
+        """What subscribers are told in the end: stretch by stretch what is lost and what came.
+
+        The stretches are the whole hole, and the first one begins where it does.
+        """
+        told: list[Gap] = []
+        at_id, at_ns = self.first, self.from_ns
+        end = (self.last + 1, self.last), (self.to_ns, self.to_ns)
+        for (first, last), (from_ns, to_ns) in (*self.lost(), end):
+            if first > at_id:
+                times = min(at_ns, from_ns), max(at_ns, from_ns)
+                told.append(Gap(self.symbol, GapState.FILLED, *times, at_id, first - 1))
+            if first <= last:
+                told.append(Gap(self.symbol, GapState.LOST, from_ns, to_ns, first, last))
+            at_id, at_ns = last + 1, to_ns
+        return told
+
+    def lost(self) -> list[tuple[Part, Part]]:
+        """What is missing or came too late: ids and event times, at most :data:`MAX_TOLD`."""
+        parts = [*zip(self.missing, self.around, strict=True), *self.too_late]
+        found: list[tuple[Part, Part]] = []
+        for part in sorted(parts):
+            if found and (part[0][0] == found[-1][0][1] + 1 or len(found) >= MAX_TOLD):
+                found[-1] = _together(found[-1], part)
+            else:
+                found.append(part)
+        if found and found[0][0][0] == self.first:  # it is known by its id and this time
+            ids, (_, to_ns) = found[0]
+            found[0] = ids, (self.from_ns, max(to_ns, self.from_ns))
+        return found
+
+    def refuse(self, tick: Tick) -> None:
+        """*tick* came, and is too old to be let in: it stays lost."""
+        part = (tick.trade_id, tick.trade_id), (tick.event_ns, tick.event_ns)
+        last = self.too_late[-1] if self.too_late else None
+        if last is not None and (
+            tick.trade_id == last[0][1] + 1 or len(self.too_late) >= MAX_PARTS
+        ):
+            self.too_late[-1] = _together(last, part)
+        else:
+            self.too_late.append(part)
+
+    def take(self, trade_id: int, event_ns: int | None = None) -> bool:
+        """*trade_id* came after all; False: it was not missing. *event_ns*: None is unknown."""
         parts = self.missing
         at = bisect_right(parts, (trade_id, 2**63)) - 1
         if at < 0 or trade_id > parts[at][1]:
@@ -76,8 +133,14 @@ class Hole:
         first, last = parts[at]
         left = [(first, trade_id - 1)] if first < trade_id else []
         right = [(trade_id + 1, last)] if trade_id < last else []
-        if not (left and right and len(parts) >= MAX_PARTS):
-            parts[at : at + 1] = left + right
+        if left and right and len(parts) >= MAX_PARTS:
+            return True
+        parts[at : at + 1] = left + right
+        from_ns, to_ns = self.around[at]
+        before, after = (from_ns, to_ns), (from_ns, to_ns)
+        if event_ns is not None and from_ns <= event_ns <= to_ns:
+            before, after = (from_ns, event_ns), (event_ns, to_ns)
+        self.around[at : at + 1] = [before] * len(left) + [after] * len(right)
         return True
 
 
@@ -116,7 +179,7 @@ class GapWatch:
             elif tick.trade_id > watched.top:
                 self._skip(tick, watched, tick.trade_id - 1, now_ns)
             elif watched.holes:
-                self._fill(watched, tick)
+                self._fill(watched, tick, tick.event_ns)
 
     def excuse(self, ticks: Iterable[Tick]) -> None:
         """*ticks* came, and were kept out: they are not missing, but prove nothing either."""
@@ -181,7 +244,17 @@ class GapWatch:
     def resume(self, symbol: Symbol, record: SymbolRecord) -> None:
         """Go on as *record* says; its holes are due at once, unless :meth:`see` fills them."""
         holes = [
-            Hole(symbol, h.first, h.last, h.from_ns, h.to_ns, _LONG_AGO, list(h.missing))
+            Hole(
+                symbol,
+                h.first,
+                h.last,
+                h.from_ns,
+                h.to_ns,
+                _LONG_AGO,
+                list(h.missing),
+                list(h.around),
+                list(h.too_late),
+            )
             for h in record.holes[:MAX_HOLES]
         ]
         self._symbols[symbol] = _Watched(record.top, record.top_ns, holes)
@@ -221,17 +294,26 @@ class GapWatch:
         self._settling = True
         self._changed.add(tick.symbol)
 
-    def _fill(self, watched: _Watched, tick: Tick) -> None:
+    def _fill(self, watched: _Watched, tick: Tick, event_ns: int | None = None) -> None:
         for hole in watched.holes:
             if hole.first <= tick.trade_id <= hole.last:
-                if hole.take(tick.trade_id) and not hole.missing and not hole.was_told:
+                if hole.take(tick.trade_id, event_ns) and not hole.missing and not hole.was_told:
                     watched.holes.remove(hole)
                 self._changed.add(tick.symbol)
                 return
 
     def _record(self, watched: _Watched) -> SymbolRecord:
         holes = (
-            HoleRecord(h.first, h.last, h.from_ns, h.to_ns, tuple(h.missing)) for h in watched.holes
+            HoleRecord(
+                h.first,
+                h.last,
+                h.from_ns,
+                h.to_ns,
+                tuple(h.missing),
+                tuple(h.around),
+                tuple(h.too_late),
+            )
+            for h in watched.holes
         )
         return SymbolRecord(watched.top, watched.top_ns, tuple(holes))
 
@@ -240,8 +322,17 @@ def _widen(hole: Hole, more: Hole) -> None:
     """Count *more* into *hole*, which comes before it, and is told once more then."""
     if len(hole.missing) + len(more.missing) > MAX_PARTS:
         first = hole.missing.pop()[0] if hole.missing else more.first
+        from_ns = hole.around.pop()[0] if hole.around else more.from_ns
         hole.missing.append((first, more.last))
+        hole.around.append((from_ns, max(from_ns, more.to_ns)))
     else:
         hole.missing += more.missing
+        hole.around += more.around
     hole.last, hole.to_ns = more.last, max(hole.to_ns, more.to_ns)
     hole.is_open, hole.seen_ns = False, more.seen_ns
+
+
+def _together(one: tuple[Part, Part], other: tuple[Part, Part]) -> tuple[Part, Part]:
+    """Two stretches, and what is between them."""
+    ids, times = (sorted((*part, *more)) for part, more in zip(one, other, strict=True))
+    return (ids[0], ids[-1]), (times[0], times[-1])

@@ -93,7 +93,7 @@ class IngestMetrics(Collector):
             "given_up": "Bytes of the oldest blocks that went because the memory of Redis was full",
             "gaps_opened": "Gaps in a symbol's trade ids that were noticed",
             "gaps_filled": "Gaps filled from the venue's trade history, or by late trades",
-            "gaps_lost": "Gaps that could not be filled",
+            "gaps_lost": "Gaps of which not all trades could be filled",
             "gap_trades": "Trades that were missing when their gaps were noticed",
             "filled_trades": "Trades that came after all, most from the venue's trade history",
         }

@@ -113,15 +113,15 @@ class Publisher:
         for at in range(0, len(ticks), MAX_BATCH):
             await self._put_batch(ticks[at : at + MAX_BATCH], position)
 
-    async def fill(self, ticks: Sequence[Tick]) -> int:
-        """Take *ticks* of the venue's history, which are missing; returns how many are too late.
+    async def fill(self, ticks: Sequence[Tick]) -> list[Tick]:
+        """Take *ticks* of the venue's history, which are missing; returns those that are too late.
 
         Waits as :meth:`put` does.
         """
-        late = 0
+        late: list[Tick] = []
         for at in range(0, len(ticks), MAX_BATCH):
             verdict = await self._put_batch(ticks[at : at + MAX_BATCH], 0)
-            late += sum(reason in _TOO_LATE for _, reason in verdict.refused)
+            late += [tick for tick, reason in verdict.refused if reason in _TOO_LATE]
         return late
 
     def tell(self, notices: Sequence[Notice]) -> None:

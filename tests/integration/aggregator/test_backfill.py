@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.market.symbol import make_symbol
+from core.market.symbol import Symbol, make_symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
 from ingest.backfill import Backfill, BackfillStreams, NobodyFolds, Outcome, count_refused
@@ -229,6 +229,30 @@ async def test_what_the_history_has_not_got_is_counted(rig: Rig) -> None:
         (outcome,) = await backfill(rig, rest, made)
 
         assert (outcome.trades, outcome.missing) == (97, 2)
+        at_ns = [tick.event_ns for tick in made]
+        assert outcome.stretches == [(at_ns[0], at_ns[48]), (at_ns[51], at_ns[98])]
+
+
+def test_where_trades_of_one_moment_are_missing_no_stretch_has_that_moment() -> None:
+    outcome = Outcome("A")
+
+    outcome.take([Tick(Symbol("X:A"), n, 1.0, 1.0, at) for n, at in ((4, 20), (1, 10), (2, 20))])
+    outcome.take([Tick(Symbol("X:A"), n, 1.0, 1.0, at) for n, at in ((5, 30), (8, 40))])
+
+    assert (outcome.missing, outcome.stretches) == (3, [(10, 19), (21, 30), (40, 40)])
+    assert (outcome.first, outcome.last, outcome.trades) == (
+        Tick(Symbol("X:A"), 1, 1.0, 1.0, 10), Tick(Symbol("X:A"), 8, 1.0, 1.0, 40), 5,
+    )  # fmt: skip
+
+
+def test_stretches_are_bounded() -> None:
+    outcome = Outcome("A")
+
+    outcome.take([Tick(Symbol("X:A"), 2 * n, 1.0, 1.0, n) for n in range(2_000)])
+    outcome.take([Tick(Symbol("X:A"), 3_999, 1.0, 1.0, 2_000)])
+
+    assert outcome.missing == 1_999
+    assert len(outcome.stretches) == 1_001
 
 
 @pytest.mark.parametrize("feed", ["coinbase", "kraken"])

@@ -232,14 +232,48 @@ def breaker(metrics) -> float | None:
 async def test_what_the_venue_lost_is_lost_and_the_rest_is_filled(
     feed: str, redis_url: str, namespace: str, stored: Stored, eventually: Eventually
 ) -> None:
-    async with market(feed, redis_url, namespace, eventually) as (venue, history, _):
+    async with market(feed, redis_url, namespace, eventually) as (venue, history, ingest):
         history.forgotten.add((NAMES[feed], 3))
-        for pushed in (True, False, False, False, True, True):
-            trade(venue, pushed=pushed)
+        for n, pushed in enumerate((True, False, False, False, True, True)):
+            trade(venue, seconds_ago=30 - n, pushed=pushed)
 
         told = await ends(stored, eventually, LOST)
 
-        assert states(told)[2:] in ([6, OPEN, 2, 4, LOST], [OPEN, 6, 2, 4, LOST])
+        parts = [FILLED, LOST, FILLED]
+        assert states(told)[2:] in ([6, OPEN, 2, 4, *parts], [OPEN, 6, 2, 4, *parts])
+        at_ns = {made.trade_id: made.at_ns for made in venue.made[NAMES[feed]]}
+        assert [
+            (gap.from_ns, gap.first_id, gap.last_id, gap.to_ns)
+            for gap in told[-3:]
+            if isinstance(gap, Gap)
+        ] == [(at_ns[1], 2, 2, at_ns[2]), (at_ns[2], 3, 3, at_ns[4]), (at_ns[4], 4, 4, at_ns[5])]
+        await eventually(lambda: metric(ingest, "ingest_gaps_lost_total") == 1)
+        assert metric(ingest, "ingest_filled_trades_total") == 2
+
+
+async def test_a_gap_that_was_filled_in_part_when_its_process_died_is_told_the_same_by_the_next(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    async with fake_venue("binance") as venue, fake_history(venue) as history:
+        history.forgotten.add((NAMES["binance"], 3))
+        limits = replace(QUICK, history_retry_first_s=60.0, history_retry_cap_s=60.0)
+        async with running([spec(venue, history)], redis_url, namespace, limits=limits):
+            await eventually(lambda: venue.subscribed)
+            for n, pushed in enumerate((True, False, False, False, True)):
+                trade(venue, seconds_ago=30 - n, pushed=pushed)
+            await eventually(lambda: at_rest(stored, [1, 5, OPEN, 2, 4]))
+        async with running([spec(venue, history)], redis_url, namespace, limits=QUICK):
+            told = await ends(stored, eventually, LOST)
+
+        assert states(told) == [1, 5, OPEN, 2, 4, OPEN, FILLED, LOST, FILLED]
+        at_ns = {made.trade_id: made.at_ns for made in venue.made[NAMES["binance"]]}
+        lost = told[-2]
+        assert isinstance(lost, Gap)
+        assert (lost.from_ns, lost.first_id, lost.last_id, lost.to_ns) == (at_ns[2], 3, 3, at_ns[4])
+
+
+async def at_rest(stored: Stored, wanted: Sequence[int | GapState]) -> bool:
+    return states(await story(stored)) == wanted
 
 
 async def test_trades_that_are_too_old_are_lost(
@@ -255,6 +289,26 @@ async def test_trades_that_are_too_old_are_lost(
 
         assert states(told) == [1, 3, OPEN, LOST]
         assert [record.reason for record in await stored.quarantined()] == ["late"]
+
+
+async def test_of_a_gap_that_begins_too_early_the_rest_is_filled(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    limits = replace(QUICK, max_lateness_ns=10 * S)
+    async with market("binance", redis_url, namespace, eventually, limits) as (venue, _, _):
+        trade(venue, seconds_ago=60)
+        for seconds_ago in (59, 58, 5, 4):
+            trade(venue, seconds_ago=seconds_ago, pushed=False)
+        trade(venue, seconds_ago=1)
+
+        told = await ends(stored, eventually, FILLED)
+
+        assert states(told) == [1, 6, OPEN, 4, 5, LOST, FILLED]
+        lost, filled = told[-2:]
+        assert isinstance(lost, Gap)
+        assert isinstance(filled, Gap)
+        assert (lost.first_id, lost.last_id, filled.first_id, filled.last_id) == (2, 3, 4, 5)
+        assert lost.to_ns == lost.from_ns + 2 * S
 
 
 async def test_trades_from_before_the_horizon_of_known_ids_are_filled_too(

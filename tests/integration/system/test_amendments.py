@@ -82,12 +82,19 @@ async def test_corrections_and_cancels_reach_bars_subscribers_and_caches_once(
         cancel(_NAME, 30, price=1.0, size=1, at_ns=newest_ns + 2 * 10**6, action="E"),
         cancel(_NAME, _TRADES - 1, price=1.0, size=1, at_ns=newest_ns + 3 * 10**6),  # the last
         cancel(_NAME, 900, price=1.0, size=1, at_ns=newest_ns + 4 * 10**6),  # too early
+        # The new ids come as trades of their own, too, two minutes later: one before, one after it.
+        correction(_NAME, (40, 1.0, 1.0), (70, 140.5, 3.0), at_ns=newest_ns + 5 * 10**6),
+        correction(_NAME, (41, 1.0, 1.0), (1_041, 141.5, 4.0), at_ns=newest_ns + 6 * 10**6),
     ]  # fmt: skip
+    own = Tick(_SYMBOL, 1_041, 777.0, 1.0, trades[40].event_ns + 2 * MINUTE_NS, seq=1_041)
     gone = Tick(_SYMBOL, 900, 999.0, 1.0, newest_ns - 3 * MINUTE_NS, seq=900)
+    corrected = {20: (1_020, 150.5, 2.0), 40: (70, 140.5, 3.0), 41: (1_041, 141.5, 4.0)}
     left = [
-        Tick(_SYMBOL, 1_020, 150.5, 2.0, t.event_ns, seq=20) if t.trade_id == 20 else t
+        Tick(_SYMBOL, *corrected[t.trade_id], t.event_ns, seq=t.seq)
+        if t.trade_id in corrected
+        else t
         for t in trades
-        if t.trade_id not in (1, 30, _TRADES - 1)
+        if t.trade_id not in (1, 30, 70, _TRADES - 1)
     ]
     async with fake_alpaca() as venue:
         feed = f"alpaca:{_NAME}?url={venue.url}&key={KEY}&secret={SECRET}&encoding=msgpack"
@@ -105,7 +112,7 @@ async def test_corrections_and_cancels_reach_bars_subscribers_and_caches_once(
                 await eventually(lambda: history_is(gateway.url, before), timeout_s=20)
 
                 await venue.push(*amendments)
-                await play(venue, [gone])
+                await play(venue, [gone, own])
 
                 after = closed(left, newest_ns)
                 assert len(after) == len(before) - 1
@@ -123,7 +130,7 @@ async def test_corrections_and_cancels_reach_bars_subscribers_and_caches_once(
                 async with system.aggregate() as again:
                     await alive(again)
                     await venue.push(*amendments)  # once more
-                    await play(venue, [gone, trades[0], Tick(
+                    await play(venue, [gone, own, trades[0], Tick(
                         _SYMBOL, 5_000, 77.0, 1.0, newest_ns + _STEP_NS, seq=5_000
                     )])  # fmt: skip
                     await eventually(lambda: last_is(gateway.url, 5_000), timeout_s=20)

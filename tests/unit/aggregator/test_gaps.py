@@ -106,6 +106,49 @@ def test_a_lost_gap_leaves_its_marks_also_on_bars_that_come_later() -> None:
     assert {start for start, (mark, _) in minutes(harness).items() if mark} == {1, 3, 6}
 
 
+def test_of_a_gap_that_is_filled_in_part_only_bars_of_what_is_lost_stay_marked() -> None:
+    harness = traded(until=16)
+    harness.heed(gap(OPEN, 1.5, 9.5))
+    harness.flush()
+
+    parts = (
+        gap(FILLED, 1.5, 3.5),
+        gap(LOST, 3.5, 3.6, first_id=4),
+        gap(FILLED, 3.6, 6.9, first_id=5),
+        gap(LOST, 6.9, 7.1, first_id=8),
+        gap(FILLED, 7.1, 9.5, first_id=9),
+    )
+    harness.heed(*parts)
+    harness.flush()
+
+    marked = {key for key, (mark, _) in marks(harness).items() if mark}
+    assert marked == {("1Min", 3), ("1Min", 6), ("1Min", 7), ("5Min", 0), ("5Min", 5), ("15Min", 0)}
+    harness.heed(
+        gap(OPEN, 1.5, 9.5), *parts
+    )  # a process that died before it knew that it had said so
+    assert harness.flush() == []
+
+
+def test_of_a_gap_whose_beginning_is_lost_bars_of_the_rest_lose_their_mark() -> None:
+    harness = traded(until=12)
+    harness.heed(gap(OPEN, 1.5, 9.5))
+    harness.flush()
+
+    harness.heed(gap(LOST, 1.5, 2.5), gap(FILLED, 2.5, 9.5, first_id=7))
+    harness.flush()
+
+    assert {start for start, (mark, _) in minutes(harness).items() if mark} == {1, 2}
+
+
+def test_blocks_lost_from_the_same_moment_on_are_marked_as_far_as_the_longest() -> None:
+    harness = traded(until=12)
+
+    harness.heed(gap(LOST, 1.5, 4.5, first_id=NO_ID), gap(LOST, 1.5, 2.5, first_id=NO_ID))
+    harness.flush()
+
+    assert {start for start, (mark, _) in minutes(harness).items() if mark} == {1, 2, 3, 4}
+
+
 def test_of_two_gaps_that_overlap_each_has_to_be_filled() -> None:
     harness = traded(until=10)
     harness.heed(gap(OPEN, 1.5, 3.5), gap(OPEN, 3.5, 5.5, first_id=7))

@@ -207,3 +207,113 @@ def test_what_is_missing_is_what_did_not_come(count: int, seed: int, share: floa
 
     lost = {n for first, last in found for n in range(first, last + 1)}
     assert lost == set(range(count)) - came
+
+
+def told(hole: Hole) -> list[tuple[str, int, int, int, int]]:
+    """State, ids, and seconds of event time."""
+    return [
+        (gap.state.value, gap.first_id, gap.last_id, *(
+            (at_ns - START_NS) // S for at_ns in (gap.from_ns, gap.to_ns)
+        ))
+        for gap in hole.outcome()
+    ]  # fmt: skip
+
+
+def hole_of(first: int, last: int) -> tuple[GapWatch, Hole]:
+    watch = watching(first - 1, last + 1)
+    (hole,) = watch.due(now_ns=S)
+    return watch, hole
+
+
+def test_a_hole_that_is_as_it_was_is_lost_as_a_whole_and_one_without_missing_trades_is_filled() -> (
+    None
+):
+    watch, hole = hole_of(2, 9)
+    assert told(hole) == [("lost", 2, 9, 1, 10)]
+    assert hole.outcome() == [hole.notice(GapState.LOST)]
+
+    watch.see(ticks(*range(2, 10)), now_ns=S)
+    assert told(hole) == [("filled", 2, 9, 1, 10)]
+    assert hole.outcome() == [hole.notice(GapState.FILLED)]
+
+
+def test_what_came_of_a_hole_is_filled_and_the_rest_is_lost_between_the_trades_around_it() -> None:
+    watch, hole = hole_of(2, 19)
+
+    watch.see(ticks(2, 3, 5, 6, 12, 11), now_ns=S)
+
+    assert told(hole) == [
+        ("filled", 2, 3, 1, 3), ("lost", 4, 4, 3, 5), ("filled", 5, 6, 5, 6),
+        ("lost", 7, 10, 6, 11), ("filled", 11, 12, 11, 12), ("lost", 13, 19, 12, 20),
+    ]  # fmt: skip
+
+
+def test_a_trade_whose_time_is_in_doubt_narrows_nothing() -> None:
+    watch, hole = hole_of(2, 9)
+
+    watch.excuse(ticks(4))
+    watch.see([tick(70, trade_id=7)], now_ns=S)
+
+    assert told(hole) == [
+        ("lost", 2, 3, 1, 10), ("filled", 4, 4, 1, 10), ("lost", 5, 6, 1, 10),
+        ("filled", 7, 7, 1, 10), ("lost", 8, 9, 1, 10),
+    ]  # fmt: skip
+
+
+def test_trades_that_came_too_late_are_lost() -> None:
+    watch, hole = hole_of(2, 9)
+
+    for late in ticks(2, 3, 6):
+        hole.refuse(late)
+    watch.excuse(ticks(2, 3, 6))
+    watch.see(ticks(4, 5, 7, 8), now_ns=S)
+
+    assert told(hole) == [
+        ("lost", 2, 3, 1, 3), ("filled", 4, 5, 3, 6), ("lost", 6, 6, 6, 6),
+        ("filled", 7, 8, 6, 8), ("lost", 9, 9, 8, 10),
+    ]  # fmt: skip
+
+
+def test_another_process_tells_the_same() -> None:
+    watch, hole = hole_of(2, 9)
+    hole.refuse(*ticks(3))
+    watch.excuse(ticks(3))
+    watch.see(ticks(5, 6), now_ns=S)
+    (record,) = watch.changes().values()
+
+    other = GapWatch(settle_ns=S)
+    other.resume(SYMBOL, msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=SymbolRecord))
+    (again,) = other.due(now_ns=0)
+
+    assert told(again) == told(hole)
+    assert again.outcome() == hole.outcome()
+
+
+def test_a_record_of_a_program_that_did_not_keep_times_is_told_with_the_times_around_all() -> None:
+    old = gap_watch.HoleRecord(2, 9, START_NS + S, START_NS + 10 * S, ((2, 3), (8, 9)))
+    watch = GapWatch(settle_ns=S)
+    watch.resume(SYMBOL, SymbolRecord(10, START_NS + 10 * S, (old,)))
+
+    (hole,) = watch.due(now_ns=0)
+
+    assert told(hole) == [("lost", 2, 3, 1, 10), ("filled", 4, 7, 1, 10), ("lost", 8, 9, 1, 10)]
+
+
+def test_of_very_many_lost_stretches_the_last_are_told_in_one() -> None:
+    watch, hole = hole_of(2, 1_001)
+
+    watch.see(ticks(*range(3, 1_001, 2)), now_ns=S)
+
+    lost = [part for part in told(hole) if part[0] == "lost"]
+    assert len(lost) == gap_watch.MAX_TOLD
+    assert lost[-2:] == [("lost", 126, 126, 125, 127), ("lost", 128, 1_001, 127, 1_002)]
+
+
+def test_what_came_too_late_is_noted_in_bounds() -> None:
+    _, hole = hole_of(2, 5_000)
+
+    for late in ticks(*range(4, 4_004, 2), 2):
+        hole.refuse(late)
+
+    assert len(hole.too_late) == gap_watch.MAX_PARTS
+    assert hole.too_late[-1][0] == (2, 4_002)
