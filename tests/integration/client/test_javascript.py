@@ -45,24 +45,36 @@ class Driven:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._passed: list[dict[str, Any]] = []  # what came before an answer that was waited for
         self.states: list[str] = []
 
     async def event(self, *kinds: str) -> Any:
         """The value of the next event of one of *kinds*; states are noted on the way."""
-        assert self._process.stdout is not None
+        while self._passed:
+            event = self._passed.pop(0)
+            if event["kind"] in kinds:
+                return event["value"]
         async with asyncio.timeout(60):
-            while line := await self._process.stdout.readline():
-                event = json.loads(line)
-                if event["kind"] == "state":
-                    self.states.append(event["value"]["phase"])
-                if event["kind"] in kinds:
-                    return event["value"]
-        raise AssertionError("node ended")
+            while (event := await self._next())["kind"] not in kinds:
+                pass
+        return event["value"]
 
     async def do(self, name: str, **rest: Any) -> Any:
-        """The answer to a command."""
+        """The answer to a command. Events may come first: a trade with what lets it come."""
         self.send(name, **rest)
-        return await self.event("answer", "refused")
+        async with asyncio.timeout(60):
+            while (event := await self._next())["kind"] not in {"answer", "refused"}:
+                self._passed.append(event)
+        return event["value"]
+
+    async def _next(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "node ended"
+        event: dict[str, Any] = json.loads(line)
+        if event["kind"] == "state":
+            self.states.append(event["value"]["phase"])
+        return event
 
     def send(self, name: str, **rest: Any) -> None:
         assert self._process.stdin is not None
