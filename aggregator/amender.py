@@ -14,13 +14,14 @@ from aggregator.pending import (
     MAX_GIVEN,
     MAX_GIVEN_OF_SHARD,
     Pending,
+    awaited,
     beyond,
     bound_given,
     expired,
     forget_given,
-    has_come,
     ids_in,
     note,
+    that_came,
 )
 from aggregator.shards import ShardState
 from aggregator.symbols import SymbolState
@@ -85,10 +86,9 @@ class Amender:
             given_up = note(known.pending, notices, now_ns=now_ns)
             await self._refuse(feed, given_up, TOO_MANY)
             symbols[symbol] = None
-        for symbol in state.core.amending:
-            known = state.core.symbols[symbol]
-            if has_come(known.pending, known.given_ids, symbol, block):
-                symbols[symbol] = None
+        waiting = [state.core.symbols[s] for s in block.symbols if s in state.core.amending]
+        ids = {known.symbol: awaited(known.pending, known.given_ids) for known in waiting}
+        symbols |= dict.fromkeys(sorted(that_came(block, ids)))
         for symbol in symbols:
             try:
                 await self._settle(state, feed, symbol, block)
@@ -96,7 +96,8 @@ class Amender:
                 _LOG.error("the trades that are amended cannot be looked for: %s", exc)
                 await self._refuse_all(feed, state.core.symbols[symbol], block)
             state.core.note_pending(symbol)
-        await self._bound(state, feed)
+        if symbols:
+            await self._bound(state, feed)
         if state.core.amending:
             await self._expire(state, feed, now_ns)
 
@@ -122,9 +123,11 @@ class Amender:
         for symbol in list(state.core.amending):
             known = state.core.symbols[symbol]
             forget_given(known.given_ids, before_ns=now_ns - self.reach_ns)
-            old = expired(known.pending, before_ns=now_ns - self.keep_ns)
-            await self._refuse(feed, old, UNKNOWN_TRADE)
-            state.core.note_pending(symbol)
+            if known.pending:
+                old = expired(known.pending, before_ns=now_ns - self.keep_ns)
+                await self._refuse(feed, old, UNKNOWN_TRADE)
+            if not (known.pending or known.given_ids):
+                state.core.note_pending(symbol)
 
     async def _settle(self, state: ShardState, feed: str, symbol: Symbol, block: Block) -> None:
         """Apply what waits for trades of *symbol* that are there.

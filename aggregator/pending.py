@@ -1,7 +1,7 @@
 """Amendments on their way: they wait for their trades, then for a flush. Pure."""
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,14 +77,19 @@ def bound_given(given: Collection[dict[int, int]], most: int) -> int:
     return too_many
 
 
-def has_come(
-    pending: Sequence[Pending], given: Collection[int], symbol: Symbol, block: Ticks
-) -> bool:
-    """Has *block* a trade that one of *pending* is about, or one of a *given* id?"""
-    if symbol not in block.symbols:
-        return False
-    wanted = [*(each.amendment.trade_id for each in pending), *given]
-    return bool(np.isin(block.trade_id[_is_of(symbol, block)], wanted).any())
+def awaited(pending: Sequence[Pending], given: Mapping[int, int]) -> Collection[int]:
+    """The ids under which a trade would be news to amendments of its symbol."""
+    return {*(each.amendment.trade_id for each in pending), *given} if pending else given
+
+
+def that_came(block: Ticks, awaited_ids: Mapping[Symbol, Collection[int]]) -> set[Symbol]:
+    """The symbols of *awaited_ids* of which *block* has such a trade."""
+    wanted = {at: awaited_ids[s] for at, s in enumerate(block.symbols) if s in awaited_ids}
+    if not wanted:
+        return set()
+    rows = zip(block.symbol_index.tolist(), block.trade_id.tolist(), strict=True)
+    found = {at for at, trade_id in rows if at in wanted and trade_id in wanted[at]}
+    return {block.symbols[at] for at in found}
 
 
 def times_in(block: Ticks, symbol: Symbol, ids: Collection[int]) -> dict[int, int]:

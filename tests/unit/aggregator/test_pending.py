@@ -7,13 +7,14 @@ from aggregator.pending import (
     MAX_PENDING,
     Applied,
     Pending,
+    awaited,
     beyond,
     bound_given,
     expired,
     forget_given,
-    has_come,
     ids_in,
     note,
+    that_came,
     times_in,
 )
 from core.market.notice import Cancel, Correction, Gap, GapState
@@ -65,7 +66,8 @@ def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
     pending = [Pending(1, Correction(A, 1, 7, 1.0, 1.0, 8, 2.0, 1.0)), Pending(1, off(8))]
 
     def came(symbol: Symbol, ident: int) -> bool:
-        return has_come(pending, (), A, block_of([Tick(symbol, ident, 1.0, 1.0, 1)]))
+        block = block_of([Tick(symbol, ident, 1.0, 1.0, 1)])
+        return that_came(block, {A: awaited(pending, {10: 1})}) == {A}
 
     assert times_in(block_of([Tick(A, 7, 1.0, 1.0, 5), Tick(B, 8, 1.0, 1.0, 6)]), A, {7, 8}) == {
         7: 5
@@ -75,8 +77,10 @@ def test_a_block_with_the_trade_is_noticed_also_under_an_older_id() -> None:
     assert came(A, 8)
     assert not came(A, 9)
     assert not came(B, 7)
-    assert has_come([], {9: 1}, A, block_of([Tick(A, 9, 1.0, 1.0, 1)]))
-    assert not has_come([], (), A, block_of([]))
+    assert came(A, 10)
+    pending = []
+    assert came(A, 10)
+    assert not came(A, 7)
 
 
 def test_given_ids_go_by_age_and_by_number_the_oldest_first() -> None:
