@@ -138,8 +138,9 @@ export class Watchlist {
     if (isFirst || direction === 0 || this.#calm.matches) return;
     if (nowMs - row.flashedMs < FLASH_GAP_MS) return;
     row.flashedMs = nowMs;
-    const tint = direction > 0 ? "var(--up-tint)" : "var(--down-tint)";
-    row.price.animate([{ backgroundColor: tint }, { backgroundColor: "transparent" }], {
+    // A line below: behind the digits, whose colour may be the other one by now, they read badly.
+    const line = (/** @type {string} */ colour) => ({ boxShadow: `inset 0 -2px 0 ${colour}` });
+    row.price.animate([line(direction > 0 ? "var(--up)" : "var(--down)"), line("transparent")], {
       duration: FLASH_MS,
       easing: "ease-out",
     });
