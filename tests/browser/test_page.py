@@ -83,7 +83,7 @@ async def test_dragging_the_chart_back_loads_history(desk: Desk) -> None:
         await desk.page.mouse.up()
         return len(await desk.bars()) > before
 
-    await desk.eventually(has_more)
+    await desk.eventually(has_more, timeout_s=90)  # some drags, each drawn in many frames
 
 
 async def test_a_timeframe_switch_shows_the_bars_of_that_length(desk: Desk) -> None:

