@@ -25,6 +25,7 @@ from tickgate.settings import (
     Settings,
 )
 
+_SERVING = (DEV, GATEWAY, CHECK)  # what the gateway refuses, a check finds
 _MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
 
@@ -164,7 +165,7 @@ def _check_reconnect(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 
 def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:
-    if command not in (DEV, GATEWAY) or not loaded.values.api_keys:
+    if command not in _SERVING or not loaded.values.api_keys:
         return []
     from gateway.keys import ApiKeys, ApiKeysError
 
@@ -177,7 +178,7 @@ def _check_keys(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
     values, problems = loaded.values, list[Problem]()
-    if command not in (DEV, GATEWAY):
+    if command not in _SERVING:
         return problems
     if 0 < len(values.jwt_shared_key.encode()) < _MIN_SECRET_BYTES:
         problems.append(problem(loaded, "jwt_shared_key", f"{_MIN_SECRET_BYTES} bytes or more"))
@@ -189,7 +190,7 @@ def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 
 def _check_proxies(loaded: Loaded[Settings], command: str) -> list[Problem]:
-    if command not in (DEV, GATEWAY):
+    if command not in _SERVING:
         return []
     try:
         Proxies(loaded.values.trusted_proxies)
@@ -200,13 +201,13 @@ def _check_proxies(loaded: Loaded[Settings], command: str) -> list[Problem]:
 
 def _check_tls(loaded: Loaded[Settings], command: str) -> list[Problem]:
     values = loaded.values
-    if command != GATEWAY or not values.tls_key or values.tls_certificate:
+    if command not in (GATEWAY, CHECK) or not values.tls_key or values.tls_certificate:
         return []
     return [problem(loaded, "tls_certificate", "a file, as tls_key is set")]
 
 
 def _check_origins(loaded: Loaded[Settings], command: str) -> list[Problem]:
-    if command not in (DEV, GATEWAY):
+    if command not in _SERVING:
         return []
     try:
         Origins(loaded.values.allowed_origins)

@@ -84,11 +84,11 @@ class Access:
         found = self.guard.judge(proof, address)
         if isinstance(found, Unsure) and self._look_for is not None:
             return None
-        caller = self._caller(found, proof, address, target)
+        caller = self._caller(found, proof, address)
         if not caller.requests_per_minute:
-            return Admission(caller, {})
+            return _permitted(Admission(caller, {}), target)
         allowance = self._rates.take(caller.key_id, caller.requests_per_minute)
-        return None if allowance is None else _allowed(caller, allowance)
+        return None if allowance is None else _permitted(_allowed(caller, allowance), target)
 
     async def admit_slowly(self, headers: Mapping[str, str], target: str, remote: str) -> Admission:
         """The same, where a token's key or the count of a caller's requests has to be asked for.
@@ -102,20 +102,20 @@ class Access:
         if isinstance(found, Unsure) and self._look_for is not None:
             await self._look_for(found.key_id)
             found = self.guard.judge(proof, address)
-        caller = self._caller(found, proof, address, target)
+        caller = self._caller(found, proof, address)
         if not caller.requests_per_minute:
-            return Admission(caller, {})
-        return _allowed(caller, await self._rates.ask(caller.key_id, caller.requests_per_minute))
+            return _permitted(Admission(caller, {}), target)
+        allowance = await self._rates.ask(caller.key_id, caller.requests_per_minute)
+        return _permitted(_allowed(caller, allowance), target)
 
     def _caller(
-        self, found: Caller | Refusal | Unsure, proof: Shown | None, address: str, target: str
+        self, found: Caller | Refusal | Unsure, proof: Shown | None, address: str
     ) -> Caller:
-        """Who *found* is. Raises ApiError (401, 403, 429) where the request may not be answered."""
+        """Who *found* is. Raises ApiError (401, 429) for who may not come in."""
         if isinstance(found, Unsure):
             found = self._unknown(address)
         if isinstance(found, Refusal):
             raise self._refused(found, proof, address)
-        _check_path(found, target)
         return found
 
     def _unknown(self, address: str) -> Refusal:
@@ -156,13 +156,20 @@ def _too_many(allowance: Allowance) -> ApiError:
     )
 
 
-def _check_path(caller: Caller, target: str) -> None:
-    path = target.partition("?")[0]
+def _permitted(admission: Admission, target: str) -> Admission:
+    """*admission*, which counts either way. Raises ApiError (403) where *target* is not for it."""
+    refused = _refused_path(admission.caller, target.partition("?")[0])
+    if refused:
+        raise ApiError(403, refused, admission.headers)
+    return admission
+
+
+def _refused_path(caller: Caller, path: str) -> str:
+    """Why *caller* may not read *path*; empty where that is permitted."""
     if path in _WHOLE and not caller.symbols.everything:
-        raise ApiError(403, f"{path} is for keys that may read all symbols")
+        return f"{path} is for keys that may read all symbols"
     if caller.channels is None:
-        return
-    for word in path.split("/"):
-        for channel in _NEEDS.get(word, ()):
-            if not caller.permits_channel(channel):
-                raise ApiError(403, f"{shown(path)} is for keys that may read {channel}")
+        return ""
+    needed = (channel for word in path.split("/") for channel in _NEEDS.get(word, ()))
+    missing = next((channel for channel in needed if not caller.permits_channel(channel)), None)
+    return "" if missing is None else f"{shown(path)} is for keys that may read {missing}"

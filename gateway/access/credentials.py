@@ -60,13 +60,17 @@ def shown_as(key_id: str, secret: str) -> Shown | None:
 def shown_in_query(target: str) -> Shown | None:
     """The token in the query of a request's *target*, for browsers, which can set no header.
 
-    Keys are not taken from there: they live long, and a URL is kept in many places.
+    Keys are not taken from there: they live long, and a URL is kept in many places. What is no
+    token is one that is ill-formed, so that its bearer hears of it.
     """
     _, asks, query = target.partition("?")
     if not asks or "token=" not in query:
         return None
-    values = [value for name, value in parse_qsl(query, max_num_fields=20) if name == "token"]
-    return ShownToken(values[0]) if len(values) == 1 and _is_token(values[0]) else None
+    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=20)
+    values = [value for name, value in pairs if name == "token"]
+    if not values:
+        return None
+    return ShownToken(values[0] if len(values) == 1 and _is_token(values[0]) else "")
 
 
 def _bearer(value: str) -> Shown | None:

@@ -17,6 +17,11 @@ from gateway.http.middlewares import SAFE_HEADERS, error_response
 log = logging.getLogger(__name__)
 
 _QUOTED: Final = re.compile(r"""(?::?\ b['"]|:?\ bytearray\(|\?).*""")  # bytes, or a query
+_LONG: Final = re.compile("Got more than ([0-9]+) bytes")
+_MEANINGS: Final[Mapping[str, str]] = {  # of what aiohttp says first
+    "Invalid char in url": "percent-encode what is not ASCII, or no printable sign, in its URL",
+    "Invalid method": "its method is none of HTTP; accepted: GET and HEAD",
+}
 
 HANDLER_OPTIONS: Final[Mapping[str, Any]] = {
     "access_log": None,
@@ -105,7 +110,7 @@ class JsonRequestHandler(web.RequestHandler):
             log.error("a request from %s failed", request.remote, exc_info=exc)
             error = ApiError(status, "internal error; the server's log has the cause")
         else:
-            reason = shown(_unquoted(message or ""))
+            reason = _reason(message or "")
             error = ApiError(status, f"the request is not HTTP that this server reads: {reason}")
         if request.writer.output_size > 0:
             raise ConnectionError("the head of another answer is on its way already")
@@ -115,9 +120,14 @@ class JsonRequestHandler(web.RequestHandler):
         return response
 
 
-def _unquoted(message: str) -> str:
-    """A *message* of aiohttp without what it quotes of the request, where a token may be."""
-    return _QUOTED.sub("", message.strip().partition("\n")[0])
+def _reason(message: str) -> str:
+    """What a *message* of aiohttp says, without what it quotes: there may be a token in it."""
+    text = _QUOTED.sub("", message.strip().partition("\n")[0])
+    for beginning, meaning in _MEANINGS.items():
+        if text.startswith(beginning):
+            return meaning
+    long = _LONG.match(text)
+    return f"a line of it has more than {long[1]} bytes" if long else shown(text.rstrip(": "))
 
 
 def http_protocols(

@@ -96,27 +96,34 @@ async def exchange(rig: Rig, sent: bytes) -> tuple[int, dict[str, object]]:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "told"),
     [
-        b"hello\r\n\r\n",
-        b"FOO /v1/bars HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS on a plain port
-        b"GET /v1/bars HTTP/9\r\n\r\n",
-        b"GET /v1/bars?symbols=" + b"A" * 70_000 + b" HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nAccept: text/html\r\nbad header\r\n\r\n",
+        (b"hello\r\n\r\n", "its method is none of HTTP; accepted: GET and HEAD"),
+        (b"FOO /v1/bars HTTP/1.1\r\nHost: a\r\n\r\n", "its method is none of HTTP"),
+        (b"GET /v1/bars?symbols=caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", "percent-encode what"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", ""),  # TLS on a plain port
+        (b"GET /v1/bars HTTP/9\r\n\r\n", ""),
+        (
+            b"GET /v1/bars?symbols=" + b"A" * 70_000 + b" HTTP/1.1\r\n\r\n",
+            "a line of it has more than 65536 bytes",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+            "a line of it has more than 16384",
+        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", ""),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", ""),
+        (b"GET / HTTP/1.1\r\nAccept: text/html\r\nbad header\r\n\r\n", ""),
     ],
 )
 async def test_what_is_no_http_is_answered_in_json(
-    rig: Rig, sent: bytes, caplog: pytest.LogCaptureFixture
+    rig: Rig, sent: bytes, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
         status, answer = await exchange(rig, sent)
 
     assert status == answer["code"] == 400
-    assert "not HTTP that this server reads" in str(answer["message"])
+    assert "not HTTP that this server reads: " + told in str(answer["message"])
 
 
 async def test_an_expectation_that_cannot_be_met_is_answered_in_json(rig: Rig) -> None:

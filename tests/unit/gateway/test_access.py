@@ -284,6 +284,18 @@ async def test_a_key_that_may_read_a_part_reads_no_more(bench: Bench) -> None:
     assert status(access, bob, "/v1/trades/latest") == 200
 
 
+async def test_a_request_for_what_a_key_may_not_read_counts(bench: Bench) -> None:
+    bars = caller(channels=frozenset({"bars"}), requests_per_minute=2)
+    access = bench.access(bench.guard(ring(alice=bars)))
+
+    with pytest.raises(ApiError, match="'/v1/trades' is for keys that may read trades") as caught:
+        access.admit(BEARER, "/v1/trades?symbols=A", "a")
+
+    assert caught.value.headers["X-RateLimit-Remaining"] == "1"
+    assert await slow_status(access, BEARER, "/v1/trades") == 403
+    assert status(access, BEARER, "/v1/trades") == 429
+
+
 async def test_a_tokens_key_is_looked_for_before_the_token_is_refused(
     bench: Bench, issuer: Issuer
 ) -> None:

@@ -163,6 +163,31 @@ def test_a_wrong_variable_is_named(
     assert "TICKGATE_SHARDS: expected a whole number from 1 to 1024, was '0'" in err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jwt_shared_key", "short"),
+        ("trusted_proxies", "nobody"),
+        ("allowed_origins", "desk"),
+        ("api_keys", "alice"),
+        ("tls_key", "/key.pem"),
+    ],
+)
+def test_check_finds_what_the_gateway_refuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TICKGATE_{name.upper()}", value)
+
+    codes, said = [], []
+    for command in ("gateway", "check"):
+        codes.append(cli.main([command, "--redis-url", "redis://h", "--database-url", "host=h"]))
+        said.append(capsys.readouterr().err.replace(f"tickgate {command}", "tickgate"))
+
+    assert codes == [2, 2]
+    assert said[0] == said[1]
+    assert "expected" in said[0]
+
+
 def test_a_failure_is_a_json_line_where_the_log_is_for_machines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
