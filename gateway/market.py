@@ -199,6 +199,11 @@ class MarketState:
                 self._last[notice.symbol] = (*row[:3], *as_row, row[6])
         return new
 
+    def untraded(self) -> set[Symbol]:
+        """Symbols of which a bar closed though no trade came: their trades are of the past."""
+        self._read()
+        return {symbol for symbol, _ in self._closed if self._last[symbol] is _NEVER}
+
     def recall(self, tick: Tick) -> None:
         """*tick* is the newest trade now that its symbol's last one was cancelled."""
         row = self._last.get(tick.symbol, _NEVER)

@@ -1,4 +1,4 @@
-"""Recall: asks the database for the last trade of symbols whose last one was cancelled."""
+"""Recall: asks the database for last trades that the streams do not tell, or no more."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -9,6 +9,9 @@ from gateway.market import MarketState
 
 TRIES: Final = 60
 """How often for one symbol: the aggregator writes it within a second or two, if it can at all."""
+
+TRIES_UNTRADED: Final = 3
+"""The same where bars of the past came: their trades were written with them."""
 
 
 class StoredSymbol(Protocol):
@@ -27,7 +30,11 @@ LoadSymbols = Callable[[], Awaitable[Sequence[StoredSymbol]]]
 
 
 class Recall:
-    """Looks for what the market state cannot know: the trade before the one that was cancelled."""
+    """Looks for what the market state cannot know.
+
+    That is the trade before one that was cancelled, and the last one of a symbol whose trades were
+    imported, or filled in from long ago: they are in no stream that a gateway reads.
+    """
 
     def __init__(self, market: MarketState, load: LoadSymbols) -> None:
         """*load* raises a TickgateError while the database is away."""
@@ -37,9 +44,16 @@ class Recall:
     async def look(self) -> None:
         """Ask once, if there is something to ask for."""
         revoked = self._market.revoked
-        self._tries = {symbol: self._tries.get(symbol, 0) + 1 for symbol in revoked}
-        if all(tries > TRIES for tries in self._tries.values()):
+        limits = dict.fromkeys(self._market.untraded(), TRIES_UNTRADED) | dict.fromkeys(
+            revoked, TRIES
+        )
+        self._tries = {symbol: self._tries.get(symbol, 0) + 1 for symbol in limits}
+        if all(tries > limits[symbol] for symbol, tries in self._tries.items()):
             return
         for row in await self._load():
-            if row.last_trade is not None and row.symbol in revoked:
+            if row.last_trade is None:
+                continue
+            if row.symbol in revoked:
                 self._market.recall(row.last_trade)
+            elif row.symbol in limits:
+                self._market.apply_trade(row.last_trade)

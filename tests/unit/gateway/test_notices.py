@@ -15,7 +15,7 @@ from gateway.channels import Channel, Codec, Mode
 from gateway.market import MarketState
 from gateway.messages import Options, RequestError, Subscribe, decode_request
 from gateway.notices import NoticeRun, notice_item
-from gateway.recall import TRIES, Recall
+from gateway.recall import TRIES, TRIES_UNTRADED, Recall
 from gateway.session import subscription
 from storage.rows import SymbolRow
 from tests.unit.gateway.listeners import START_NS, Desk, Listener, block_of
@@ -263,6 +263,36 @@ async def test_a_database_that_never_learns_is_not_asked_for_ever() -> None:
         await recall.look()
 
     assert store.asked == TRIES
+
+
+async def test_the_last_trade_of_a_symbol_whose_trades_were_imported_is_asked_for() -> None:
+    market = MarketState()
+    store = Store(SymbolRow(A, None), SymbolRow(B, tick(3, 3)))
+    recall = Recall(market, store.load)
+    market.add_symbols((B,))
+    await recall.look()
+    assert not store.asked
+
+    market.apply_bar(bar(trades=1))
+    await recall.look()
+    store.rows = [SymbolRow(A, tick(7, 1)), SymbolRow(B, tick(3, 3))]
+    await recall.look()
+    await recall.look()
+
+    assert market.last_trade(A) == tick(7, 1)
+    assert market.last_trade(B) is None
+    assert store.asked == 2
+
+
+async def test_a_last_trade_that_nobody_knows_is_asked_for_a_few_times() -> None:
+    market, store = MarketState(), Store(SymbolRow(A, None))
+    recall = Recall(market, store.load)
+    market.apply_bar(bar(trades=1))
+
+    for _ in range(TRIES):
+        await recall.look()
+
+    assert store.asked == TRIES_UNTRADED
 
 
 def bar(*, trades: int, rev: int = 0, final: bool = True) -> Bar:
