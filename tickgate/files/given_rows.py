@@ -6,7 +6,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from core.market.bar import Bar
 from core.market.tick import Tick
 from ingest.errors import ReplayFileError
-from ingest.replay_file import ReplayFile
+from ingest.replay_file import ReplayFile, Row
 from tickgate.files.columns import Values
 from tickgate.files.given import (
     BAR_COLUMNS,
@@ -17,11 +17,12 @@ from tickgate.files.given import (
     Names,
     TickReader,
 )
-from tickgate.files.source import SourceError, is_parquet, read_lines
+from tickgate.files.source import SourceError, csv_header, is_parquet, line_problems, read_lines
 
 T = TypeVar("T")
 
 _SLICE_ROWS: Final = 2_000
+_OF_BARS: Final = ("open", "high", "low", "close")
 
 
 class GivenRow(NamedTuple, Generic[T]):
@@ -63,6 +64,8 @@ def tick_rows(path: str, venue: str, *, until_ns: int) -> Iterator[GivenRow[Tick
     reader = TickReader(Names(venue), until_ns=until_ns)
     if is_parquet(path):
         return _judged(path, TICK_COLUMNS, TICK_REQUIRED, reader.read)
+    if set(csv_header(path)).issuperset(_OF_BARS):
+        raise SourceError(path, "its columns are those of bars: take them by `import bars`")
     if not venue:
         raise SourceError(path, "its symbols name no venue: say which by --venue")
     return _replayed(path, venue, reader)
@@ -85,17 +88,26 @@ def _replayed(path: str, venue: str, reader: TickReader) -> Iterator[GivenRow[Ti
     file = ReplayFile(path, venue)
     try:
         file.open()
+        problems = line_problems(path)
+        header = next(problems, "")
+        if header:
+            yield GivenRow(1, None, header)
         while rows := file.read(_SLICE_ROWS):
-            for number, tick, error in rows:
-                line = number + 1  # the header is the first
-                if tick is None:
-                    yield GivenRow(line, None, error.reason if error else "")
-                    continue
-                try:
-                    yield GivenRow(line, reader.judge(tick))
-                except ValueError as exc:
-                    yield GivenRow(line, None, str(exc))
+            for row in rows:
+                yield _judged_row(row, next(problems, "there is another line by now"), reader)
     except ReplayFileError as exc:
         raise SourceError(path, exc.reason) from exc
     finally:
         file.close()
+
+
+def _judged_row(row: Row, problem: str, reader: TickReader) -> GivenRow[Tick]:
+    line = row.number + 1  # the header is the first
+    if problem:
+        return GivenRow(line, None, problem)
+    if row.tick is None:
+        return GivenRow(line, None, row.error.reason if row.error else "")
+    try:
+        return GivenRow(line, reader.judge(row.tick))
+    except ValueError as exc:
+        return GivenRow(line, None, str(exc))

@@ -15,6 +15,12 @@ from tickgate.files.parquet import read_parquet
 
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
+_MAX_HEADER_CHARS: Final = 100_000
+_ESCAPED: Final = 0xDC00  # a byte that is no UTF-8 stands above it, until its line is refused
+_CUT: Final = (
+    "the last line does not end: the file looks cut off; if it is whole, end it with a line break"
+)
+_OPEN: Final = "a quote begins that does not end"
 _UNREADABLE: Final = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, ValueError)
 
 
@@ -81,17 +87,114 @@ def _rows(table: Table) -> Iterator[Values]:
         yield dict(zip(names, row, strict=True))
 
 
+def line_problems(path: str) -> Iterator[str]:
+    """For each line of a CSV file, the header's first, why it is not whole; empty where it is.
+
+    Of a file whose rows are lines, as those of a replay are.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    with _readable(path), _text(path) as text:
+        for line in text:
+            yield _problem(line) or _open_quote(line)
+
+
+def csv_header(path: str) -> list[str]:
+    """The names of the columns of a CSV file.
+
+    Raises:
+        SourceError: it cannot be read, or its first line is no header.
+    """
+    with _readable(path), _text(path) as text:
+        line = text.readline(_MAX_HEADER_CHARS)
+        if problem := _problem(line, may_end=True) or _open_quote(line):
+            raise SourceError(f"{path}:1", problem)
+        return [name.strip().lower() for name in next(csv.reader([line]), [])]
+
+
 def _csv(path: str, required: Sequence[str]) -> Iterator[Line]:
+    names = csv_header(path)
+    _require(path, names, required)
     with _text(path) as text:
-        reader = csv.reader(text)
-        names = [name.strip().lower() for name in next(reader, [])]
-        _require(path, names, required)
-        for row in reader:
-            if len(row) > len(names):
-                yield Line(reader.line_num, {"": f"{len(row)} fields, expected {len(names)}"})
-            elif row:
-                values = dict(zip(names, (field or None for field in row), strict=False))
-                yield Line(reader.line_num, values)
+        for row in _csv_rows(text):
+            wrong = row.problem
+            if row.fields and len(row.fields) != len(names):
+                wrong = wrong or f"{len(row.fields)} fields, expected {len(names)}"
+            if wrong:
+                yield Line(row.first, {"": wrong})
+            elif row.fields and row.first > 1:
+                values = (field or None for field in row.fields)
+                yield Line(row.last, dict(zip(names, values, strict=True)))
+
+
+class _CsvRow(NamedTuple):
+    first: int  # line
+    last: int
+    fields: list[str]
+    problem: str
+
+
+def _csv_rows(text: IO[str]) -> Iterator[_CsvRow]:
+    """The rows of a file, its header first; nothing after one that breaks the quotes."""
+    lines = _Lines(text)
+    reader = csv.reader(lines, strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as exc:
+            yield _CsvRow(first, reader.line_num, [], _quotes(exc))
+            return
+        yield _CsvRow(first, reader.line_num, fields, lines.problem())
+
+
+class _Lines:
+    """The lines of a file, and what is wrong with those that were read since it was asked."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self._problem = ""
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._text)
+        self._problem = self._problem or _problem(line)
+        return line
+
+    def problem(self) -> str:
+        """What is wrong with the lines of the last row; empty: nothing."""
+        found, self._problem = self._problem, ""
+        return found
+
+
+def _problem(line: str, *, may_end: bool = False) -> str:
+    """Why a line is not whole; empty where it is. *may_end*: the last one needs no line break."""
+    if not line.isascii():
+        try:
+            line.encode()
+        except UnicodeEncodeError as exc:
+            byte = ord(line[exc.start]) - _ESCAPED
+            return f"byte {byte:#04x} at character {exc.start + 1} is no UTF-8"
+    return "" if may_end or line.endswith(("\n", "\r")) else _CUT
+
+
+def _open_quote(line: str) -> str:
+    if '"' not in line:
+        return ""
+    try:
+        list(csv.reader([line.rstrip("\r\n")], strict=True))
+    except csv.Error as exc:
+        return _quotes(exc)
+    return ""
+
+
+def _quotes(error: csv.Error) -> str:
+    return _OPEN if "unexpected end" in str(error) else f"cannot be read: {error}"
 
 
 def _require(path: str, names: Sequence[str], required: Sequence[str]) -> None:
@@ -110,7 +213,9 @@ def _text(path: str) -> Iterator[IO[str]]:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
         file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
-        with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(
+            file, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as text:
             yield text
 
 

@@ -1,10 +1,12 @@
 import gzip
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tickgate.files.columns import TICKS, Column, Kind
+from tickgate.files.given_rows import tick_rows
 from tickgate.files.options import CSV, PARQUET
 from tickgate.files.parquet import ParquetMissing
 from tickgate.files.source import SourceError, read_lines
@@ -98,7 +100,7 @@ def test_parquet_without_its_package_names_the_extra(
     [
         (b"", "there is no column symbol, price"),
         (b"symbol;price\n", "its columns are symbol;price"),
-        (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
+        (b"\xff\xfe", "file:1: byte 0xff at character 1 is no UTF-8"),
         (
             gzip.compress(b"symbol,price\n" * 99, mtime=0)[:-9],
             "cannot be read: Compressed",
@@ -111,15 +113,94 @@ def test_a_file_that_is_none_says_so(tmp_path: Path, content: bytes, said: str) 
     path.write_bytes(content)
     with pytest.raises(SourceError) as caught:
         list(read_lines(str(path), [column.name for column in TICKS], ("symbol", "price")))
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}:")
     assert said in str(caught.value)
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text('\ufeffSymbol, price,more\n\n"A",1\nB,2,3,4\n', encoding="utf-8")
+    path.write_text('\ufeffSymbol, price,more\n\n"A",1,\nB,2,3,4\n', encoding="utf-8")
 
     assert list(read_lines(str(path), ("symbol", "price"), ("symbol", "price"))) == [
-        (3, {"symbol": "A", "price": "1"}),
+        (3, {"symbol": "A", "price": "1", "more": None}),
         (4, {"": "4 fields, expected 3"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (b"A,1,x\nB,2,", [(3, "the last line does not end: the file looks cut off")]),
+        (b"A,1,x\nB,2\n", [(3, "2 fields, expected 3")]),
+        (b"A,1,x\nB,2", [(3, "the last line does not end")]),
+        (b"A\nB,1,2,3\nC,1,x\n", [(2, "1 fields"), (3, "4 fields")]),
+        (b'A,1,"x\n', [(2, "a quote begins that does not end")]),
+        (b'A,1,"x\nB,2,x\nC,3,x', [(2, "a quote begins that does not end")]),
+        (b'A,1,"x\nB,2,"x"\n', [(2, "cannot be read: ',' expected after")]),
+        (b"A,1,x\nB,2,\xe4\nC,1,x\n", [(3, "byte 0xe4 at character 5 is no UTF-8")]),
+        (b'A,1,"two\r\nlines"\r\n\r\n', []),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_row_that_is_not_whole_is_told_by_its_line(
+    tmp_path: Path,
+    rows: bytes,
+    expected: list[tuple[int, str]],
+    pack: Callable[[bytes], bytes],
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(pack(b"symbol,price,more\n" + rows))
+
+    lines = read_lines(str(path), ("symbol", "price"), ("symbol", "price"))
+    told = [(line.number, str(line.values[""])) for line in lines if "" in line.values]
+    assert [line for line, _ in told] == [line for line, _ in expected]
+    for (_, said), (_, begin) in zip(told, expected, strict=True):
+        assert said.startswith(begin)
+
+
+TRADES = "symbol,trade_id,event_ns,side,price,size\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (b"A,1,1700000000000000000,,1.5,2.25", "the last line does not end"),
+        (b'A,1,1700000000000000000,,1.5,"2.25\n', "a quote begins that does not end"),
+        (b"A,1,1700000000000000000,,1.5\n", "5 fields, expected 6"),
+        (b"A,1,1700000000000000000,,1.5,2,3\n", "7 fields, expected 6"),
+        (b"A,\xff,1700000000000000000,,1.5,2\n", "byte 0xff at character 3 is no UTF-8"),
+        (b'A,1,1700000000000000000,,1.5,"2"\n', ""),
+    ],
+)
+def test_a_trade_that_is_not_whole_is_told_by_its_line(
+    tmp_path: Path, rows: bytes, expected: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(TRADES.encode() + b"A,9,1700000000000000000,,1.5,2\n" + rows)
+
+    first, second = tick_rows(str(path), "V", until_ns=2 * 10**18)
+    assert (first.line, first.error, second.line) == (2, "", 3)
+    assert second.error.startswith(expected)
+    assert (second.value is None) == bool(expected)
+
+
+def test_packed_rows_are_refused_wherever_they_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    rows = [f"A,{n},1700000000000000000,,{n}.5,2\n" for n in range(1, 9)]
+    whole = gzip.compress((TRADES + "".join(rows)).encode(), mtime=0)
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(SourceError):
+            list(tick_rows(str(path), "V", until_ns=2 * 10**18))
+        with pytest.raises(SourceError):
+            list(read_lines(str(path), ("symbol",), ("symbol",)))
+    path.write_bytes(whole)
+    assert len(list(tick_rows(str(path), "V", until_ns=2 * 10**18))) == len(rows)
+
+
+def test_bars_that_are_taken_for_ticks_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("symbol,start_ns,open,high,low,close,volume,trades,vwap\n")
+
+    with pytest.raises(SourceError, match=r"those of bars: take them by `import bars`"):
+        list(tick_rows(str(path), "", until_ns=0))
