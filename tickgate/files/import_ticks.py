@@ -40,7 +40,10 @@ async def import_ticks(settings: Settings, path: str, rows: Iterator[GivenRow[Ti
         await opened.streams.folded()
         aside = await opened.aside()
     span = f"{rfc3339(put.first_ns)} to {rfc3339(put.last_ns)}"
-    say(f"{path}: {put.ticks} ticks from {span} went through, those known before uncounted")
+    say(
+        f"{path}: {put.ticks} ticks from {span} went through; those known before under the same "
+        "id count no second time, and were not compared"
+    )
     if aside:
         say(
             f"{path}: {aside} ticks were set aside: bars of their minutes are stored, and without "

@@ -7,6 +7,7 @@ and run again: what is there already does not count twice.
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tickgate.files.given_rows import GivenRow, bar_rows, tick_rows
 from tickgate.files.import_bars import import_bars
 from tickgate.files.import_ticks import import_ticks
 from tickgate.files.options import BARS, DRY_RUN, REPLACE, TICKS, VENUE
+from tickgate.files.repeats import Repeats
 from tickgate.output import complain, say
 from tickgate.rules import problem
 from tickgate.settings import Settings
@@ -54,8 +56,10 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
         raise UsageError(f"{what}: expected at least one file after it")
     _check_usable(loaded, arguments, what)
     job = _Job(loaded.values, what == TICKS, _venue(arguments.options[VENUE]), arguments.switches)
-    checks = [job.check(path) for path in paths]
-    if any(check.bad for check in checks):
+    with closing(Repeats()) as repeats:
+        checks = [job.check(path, repeats) for path in paths]
+        contradict = _contradictions(repeats)
+    if contradict or any(check.bad for check in checks):
         complain("nothing was imported")
         return 1
     if job.is_ticks and DRY_RUN[0] in arguments.switches:
@@ -79,11 +83,13 @@ class _Job:
         behind_ns = self.settings.dedup_horizon_s * 10**9 + self.settings.max_future_ms * 10**6
         return bar_rows(path, self.venue, until_ns=now_ns - behind_ns)
 
-    def check(self, path: str) -> _Check:
-        """Read all of one file, and tell what is wrong with it."""
+    def check(self, path: str, repeats: Repeats) -> _Check:
+        """Read all of one file, and tell what is wrong with it; its ticks go to *repeats*."""
         found = _Check(path)
         for row in self.rows(path):
             found.note(row)
+            if self.is_ticks and row.value is not None:
+                repeats.add(path, row.line, row.value)
         if found.bad > _SHOWN:
             complain(f"{path}: {found.bad - _SHOWN} more rows are bad")
         what = "ticks" if self.is_ticks else "bars"
@@ -102,6 +108,22 @@ class _Job:
         return asyncio.run(
             import_bars(self.settings, check.path, rows, replace=replace, dry_run=dry_run)
         )
+
+
+def _contradictions(repeats: Repeats) -> int:
+    """Tell the rows that have the id of another one and say something else; how many are there?"""
+    count = 0
+    for place, before in repeats.contradictions():
+        count += 1
+        if count <= _SHOWN:
+            complain(
+                f"{place}: there is another time, price or size under the same trade_id in {before}"
+            )
+    if count > _SHOWN:
+        complain(f"{count - _SHOWN} more rows contradict another one")
+    if repeats.equal:
+        say(f"{repeats.equal} ticks are there more than once, and count once")
+    return count
 
 
 def _check_usable(loaded: Loaded[Settings], arguments: Arguments, what: str) -> None:

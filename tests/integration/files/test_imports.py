@@ -5,6 +5,7 @@ import gzip
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core.market.symbol import Symbol
@@ -162,6 +163,14 @@ async def test_while_a_row_is_bad_nothing_of_any_file_is_imported(desk: Desk) ->
     )
     code, said = await desk.tickgate("import", "ticks", ticks, "--venue", "V")
     assert (code, f"{ticks}:3: there is no trade_id" in said) == (1, True), said
+    one = desk.file("one.csv", replay_file([trade("V:C", 1, 1), trade("V:C", 2, 2)]))
+    changed = msgspec.structs.replace(trade("V:C", 2, 2), price=9.0)
+    other = desk.file("other.csv", replay_file([trade("V:C", 1, 1), changed]))
+    code, said = await desk.tickgate("import", "ticks", one, other, "--venue", "V")
+    assert f"{other}:3: there is another time, price or size" in said
+    assert f"under the same trade_id in {one}:3\n" in said
+    assert "1 ticks are there more than once" in said
+    assert (code, said.rstrip().endswith("nothing was imported")) == (1, True), said
     code, said = await desk.tickgate("import", "ticks", ticks)
     assert (code, "its symbols name no venue" in said) == (1, True), said
     code, said = await desk.tickgate("import", "bars", desk.path("none.csv"))
