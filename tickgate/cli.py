@@ -53,7 +53,8 @@ COMMANDS = (
         "fold bars again from the log of ticks",
         "Has the aggregator fold the bars of a range again from the ticks that it logged, and "
         "prints what changed. Exit code 1 if a bar of the range is not what the log says, or the "
-        "log does not reach so far.",
+        "log does not reach so far. Without a database URL the bars are those of the "
+        "`tickgate dev` that runs on the data directory.",
         positional="SYMBOL",
         switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),
         options=spans.OPTIONS,
@@ -98,7 +99,9 @@ COMMANDS = (
         "write bars or ticks of a span to a file, CSV or Parquet",
         "Writes the closed bars that start in the span, or the logged ticks of the span, to a "
         "file that appears once it is whole. Ticks in CSV can be replayed. Exit code 1 if the log "
-        "of ticks does not reach back to the start of the span. See docs/files.md.",
+        "of ticks does not reach back to the start of the span. Without a "
+        "database URL the database is that of the `tickgate dev` that runs on the data directory. "
+        "See docs/files.md.",
         positional="bars|ticks SYMBOL",
         switches=(files.FORCE,),
         options=(*spans.OPTIONS, *files.EXPORT_OPTIONS),
@@ -109,7 +112,8 @@ COMMANDS = (
         "Checks all files, then takes them in by way of the aggregator, which must run: ticks "
         "through the streams, as a backfill; 1-minute bars as they are, with the longer ones made "
         "from them. Doing it again changes nothing. Exit code 1 if something is not in the bars "
-        "then, and nothing is imported while a row is bad. See docs/files.md.",
+        "then, and nothing is imported while a row is bad. Without URLs of servers they "
+        "are those of the `tickgate dev` that runs on the data directory. See docs/files.md.",
         positional="bars|ticks PATH",
         switches=(files.REPLACE, files.DRY_RUN),
         options=files.IMPORT_OPTIONS,

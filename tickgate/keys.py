@@ -8,7 +8,6 @@ it, and of its end, within two seconds. Without a database URL the keys are thos
 import asyncio
 import datetime as dt
 import hashlib
-import os
 import re
 import secrets
 import time
@@ -24,11 +23,10 @@ from gateway.channels import CHANNELS
 from gateway.http.times import parse_time_ns
 from gateway.keys import KEY_ID
 from storage.api_keys import ApiKeyStore, KeyNotAdded
-from storage.embedded import running_database_url
 from storage.stored_key import StoredKey
-from tickgate import rules
 from tickgate.arguments import Arguments, UsageError
 from tickgate.output import complain, say
+from tickgate.running_dev import with_database
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
 
@@ -71,20 +69,12 @@ def _work(action: str, words: Sequence[str], arguments: Arguments) -> Work:
 
 
 async def _with_store(settings: Settings, work: Work) -> int:
-    database = GatedDatabase(_with_database(settings))
+    database = GatedDatabase(with_database(settings))
     await database.open()
     try:
         return await work(ApiKeyStore(database))
     finally:
         await database.close()
-
-
-def _with_database(settings: Settings) -> Settings:
-    """*settings* with a database: where none is named, that of the `tickgate dev` that runs."""
-    if settings.database_url:
-        return settings
-    url = running_database_url(rules.data_dir(settings, os.environ))
-    return msgspec.structs.replace(settings, database_url=url)
 
 
 async def _add(store: ApiKeyStore, given: Mapping[str, str], *, as_json: bool) -> int:

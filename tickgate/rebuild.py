@@ -20,6 +20,7 @@ from storage.rebuilds import RebuildReport, Rebuilds, RebuiltBar
 from tickgate.arguments import Arguments, UsageError
 from tickgate.asking import answers
 from tickgate.output import say
+from tickgate.running_dev import with_database
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
 from tickgate.spans import END, Span, read_span
@@ -56,7 +57,9 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Rebuild, and print what changed; exit code 1 where a bar is not what the log says."""
     span = _quarters(read_span(arguments))
     dry_run = "--dry-run" in arguments.switches
-    found = asyncio.run(_rebuild(loaded.values, arguments.words, span, dry_run=dry_run))
+    found = asyncio.run(
+        _rebuild(with_database(loaded.values), arguments.words, span, dry_run=dry_run)
+    )
     for each in found:
         _show(each, dry_run=dry_run)
     return 0 if all(each.is_well(dry_run=dry_run) for each in found) else 1

@@ -16,9 +16,11 @@ from tickgate.disk_plan import MIN_DISK_BYTES
 from tickgate.settings import (
     CHECK,
     DEV,
+    EXPORT,
     GATEWAY,
     IMPORT,
     KEYS,
+    REBUILD,
     ROLES,
     SETTINGS,
     WATCH,
@@ -26,6 +28,7 @@ from tickgate.settings import (
 )
 
 _SERVING = (DEV, GATEWAY, CHECK)  # what the gateway refuses, a check finds
+_FIND_SERVERS = (DEV, CHECK, KEYS, REBUILD, EXPORT, IMPORT)  # of their own, or those of dev
 _MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
 
@@ -104,7 +107,7 @@ def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False
             problems.append(problem(loaded, setting.name, setting.accepted))
         elif url and (reason := _ill_formed(setting.name, url, closely=closely)):
             problems.append(problem(loaded, setting.name, f"{setting.accepted} ({reason})"))
-        if not url and command not in (DEV, CHECK, IMPORT, KEYS):
+        if not url and command not in _FIND_SERVERS:
             needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
             problems.append(problem(loaded, setting.name, needed))
     return problems

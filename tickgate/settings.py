@@ -187,7 +187,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="directory of the embedded servers' data; empty: $XDG_DATA_HOME/tickgate, "
             "or ~/.local/share/tickgate",
-            extra={"commands": (DEV, CHECK, KEYS), "accepted": "a writable directory"},
+            extra={
+                "commands": (DEV, CHECK, KEYS, REBUILD, EXPORT, IMPORT),
+                "accepted": "a writable directory",
+            },
         ),
     ] = ""
     disk_max_bytes: Annotated[

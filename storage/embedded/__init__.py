@@ -16,7 +16,7 @@ from storage.embedded.errors import (
     ServerStartError,
 )
 from storage.embedded.postgres import PostgresServer
-from storage.embedded.running import running_database_url
+from storage.embedded.running import running_database_url, running_redis_url
 from storage.embedded.servers import EmbeddedServers
 from storage.embedded.valkey import ValkeyServer
 
@@ -35,4 +35,5 @@ __all__ = [
     "ValkeyServer",
     "disk_usage",
     "running_database_url",
+    "running_redis_url",
 ]

@@ -39,17 +39,18 @@ class DataDirBusy(EmbeddedError):
 
 
 class NothingRuns(EmbeddedError):
-    """No embedded database runs over the data directory."""
+    """No embedded server of a kind runs over the data directory."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(path)
+    def __init__(self, path: Path, server: str = "database") -> None:
+        """*server*: database or Redis."""
+        self.path, self.server = path, server
+        super().__init__(path, server)
 
     def __str__(self) -> str:
         return (
-            f"no `tickgate dev` with a database of its own runs on data directory {self.path}; "
-            "start it, name the directory it runs on with --data-dir, or a database with "
-            "--database-url"
+            f"no `tickgate dev` with a {self.server} of its own runs on data directory "
+            f"{self.path}; start it, name the directory it runs on with --data-dir, or a "
+            f"{self.server} with --{self.server.lower()}-url"
         )
 
 

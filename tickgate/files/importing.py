@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.market.errors import SymbolError
 from core.market.symbol import make_symbol
-from core.runtime.config import ConfigError, Loaded
+from core.runtime.config import Loaded
 from tickgate.arguments import Arguments, UsageError
 from tickgate.files.given_rows import GivenRow, bar_rows, tick_rows
 from tickgate.files.import_bars import import_bars
@@ -21,7 +21,7 @@ from tickgate.files.import_ticks import import_ticks
 from tickgate.files.options import BARS, DRY_RUN, REPLACE, TICKS, VENUE
 from tickgate.files.repeats import Repeats
 from tickgate.output import complain, say
-from tickgate.rules import problem
+from tickgate.running_dev import with_database, with_redis
 from tickgate.settings import Settings
 
 _SHOWN: Final = 20  # bad rows that are told one by one
@@ -54,8 +54,11 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
         raise UsageError(f"{what!r}: expected bars or ticks, then files")
     if not paths:
         raise UsageError(f"{what}: expected at least one file after it")
-    _check_usable(loaded, arguments, what)
-    job = _Job(loaded.values, what == TICKS, _venue(arguments.options[VENUE]), arguments.switches)
+    if what == TICKS and REPLACE[0] in arguments.switches:
+        raise UsageError(f"{REPLACE[0]}: ticks replace nothing, they are counted once")
+    venue = _venue(arguments.options[VENUE])
+    settings = with_redis(loaded.values) if what == TICKS else with_database(loaded.values)
+    job = _Job(settings, what == TICKS, venue, arguments.switches)
     with closing(Repeats()) as repeats:
         checks = [job.check(path, repeats) for path in paths]
         contradict = _contradictions(repeats)
@@ -124,14 +127,6 @@ def _contradictions(repeats: Repeats) -> int:
     if repeats.equal:
         say(f"{repeats.equal} ticks are there more than once, and count once")
     return count
-
-
-def _check_usable(loaded: Loaded[Settings], arguments: Arguments, what: str) -> None:
-    needed = "redis_url" if what == TICKS else "database_url"
-    if not getattr(loaded.values, needed):
-        raise ConfigError([problem(loaded, needed, "the URL of the running system's")])
-    if what == TICKS and REPLACE[0] in arguments.switches:
-        raise UsageError(f"{REPLACE[0]}: ticks replace nothing, they are counted once")
 
 
 def _venue(text: str) -> str:

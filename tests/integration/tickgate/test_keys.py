@@ -62,13 +62,16 @@ async def test_a_key_is_shown_once_listed_and_revoked(
 
 
 @pytest.mark.slow
-async def test_a_key_of_a_running_dev_is_made_used_and_revoked_by_its_data_directory(
+async def test_keys_and_files_of_a_running_dev_are_found_by_its_data_directory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], eventually: Eventually
 ) -> None:
     deep = tmp_path / "a long way down" / ("d" * 100)  # its sockets are in another folder
 
     async def keys(*words: str) -> tuple[int, str]:
-        argv = ["keys", *words, "--data-dir", str(deep)]
+        return await tickgate("keys", *words)
+
+    async def tickgate(*words: str) -> tuple[int, str]:
+        argv = [*words, "--data-dir", str(deep)]
         code = await asyncio.to_thread(cli.main, argv)
         said = capsys.readouterr()
         return code, said.out + said.err
@@ -92,8 +95,28 @@ async def test_a_key_of_a_running_dev_is_made_used_and_revoked_by_its_data_direc
         used = await status(Authorization=bearer)
         revoked = await keys("revoke", added["key_id"])
         await eventually(lambda: refused(Authorization=bearer))
+        ticks = tmp_path / "ticks.csv"
+        ticks.write_text(
+            "symbol,trade_id,event_ns,side,price,size\nA,1,1700000000000000000,,1.5,2\n"
+        )
+        taken = await tickgate("import", "ticks", str(ticks), "--venue", "V")
+        bars = tmp_path / "bars.csv"
+        span = ("--start", "2023-11-14", "--end", "2023-11-15")
+
+        async def stored() -> bool:
+            said = await tickgate("export", "bars", "V:A", *span, "--output", str(bars), "--force")
+            return said[0] == 0
+
+        await eventually(stored, timeout_s=30)
+        again = await tickgate("import", "bars", str(bars))
+        rebuilt = await tickgate("rebuild", "V:A", *span)
         assert await running.stop() == 0
     after = await keys("list")
+    for said in (taken, again, rebuilt):
+        assert said[0] == 0, said[1]
+    assert "1 ticks from 2023-11-14T22:13:20Z" in taken[1]
+    assert "0 bars new, 1 the same as before" in again[1]
+    assert "V:A: 1 1-minute bars are as the log says" in rebuilt[1]
 
     assert (used, revoked[0]) == (200, 0)
     for code, said in (before, after):

@@ -87,11 +87,6 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["export", "bars", "A", *SPAN], "the following arguments are required: --output"),
         (["import", "x.csv"], "'x.csv': expected bars or ticks, then files"),
         (["import", "bars"], "bars: expected at least one file after it"),
-        (
-            ["import", "bars", "x.csv"],
-            "--database-url (or TICKGATE_DATABASE_URL): expected the URL",
-        ),
-        (["import", "ticks", "x.csv"], "--redis-url (or TICKGATE_REDIS_URL): expected the URL of"),
         (["import", "ticks", "x.csv", *URLS, "--replace"], "--replace: ticks replace nothing"),
         (["import", "bars", "x.csv", *URLS, "--venue", "?"], "--venue: expected a letter, then le"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
@@ -307,3 +302,24 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_watch_says_how_to_give_a_key_where_one_is_missing() -> None:
     assert str(Refused(401, "who?")).endswith("(code 401); give a key with --api-key")
     assert str(Refused(405, "too many")).endswith("(code 405)")
+
+
+@pytest.mark.parametrize(
+    ("words", "server"),
+    [
+        (["import", "ticks", "x.csv"], "Redis"),
+        (["import", "bars", "x.csv"], "database"),
+        (["export", "bars", "A", *SPAN, "--output", "x.csv"], "database"),
+        (["rebuild", "A", *SPAN], "database"),
+        (["keys", "list"], "database"),
+    ],
+)
+def test_without_a_url_it_is_said_that_no_dev_runs(
+    words: list[str], server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*words, "--data-dir", str(tmp_path)]) == 1
+
+    said = capsys.readouterr().err
+    assert f"no `tickgate dev` with a {server} of its own runs on data directory {tmp_path}" in said
+    assert f"--{server.lower()}-url" in said
+    assert list(tmp_path.iterdir()) == []
