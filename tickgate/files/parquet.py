@@ -1,6 +1,7 @@
 """Parquet by pyarrow, which is installed only where somebody wants it: the extra ``parquet``."""
 
 import importlib
+import io
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -17,6 +18,22 @@ class ParquetMissing(TickgateError):
         return "Parquet needs pyarrow: install it by `pip install 'tickgate[parquet]'`, or use csv"
 
 
+class _Gate(io.RawIOBase):
+    """Passes on what is written; nothing more once it is shut."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file, self.is_shut = file, False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        if not self.is_shut:
+            self._file.write(data)
+        return len(data)
+
+
 class ParquetSink:
     """Writes tables into a Parquet file, a row group each; owned by who writes."""
 
@@ -27,10 +44,11 @@ class ParquetSink:
             ParquetMissing: there is no pyarrow.
         """
         self._arrow, parquet = _load()
+        self._gate = _Gate(file)
         types = _types(self._arrow)
         fields = [self._arrow.field(column.name, types[column.kind]) for column in columns]
         self._schema = self._arrow.schema(fields)
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._writer = parquet.ParquetWriter(self._gate, self._schema, compression="zstd")
 
     def write(self, table: Table) -> None:
         """Append the rows of *table*."""
@@ -40,6 +58,14 @@ class ParquetSink:
     def close(self) -> None:
         """Write the end; the file is none without it."""
         self._writer.close()
+
+    def abandon(self) -> None:
+        """End without an end: what was written is no Parquet file."""
+        self._gate.is_shut = True  # the writer insists on an end, be it when it is collected
+        try:
+            self._writer.close()
+        except (self._arrow.ArrowException, OSError, ValueError):
+            self._writer.is_open = False  # what it could not write before, it cannot now
 
 
 def read_parquet(file: IO[bytes], names: Sequence[str]) -> Iterator[Table]:

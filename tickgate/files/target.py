@@ -38,6 +38,10 @@ class Sink(Protocol):
         """Write what belongs at the end."""
         ...
 
+    def abandon(self) -> None:
+        """Write nothing any more: the file will not be whole."""
+        ...
+
 
 class CsvSink:
     """Writes tables as lines of CSV."""
@@ -52,6 +56,9 @@ class CsvSink:
 
     def close(self) -> None:
         """There is no end to write."""
+
+    def abandon(self) -> None:
+        """There is nothing that it would write by itself."""
 
 
 def format_of(path: str) -> str | None:
@@ -72,8 +79,12 @@ def open_target(path: str, kind: str, columns: Sequence[Column], *, force: bool)
     try:
         with _open(path, force=force) as raw, _packed(raw, path, kind) as file:
             sink = ParquetSink(file, columns) if kind == PARQUET else CsvSink(file, columns)
-            yield sink
-            sink.close()
+            try:
+                yield sink
+                sink.close()
+            except BaseException:
+                sink.abandon()
+                raise
     except BrokenPipeError:
         raise
     except OSError as exc:

@@ -1,3 +1,4 @@
+import gc
 import gzip
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import pytest
 from tickgate.files.columns import TICKS, Column, Kind
 from tickgate.files.given_rows import tick_rows
 from tickgate.files.options import CSV, PARQUET
-from tickgate.files.parquet import ParquetMissing
+from tickgate.files.parquet import ParquetMissing, ParquetSink
 from tickgate.files.source import SourceError, read_lines
 from tickgate.files.target import TargetError, format_of, open_target
 
@@ -21,8 +22,8 @@ def write(path: Path, kind: str = CSV, *, force: bool = False) -> None:
         sink.write(ROWS)
 
 
-def break_off(path: Path) -> None:
-    with open_target(str(path), CSV, COLUMNS, force=False) as sink:
+def break_off(path: str, kind: str) -> None:
+    with open_target(path, kind, COLUMNS, force=False) as sink:
         sink.write(ROWS)
         sink.write({"a": [1 // 0]})
 
@@ -48,11 +49,36 @@ def test_equal_rows_make_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "other.csv.gz").read_bytes()
 
 
+@pytest.mark.parametrize("kind", [CSV, PARQUET])
+def test_what_breaks_off_leaves_nothing_and_says_nothing(
+    tmp_path: Path, kind: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        break_off(str(tmp_path / "a"), kind)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ZeroDivisionError):
+        break_off("-", kind)
+    gc.collect()
+    said = capfdbinary.readouterr()
+    assert said.err == b""
+    assert not said.out.endswith(b"PAR1")
+
+
+def test_parquet_that_can_be_written_no_more_says_so_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        sink = ParquetSink(file, COLUMNS)
+    with pytest.raises(ValueError, match="write to closed file"):
+        sink.write(ROWS)
+    sink.abandon()
+    del sink
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_file_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(ZeroDivisionError):
-        break_off(path)
-    assert list(tmp_path.iterdir()) == []
 
     write(path)
     with pytest.raises(TargetError, match=r"a.csv: is there already; --force writes over it"):
