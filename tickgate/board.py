@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from tickgate.client import Bar, Message, RunningBar, Stale, Trade, UpdatedBar
-from tickgate.client.times import to_text
+from tickgate.client.times import ns_to_text
 
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "trades")
 _MARKS: Final = {1: "▲", -1: "▼", 0: " "}
@@ -82,7 +82,7 @@ def bar_text(bar: Bar) -> str:
 
 def _text(time_ns: int) -> str:
     """As the stream writes times: with as many digits of fraction as it takes."""
-    return to_text(time_ns)[:-1].rstrip("0").rstrip(".") + "Z"
+    return ns_to_text(time_ns)[:-1].rstrip("0").rstrip(".") + "Z"
 
 
 def cells(line: Line) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
-from tickgate.client import errors
+from tickgate.client import Client, errors
 from tickgate.client.address import Credentials, http_url, is_local, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import expiry_s, renewal_s
@@ -66,6 +67,33 @@ def test_waits_are_spread_between_the_floor_and_a_doubling_ceiling() -> None:
     longest = [backoff.wait_s(attempt, 1.0) for attempt in (0, 1, 2, 5, 10**6)]
     assert longest == pytest.approx([1.0, 2.0, 4.0, 30.0, 30.0])
     assert Backoff(first_s=0.05).wait_s(0, 0.7) == 0.1
+
+
+@pytest.mark.parametrize("limit", [0, -1, "-2", "many"])
+def test_a_limit_below_one_is_refused_before_anything_is_asked(limit: str | int) -> None:
+    client = Client("http://127.0.0.1:1")
+
+    for call in (client.bars, client.trades):
+        with pytest.raises(ValueError, match="limit: expected "):
+            call("S001", limit=limit)
+
+
+def test_a_limit_that_is_no_whole_number_is_refused_before_anything_is_asked() -> None:
+    limit: Any = 10.5
+    with pytest.raises(TypeError, match=r"limit: expected a whole number from 1, was 10\.5"):
+        Client("http://127.0.0.1:1").bars("S001", limit=limit)
+
+
+def test_a_time_that_cannot_be_meant_is_refused_before_anything_is_asked() -> None:
+    client = Client("http://127.0.0.1:1")
+    seconds: Any = 1_710_239_820
+
+    with pytest.raises(ValueError, match="looks like seconds"):
+        client.bars("S001", "1Min", seconds)
+    with pytest.raises(ValueError, match="looks like seconds"):
+        client.trades("S001", end=seconds)
+    with pytest.raises(TypeError, match=r"was 1710239820\.0 \(float\); expected UNIX"):
+        client.bars("S001", "1Min", float(seconds))
 
 
 def test_channels_are_named_as_on_the_wire_and_each_symbol_once() -> None:
