@@ -34,7 +34,7 @@ from tickgate.settings import Settings
 
 _COLUMNS = ("symbol", "last", "change", "open", "high", "low", "close", "volume", "trades", "delay")
 _REDRAW_S = 0.25
-_BACKOFF = Backoff(first_s=0.5, cap_s=10.0)
+_BACKOFF = Backoff(first_s=0.5)
 _HTTP_S = 3.0  # the end of the program may have to wait for it
 _NO_KEY = 401
 

@@ -69,6 +69,10 @@ def test_waits_are_spread_between_the_floor_and_a_doubling_ceiling() -> None:
     assert Backoff(first_s=0.05).wait_s(0, 0.7) == 0.1
 
 
+def test_a_gateway_that_is_back_has_its_clients_again_within_five_seconds() -> None:
+    assert [Backoff().wait_s(attempt, 1.0) for attempt in (0, 1, 2, 3, 99)] == [1, 2, 4, 5, 5]
+
+
 @pytest.mark.parametrize("limit", [0, -1, "-2", "many"])
 def test_a_limit_below_one_is_refused_before_anything_is_asked(limit: str | int) -> None:
     client = Client("http://127.0.0.1:1")
