@@ -2,11 +2,12 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
 
-from tickgate.client import Client, errors
+from tickgate.client import Client, connect, errors
 from tickgate.client.address import Credentials, http_url, is_local, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import expiry_s, renewal_s
@@ -98,6 +99,27 @@ def test_a_time_that_cannot_be_meant_is_refused_before_anything_is_asked() -> No
         client.trades("S001", end=seconds)
     with pytest.raises(TypeError, match=r"was 1710239820\.0 \(float\); expected UNIX"):
         client.bars("S001", "1Min", float(seconds))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mode": "newest"}, "mode: expected all or latest, was 'newest'"),
+        (
+            {"interval_ms": -1},
+            "interval_ms: expected a whole number from 0 to 5000, or None, was -1",
+        ),
+        ({"interval_ms": 5_001}, "was 5001"),
+        ({"interval_ms": 0.5}, "was 0.5"),
+        ({"interval_ms": True}, "was True"),
+    ],
+)
+def test_options_of_a_stream_that_make_no_sense_are_no_refusal_of_a_symbol(
+    options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        connect("ws://127.0.0.1:1", **options)
+    assert connect("ws://127.0.0.1:1", mode="latest", interval_ms=0).interval_ms == 0
 
 
 def test_channels_are_named_as_on_the_wire_and_each_symbol_once() -> None:
