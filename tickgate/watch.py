@@ -15,7 +15,7 @@ from core.market.errors import TickgateError
 from core.runtime.config import Loaded
 from core.runtime.supervisor import StopRequest, stop_on_signals
 from tickgate.arguments import Arguments
-from tickgate.board import Board, cells
+from tickgate.board import Board
 from tickgate.client import (
     AuthFailed,
     Backoff,
@@ -32,7 +32,6 @@ from tickgate.client import Refused as ClientRefused
 from tickgate.output import complain
 from tickgate.settings import Settings
 
-_COLUMNS = ("symbol", "last", "change", "open", "high", "low", "close", "volume", "trades", "delay")
 _REDRAW_S = 0.25
 _BACKOFF = Backoff(first_s=0.5)
 _HTTP_S = 3.0  # the end of the program may have to wait for it
@@ -163,26 +162,29 @@ class Watch:
                         self._board.refer(name, snapshot.daily_bar.open)
 
     async def _draw(self) -> None:
-        with Live(console=Console(), auto_refresh=False, screen=False) as live:
+        console = Console()
+        with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:
-                live.update(self._table(), refresh=True)
+                live.update(draw(self._board, self._status, console.width), refresh=True)
                 await asyncio.sleep(_REDRAW_S)
-
-    def _table(self) -> Table:
-        caption = " · ".join((self._status, *self._board.stale.values()))
-        table = Table(caption=caption, caption_justify="left", expand=False)
-        for name in _COLUMNS:
-            table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
-        for line in list(self._board.lines.values()):
-            style = {1: "green", -1: "red"}.get(line.move, "")
-            table.add_row(*cells(line), style=style)
-        return table
 
     def _tell(self, status: str, *, quiet: bool = False) -> None:
         """Show *status* below the table; beside a pipe on stderr, once when it is new."""
         if status != self._status and not self._live and not quiet:
             complain(f"tickgate watch: {status}")
         self._status = status
+
+
+def draw(board: Board, status: str, width: int) -> Table:
+    """The table for a terminal of *width* characters, with *status* and what is stale below it."""
+    caption = " · ".join((status, *board.stale.values()))
+    table = Table(caption=caption, caption_justify="left", expand=False)
+    columns, rows = board.table(width)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
+    for line, row in zip(board.lines.values(), rows, strict=True):
+        table.add_row(*row, style={1: "green", -1: "red"}.get(line.move, ""))
+    return table
 
 
 def _print(text: str) -> None:
