@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -36,6 +37,8 @@ _REDRAW_S = 0.25
 _BACKOFF = Backoff(first_s=0.5)
 _HTTP_S = 3.0  # the end of the program may have to wait for it
 _NO_KEY = 401
+_NOT_PERMITTED = 409
+_CHANNELS: Final = ("trades", "bars", "updated_bars", "running_bars")
 
 
 class Refused(TickgateError):
@@ -83,6 +86,7 @@ class Watch:
         self._is_new = asyncio.Event()  # there is a connection since somebody looked
         self._board = Board(symbols)
         self._status = f"connecting to {self._base}"
+        self._limits = ""  # what the key does not permit, in words
         self._live = sys.stdout.isatty()
 
     async def run(self) -> None:
@@ -117,16 +121,31 @@ class Watch:
                 async for message in stream:
                     self._take(message)
         except AuthFailed as exc:
-            raise Refused(_NO_KEY, exc.reason) from exc
+            raise Refused(exc.code, exc.reason.removesuffix(f" (code {exc.code})")) from exc
 
     async def _subscribe(self, stream: Stream) -> None:
-        names = self._symbols
-        bars = {"bars": names, "updated_bars": names, "running_bars": names}
+        """All channels; where the key does not permit them together, those that it does."""
+        refusal = await self._ask(stream, *_CHANNELS)
+        if refusal is None:
+            return
+        if refusal.code == _NOT_PERMITTED:
+            left_out = [name for name in _CHANNELS if await self._ask(stream, name) is not None]
+            if left_out != list(_CHANNELS):
+                self._limits = f"not permitted to this key: {', '.join(left_out)}"
+                if not self._live:
+                    complain(f"tickgate watch: {self._limits}")
+                return
+        raise Refused(refusal.code, refusal.reason) from refusal
+
+    async def _ask(self, stream: Stream, *channels: str) -> SymbolRefused | None:
+        """Subscribe to *channels*; returns why they are refused, if they are."""
+        wanted = dict.fromkeys(channels, self._symbols)
         while True:
             try:
-                return await stream.subscribe(snapshot=True, trades=names, **bars)
+                await stream.subscribe(snapshot=True, **wanted)
+                return None
             except SymbolRefused as exc:
-                raise Refused(exc.code, exc.reason) from exc
+                return exc
             except ClientRefused as exc:  # it failed at the gateway, which is to be asked again
                 self._tell(f"the gateway says: {exc.reason}")
 
@@ -165,7 +184,8 @@ class Watch:
         console = Console()
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:
-                live.update(draw(self._board, self._status, console.width), refresh=True)
+                status = " · ".join(filter(None, (self._status, self._limits)))
+                live.update(draw(self._board, status, console.width), refresh=True)
                 await asyncio.sleep(_REDRAW_S)
 
     def _tell(self, status: str, *, quiet: bool = False) -> None:

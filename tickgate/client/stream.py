@@ -338,7 +338,7 @@ def _passing(exc: InvalidStatus) -> str:
     if body:
         reason += ": " + body[:500].decode(errors="replace")
     if status in _HTTP_UNAUTHORISED:
-        raise AuthFailed(reason) from exc
+        raise AuthFailed(reason, code=status) from exc
     if 400 <= status < 500 and status not in _HTTP_PASSING:
         raise Refused(status, reason) from exc
     return reason
