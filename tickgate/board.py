@@ -5,9 +5,14 @@ from typing import Final
 import msgspec
 
 from tickgate.client import Bar, Message, RunningBar, Stale, Trade, UpdatedBar
-from tickgate.client.times import to_text
+from tickgate.client.times import ns_to_text
 
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "trades")
+COLUMNS: Final = ("symbol", "last", "change", *_FIELDS, "delay")
+_LEFT_OUT: Final = ("volume", "low", "high", "open", "trades", "close", "delay")
+"""Columns that a narrow terminal does without, the first of them first."""
+
+_BORDER: Final = 1  # a table's last line; each column has one of its own, and a blank on each side
 _MARKS: Final = {1: "▲", -1: "▼", 0: " "}
 
 
@@ -37,6 +42,7 @@ class Board:
         """``*`` stands for all symbols and has no line of its own."""
         self.lines = {symbol: Line(symbol) for symbol in symbols if symbol != "*"}
         self.stale: dict[str, str] = {}  # by feed that is silent, in words
+        self._widths = {name: len(name) for name in COLUMNS}
 
     def apply(self, message: Message, now_ms: float) -> str | None:
         """Take in one message of the stream; returns a line of text for a pipe, if it makes one."""
@@ -48,6 +54,19 @@ class Board:
         if line.bar is None or message.start_ns >= line.bar.start_ns:
             line.bar = message
         return None if isinstance(message, RunningBar) else bar_text(message)
+
+    def table(self, width: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The columns that fit into *width* characters, and the lines' texts in them, uncut.
+
+        Symbol, last price and change are always there. A column counts as wide as its widest text
+        so far, so that none comes and goes with every trade.
+        """
+        lines = [dict(zip(COLUMNS, cells(line), strict=True)) for line in self.lines.values()]
+        for line in lines:
+            for name, text in line.items():
+                self._widths[name] = max(self._widths[name], len(text))
+        shown = fitting(self._widths, width)
+        return shown, [tuple(line[name] for name in shown) for line in lines]
 
     def hear(self, news: Stale) -> str:
         """Take in that a feed is silent, or no longer is; that in words."""
@@ -73,6 +92,16 @@ class Board:
         return f"{line.symbol} trade {at} {price!r} {trade.size!r} {side}"
 
 
+def fitting(widths: dict[str, int], width: int) -> tuple[str, ...]:
+    """Those columns of *widths* that fit into a table of *width* characters."""
+    shown = dict(widths)
+    for name in _LEFT_OUT:
+        if sum(shown.values()) + 3 * len(shown) + _BORDER <= width:
+            break
+        del shown[name]
+    return tuple(shown)
+
+
 def bar_text(bar: Bar) -> str:
     """A closed or revised bar as one line."""
     word = "revised" if isinstance(bar, UpdatedBar) else "bar"
@@ -82,7 +111,7 @@ def bar_text(bar: Bar) -> str:
 
 def _text(time_ns: int) -> str:
     """As the stream writes times: with as many digits of fraction as it takes."""
-    return to_text(time_ns)[:-1].rstrip("0").rstrip(".") + "Z"
+    return ns_to_text(time_ns)[:-1].rstrip("0").rstrip(".") + "Z"
 
 
 def cells(line: Line) -> tuple[str, ...]:

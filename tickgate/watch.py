@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -15,7 +16,7 @@ from core.market.errors import TickgateError
 from core.runtime.config import Loaded
 from core.runtime.supervisor import StopRequest, stop_on_signals
 from tickgate.arguments import Arguments
-from tickgate.board import Board, cells
+from tickgate.board import Board
 from tickgate.client import (
     AuthFailed,
     Backoff,
@@ -32,11 +33,12 @@ from tickgate.client import Refused as ClientRefused
 from tickgate.output import complain
 from tickgate.settings import Settings
 
-_COLUMNS = ("symbol", "last", "change", "open", "high", "low", "close", "volume", "trades", "delay")
 _REDRAW_S = 0.25
-_BACKOFF = Backoff(first_s=0.5, cap_s=10.0)
+_BACKOFF = Backoff(first_s=0.5)
 _HTTP_S = 3.0  # the end of the program may have to wait for it
 _NO_KEY = 401
+_NOT_PERMITTED = 409
+_CHANNELS: Final = ("trades", "bars", "updated_bars", "running_bars")
 
 
 class Refused(TickgateError):
@@ -84,6 +86,7 @@ class Watch:
         self._is_new = asyncio.Event()  # there is a connection since somebody looked
         self._board = Board(symbols)
         self._status = f"connecting to {self._base}"
+        self._limits = ""  # what the key does not permit, in words
         self._live = sys.stdout.isatty()
 
     async def run(self) -> None:
@@ -118,16 +121,31 @@ class Watch:
                 async for message in stream:
                     self._take(message)
         except AuthFailed as exc:
-            raise Refused(_NO_KEY, exc.reason) from exc
+            raise Refused(exc.code, exc.reason.removesuffix(f" (code {exc.code})")) from exc
 
     async def _subscribe(self, stream: Stream) -> None:
-        names = self._symbols
-        bars = {"bars": names, "updated_bars": names, "running_bars": names}
+        """All channels; where the key does not permit them together, those that it does."""
+        refusal = await self._ask(stream, *_CHANNELS)
+        if refusal is None:
+            return
+        if refusal.code == _NOT_PERMITTED:
+            left_out = [name for name in _CHANNELS if await self._ask(stream, name) is not None]
+            if left_out != list(_CHANNELS):
+                self._limits = f"not permitted to this key: {', '.join(left_out)}"
+                if not self._live:
+                    complain(f"tickgate watch: {self._limits}")
+                return
+        raise Refused(refusal.code, refusal.reason) from refusal
+
+    async def _ask(self, stream: Stream, *channels: str) -> SymbolRefused | None:
+        """Subscribe to *channels*; returns why they are refused, if they are."""
+        wanted = dict.fromkeys(channels, self._symbols)
         while True:
             try:
-                return await stream.subscribe(snapshot=True, trades=names, **bars)
+                await stream.subscribe(snapshot=True, **wanted)
+                return None
             except SymbolRefused as exc:
-                raise Refused(exc.code, exc.reason) from exc
+                return exc
             except ClientRefused as exc:  # it failed at the gateway, which is to be asked again
                 self._tell(f"the gateway says: {exc.reason}")
 
@@ -163,26 +181,30 @@ class Watch:
                         self._board.refer(name, snapshot.daily_bar.open)
 
     async def _draw(self) -> None:
-        with Live(console=Console(), auto_refresh=False, screen=False) as live:
+        console = Console()
+        with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:
-                live.update(self._table(), refresh=True)
+                status = " · ".join(filter(None, (self._status, self._limits)))
+                live.update(draw(self._board, status, console.width), refresh=True)
                 await asyncio.sleep(_REDRAW_S)
-
-    def _table(self) -> Table:
-        caption = " · ".join((self._status, *self._board.stale.values()))
-        table = Table(caption=caption, caption_justify="left", expand=False)
-        for name in _COLUMNS:
-            table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
-        for line in list(self._board.lines.values()):
-            style = {1: "green", -1: "red"}.get(line.move, "")
-            table.add_row(*cells(line), style=style)
-        return table
 
     def _tell(self, status: str, *, quiet: bool = False) -> None:
         """Show *status* below the table; beside a pipe on stderr, once when it is new."""
         if status != self._status and not self._live and not quiet:
             complain(f"tickgate watch: {status}")
         self._status = status
+
+
+def draw(board: Board, status: str, width: int) -> Table:
+    """The table for a terminal of *width* characters, with *status* and what is stale below it."""
+    caption = " · ".join((status, *board.stale.values()))
+    table = Table(caption=caption, caption_justify="left", expand=False)
+    columns, rows = board.table(width)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
+    for line, row in zip(board.lines.values(), rows, strict=True):
+        table.add_row(*row, style={1: "green", -1: "red"}.get(line.move, ""))
+    return table
 
 
 def _print(text: str) -> None:

@@ -13,11 +13,12 @@ _MAX_DOUBLINGS: Final = 30  # beyond it every sensible cap is reached; a float w
 class Backoff:
     """Waits in ``[floor_s, min(cap_s, first_s * 2**attempt)]`` seconds, evenly spread.
 
-    ``floor_s``: a draw near zero would hammer a gateway that refuses at once.
+    ``cap_s``: a gateway that is back has its clients again within as long, thousands of them spread
+    over it. ``floor_s``: a draw near zero would hammer a gateway that refuses at once.
     """
 
     first_s: float = 1.0
-    cap_s: float = 30.0
+    cap_s: float = 5.0
     floor_s: float = 0.1
 
     def wait_s(self, attempt: int, chance: float) -> float:

@@ -236,13 +236,13 @@ class Conversation:
         sent = self._sent
         self.complaint = f"{error.msg} (code {error.code})"
         if error.code in (AUTH_FAILED, NOT_AUTHENTICATED):
-            raise AuthFailed(self.complaint)
+            raise AuthFailed(self.complaint, code=error.code)
         if sent is None or error.code in _OF_THE_CONNECTION:
             return
         self._sent = None
         if sent.request["action"] == "auth":
             if error.code != _ALREADY_AUTHENTICATED:
-                raise AuthFailed(self.complaint)
+                raise AuthFailed(self.complaint, code=error.code)
         elif "resume" in sent.request and error.code in _CURSOR_UNKNOWN:
             request = {name: value for name, value in sent.request.items() if name != "resume"}
             self._sent = _Sent(request=request, ask=sent.ask, lost=True)

@@ -13,10 +13,13 @@ class ClientError(Exception):
 
 
 class AuthFailed(ClientError):
-    """The gateway wants a key or token, or does not accept the one it was given: not retried."""
+    """The gateway wants a key or token, or does not accept the one it was given: not retried.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    ``code`` is the stream's code or the HTTP status for that.
+    """
+
+    def __init__(self, reason: str, *, code: int = NOT_AUTHENTICATED) -> None:
+        self.reason, self.code = reason, code
         super().__init__(reason)
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 From asyncio: ``bars = await asyncio.to_thread(client.bars, "BTC/USD", "5Min")``.
 """
 
+import operator
 import ssl as tls
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -53,7 +54,8 @@ class Client:
 
     Symbols are one name or several. Answers have the spelling that was asked for. Times are aware
     datetimes, dates, UNIX nanoseconds or RFC 3339 text. Each call raises :class:`AuthFailed`,
-    :class:`HistoryError` (refused: its words say what is accepted) or :class:`Unreachable`.
+    :class:`HistoryError` (refused: its words say what is accepted) or :class:`Unreachable`; a time
+    or a limit that makes no sense is a :class:`ValueError` or a :class:`TypeError`.
     """
 
     url: str
@@ -163,8 +165,8 @@ class Client:
         kind: type[T],
     ) -> Iterator[T]:
         """Page after page; ``limit`` bounds the rows of all of them."""
-        rest = {name: str(value) for name, value in parameters.items()}
-        limit = int(rest.pop("limit")) if "limit" in rest else None
+        limit = _limit(parameters["limit"]) if "limit" in parameters else None
+        rest = {name: str(value) for name, value in parameters.items() if name != "limit"}
         for some in _chunks(symbols):
             token: str | None = None
             while limit is None or limit > 0:
@@ -190,6 +192,22 @@ class Client:
 
 def _text(time: Time | None) -> str | None:
     return None if time is None else to_text(time)
+
+
+def _limit(given: str | int) -> int:
+    """How many rows in all.
+
+    Raises:
+        TypeError, ValueError: it is no whole number, or below 1.
+    """
+    try:
+        limit = int(given) if isinstance(given, str) else operator.index(given)
+    except (TypeError, ValueError) as exc:
+        words = f"limit: expected a whole number from 1, was {given!r}"
+        raise type(exc)(words) from None
+    if limit < 1:
+        raise ValueError(f"limit: expected 1 or more, was {limit}; leave it out for all there are")
+    return limit
 
 
 def _chunks(symbols: Names) -> Iterator[str]:

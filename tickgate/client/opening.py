@@ -4,7 +4,7 @@ import ssl as tls
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
 from tickgate.client.backoff import Backoff
 from tickgate.client.messages import Gap
@@ -15,6 +15,9 @@ Token = str | Callable[[], str | Awaitable[str]]
 """A token, or what gets a new one: called before each connection, and before one expires."""
 
 OnGap = Callable[[Gap], Awaitable[None] | None]
+
+_MODES: Final = ("all", "latest")
+_MAX_INTERVAL_MS: Final = 5_000
 
 
 @dataclass
@@ -71,6 +74,15 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
     compression: bool = False
     ssl: tls.SSLContext | None = None
     on_state: Callable[[State], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            raise ValueError(f"mode: expected {' or '.join(_MODES)}, was {self.mode!r}")
+        length_ms = self.interval_ms
+        is_fine = type(length_ms) is int and 0 <= length_ms <= _MAX_INTERVAL_MS
+        if length_ms is not None and not is_fine:
+            words = f"a whole number from 0 to {_MAX_INTERVAL_MS}, or None"
+            raise ValueError(f"interval_ms: expected {words}, was {length_ms!r}")
 
     async def __aenter__(self) -> Stream:
         self._stream = Stream(self)

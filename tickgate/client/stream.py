@@ -1,6 +1,7 @@
 """An open stream: subscribe, iterate over messages; it comes back by itself."""
 
 import asyncio
+import errno
 import inspect
 import logging
 import random
@@ -39,6 +40,7 @@ _MAX_FRAME: Final = (
     16 << 20
 )  # bytes; frames of data are far smaller, a long subscription's reply not
 _REQUESTS_PER_S: Final = 10  # the gateway takes 20
+_REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"  # of one address, or of each of several
 _HTTP_UNAUTHORISED: Final = (401, 403)
 _HTTP_PASSING: Final = (408, 425, 429)  # of the statuses of 400 and more, those worth a retry
 
@@ -136,8 +138,9 @@ class Stream:
             async with asyncio.timeout(self._options.first_s):
                 await asyncio.shield(self._opened)
         except TimeoutError:
-            await self.__aexit__(None, None, None)
+            # The last cause: what follows ends the stream, and has none.
             reason = self.state.reason or f"no answer for {self._options.first_s:g} s"
+            await self.__aexit__(None, None, None)
             raise Unreachable(self._url, reason) from None
         except BaseException:
             await self.__aexit__(None, None, None)
@@ -232,7 +235,7 @@ class Stream:
         except InvalidStatus as exc:
             return _passing(exc)
         except (OSError, TimeoutError, WebSocketException, WireError) as exc:
-            return self._conversation.complaint or str(exc) or type(exc).__name__
+            return self._conversation.complaint or _cause(exc)
         finally:
             self._socket = None
         return self._conversation.complaint or "the gateway closed the connection"
@@ -317,6 +320,12 @@ class Stream:
             self._options.on_state(state)
 
 
+def _cause(exc: Exception) -> str:
+    """Why there is no connection; asyncio's words leave out that somebody refused it."""
+    words = str(exc) or type(exc).__name__
+    return f"connection refused ({words})" if _REFUSED in words else words
+
+
 def _passing(exc: InvalidStatus) -> str:
     """Why a handshake was refused, where another one may fare better.
 
@@ -329,7 +338,7 @@ def _passing(exc: InvalidStatus) -> str:
     if body:
         reason += ": " + body[:500].decode(errors="replace")
     if status in _HTTP_UNAUTHORISED:
-        raise AuthFailed(reason) from exc
+        raise AuthFailed(reason, code=status) from exc
     if 400 <= status < 500 and status not in _HTTP_PASSING:
         raise Refused(status, reason) from exc
     return reason

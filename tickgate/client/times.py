@@ -7,6 +7,9 @@ from typing import Final
 _SECOND_NS: Final = 1_000_000_000
 _FRACTION_DIGITS: Final = 9
 _LOW_34: Final = (1 << 34) - 1
+_ACCEPTED: Final = "UNIX nanoseconds, a datetime with a zone, a date, or RFC 3339 text"
+_UNITS: Final = (("seconds", 10**11), ("milliseconds", 10**14), ("microseconds", 10**17))
+"""Below so many of each is what a number looks like: from 1973 on no unit passes for another."""
 
 Time = datetime | date | int | str
 """A time as callers give it: aware datetime, date (its midnight, UTC), UNIX ns, RFC 3339 text."""
@@ -49,19 +52,35 @@ def to_text(time: Time) -> str:
     """*time* as a parameter of a request.
 
     Raises:
-        ValueError: a datetime without a zone, which could be meant in any.
+        TypeError: it is none of the types of a :data:`Time`.
+        ValueError: a datetime without a zone, which could be meant in any, or a number that is
+            too small for the nanoseconds of a time since 1973, and is not 0.
     """
     if isinstance(time, str):
         return time
+    if isinstance(time, bool) or not isinstance(time, date | int):
+        raise TypeError(f"a time was {time!r} ({type(time).__name__}); expected {_ACCEPTED}")
     if isinstance(time, int):
-        second, fraction_ns = divmod(time, _SECOND_NS)
-        whole = datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
-        return f"{whole}.{fraction_ns:09d}Z"
+        return ns_to_text(_checked_ns(time))
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise ValueError(f"{time!r} has no time zone; use datetime(…, tzinfo=UTC)")
         return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return time.isoformat()
+
+
+def ns_to_text(time_ns: int) -> str:
+    """UNIX ns, any at all, as RFC 3339 with nine decimals."""
+    second, fraction_ns = divmod(time_ns, _SECOND_NS)
+    whole = datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+    return f"{whole}.{fraction_ns:09d}Z"
+
+
+def _checked_ns(time: int) -> int:
+    for unit, end in _UNITS:
+        if time and abs(time) < end:
+            raise ValueError(f"{time} looks like {unit}; expected {_ACCEPTED}")
+    return time
 
 
 def _whole_ns(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, Unreachable } from "./errors.js";
+import { checkedSpan } from "./spans.js";
 import { waitMs } from "./waits.js";
 
 const PAGE_ROWS = 10_000; // the most that a gateway gives at once
@@ -12,8 +13,9 @@ const LONGEST_RETRY_MS = 60_000; // limits are counted by the minute
 /** @typedef {import("./messages.js").Trade} Trade */
 
 /**
- * @typedef {{start?: string, end?: string, sort?: "asc" | "desc", fill?: "previous", limit?: number,
- *   signal?: AbortSignal}} Span `limit` is that of all pages together
+ * @typedef {{start?: string | Date, end?: string | Date, sort?: "asc" | "desc", fill?: "previous",
+ *   limit?: number, signal?: AbortSignal}} Span times are RFC 3339 text, a date, or a Date; `limit`
+ *   is that of all pages together
  */
 
 /** Asks a gateway for history and latest values. Every request has a deadline. */
@@ -56,7 +58,7 @@ export class Client {
    * @returns {Promise<{bars: (Omit<Bar, "T"> & {tf: string})[], next: string | null}>}
    */
   async barsPage(symbols, timeframe, { token, signal, ...span } = {}) {
-    const query = { symbols: String(symbols), timeframe, ...span, page_token: token ?? "" };
+    const query = { symbols: String(symbols), timeframe, ...checkedSpan(span), page_token: token ?? "" };
     const { rows, next } = await this.#page("/v1/bars", "bars", query, signal);
     return { bars: rows.map(([S, row]) => ({ S, tf: timeframe, ...row })), next };
   }
@@ -174,7 +176,8 @@ export class Client {
    * @param {Record<string, string>} [missing] is told what the gateway does not have
    * @returns {AsyncGenerator<[string, any]>}
    */
-  async *#rows(path, name, symbols, { signal, limit = Infinity, ...parameters }, missing = {}) {
+  async *#rows(path, name, symbols, span, missing = {}) {
+    const { signal, limit = Infinity, ...parameters } = checkedSpan(span);
     let left = limit;
     for (const some of chunks(symbols)) {
       let token = "";

@@ -11,7 +11,7 @@
  * @property {number} [intervalMs] length of the batch windows; the gateway's
  * @property {number} [heartbeatMs] time between the gateway's heartbeats, 15,000; 0: there are none
  * @property {number} [maxAttempts] how often in a row a lost connection is tried again; for ever
- * @property {{firstMs?: number, capMs?: number, floorMs?: number}} [backoff] 1,000, 30,000, 100
+ * @property {{firstMs?: number, capMs?: number, floorMs?: number}} [backoff] 1,000, 5,000, 100
  * @property {typeof globalThis.WebSocket} [WebSocket] where there is no global one
  */
 

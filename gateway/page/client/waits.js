@@ -10,7 +10,7 @@ const RENEW_EARLY_MS = 60_000; // before a token expires
  * @param {{firstMs?: number, capMs?: number, floorMs?: number}} [backoff]
  * @returns {number} milliseconds
  */
-export function waitMs(attempt, chance, { firstMs = 1000, capMs = 30_000, floorMs = 100 } = {}) {
+export function waitMs(attempt, chance, { firstMs = 1000, capMs = 5000, floorMs = 100 } = {}) {
   const longest = Math.min(capMs, firstMs * 2 ** Math.min(attempt, 30));
   return floorMs + chance * Math.max(0, longest - floorMs);
 }

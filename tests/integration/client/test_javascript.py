@@ -241,12 +241,12 @@ async def test_tokens_are_asked_for_and_waits_are_spread(node: str, rig: Rig) ->
         assert await js.event("ready", "failed") is None
         waits = [
             await js.do("pure", call="waitMs", args=[attempt, chance])
-            for attempt, chance in ((0, 0), (0, 1), (3, 1), (99, 1))
+            for attempt, chance in ((0, 0), (0, 1), (2, 1), (3, 1), (99, 1))
         ]
         renewal = await js.do("pure", call="renewalMs", args=[token, now_s * 1000])
         never = await js.do("pure", call="renewalMs", args=["KEY:SECRET", 0])
 
-    assert waits == [100, 1000, 8000, 30_000]
+    assert waits == [100, 1000, 4000, 5000, 5000]
     assert (renewal, never) == (3_540_000, None)
 
 
@@ -284,6 +284,51 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
     assert (refused["name"], refused["code"]) == ("Refused", 400)
     assert "timeframe" in refused["message"]
     assert (outside["name"], outside["code"]) == ("AuthFailed", 401)
+
+
+async def test_a_time_or_limit_that_cannot_be_meant_is_refused_before_anything_is_asked(
+    node: str,
+) -> None:
+    script = f"""
+        import {{ Client }} from {json.dumps(MODULE.as_uri())};
+        const asked = [];
+        const fetch = async (url) => {{
+          asked.push(new URL(url).searchParams.get("start"));
+          return new Response('{{"bars": {{}}, "trades": {{}}}}');
+        }};
+        const client = new Client("http://127.0.0.1:1", {{ fetch }});
+        const words = (error) => `${{error.name}}: ${{error.message}}`;
+        const said = [];
+        for (const span of [
+          {{ start: 1710239820000 }}, {{ end: null }}, {{ start: new Date(NaN) }},
+          {{ limit: 0 }}, {{ limit: -1 }}, {{ limit: 1.5 }},
+        ]) {{
+          said.push(await client.bars("X:A", "1Min", span).then(() => "", words));
+          said.push(await client.barsPage("X:A", "1Min", span).then(() => "", words));
+          said.push(await client.trades("X:A", span).then(() => "", words));
+        }}
+        await client.bars("X:A", "1Min", {{ start: new Date(1710239820000), limit: Infinity }});
+        await client.trades("X:A", {{ start: "2024-03-12", limit: 1 }});
+        console.log(JSON.stringify({{ asked, said }}));
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(node, "--no-warnings", "--input-type=module", "--eval", script),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), _EXIT_S)
+    found = json.loads(out)
+
+    accepted = "expected RFC 3339 text as 2024-03-12T10:37:00Z, a date as 2024-03-12, or a Date"
+    assert found["said"][::3] == found["said"][1::3] == found["said"][2::3]
+    assert found["said"][::3] == [
+        f"TypeError: start was 1710239820000; {accepted} (of milliseconds: new Date(…))",
+        f"TypeError: end was null; {accepted}",
+        "RangeError: start is an invalid Date",
+        "RangeError: limit: expected 1 or more, was 0",
+        "RangeError: limit: expected 1 or more, was -1",
+        "TypeError: limit: expected a whole number from 1, was 1.5",
+    ]
+    assert found["asked"] == ["2024-03-12T10:37:00.000Z", "2024-03-12"]
 
 
 def copied_with_small_pages(folder: Path) -> Path:

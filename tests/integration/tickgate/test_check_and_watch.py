@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.access.grant import Caller
+from gateway.access.keyring import KeyRecord, Keyring
 from gateway.keys import ApiKeys
 from gateway.silence import Silence
+from tests.access import access_of
 from tests.conftest import Eventually
 from tests.integration.gateway.rig import gateway
 from tests.integration.system.dev import dev
@@ -127,15 +130,61 @@ async def test_watch_ends_and_says_what_the_gateway_does_not_accept(
     async with gateway(redis_url, namespace, keys=keys) as rig:
         url = f"http://127.0.0.1:{rig.service.port}"
         keyless, keyed = Settings(url=url), Settings(url=url, api_key="KEY:s3cret")
+        wrong = Settings(url=url, api_key="KEY:wrong")
         for settings, symbol, reason in (
-            (keyless, "SIM:S001", "give a key with --api-key"),
-            (keyed, "NO SYMBOL", "code 400"),
+            (keyless, "SIM:S001", "first (code 401); give a key with --api-key"),
+            (wrong, "SIM:S001", "(code 402)"),
+            (keyed, "NO SYMBOL", "(code 400)"),
         ):
             with pytest.raises(ExceptionGroup) as failures:
                 await asyncio.wait_for(Watch(settings, (symbol,)).run(), 10)
             (refused,) = failures.value.exceptions
             assert isinstance(refused, Refused)
-            assert reason in str(refused)
+            assert str(refused).endswith(reason)
+            assert str(refused).count("(code ") == 1
+
+
+async def test_watch_goes_on_with_the_channels_that_its_key_permits(
+    redis_url: str, namespace: str, eventually: Eventually, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+
+    def tells(words: str) -> bool:
+        said.extend(capsys.readouterr())
+        return words in "".join(said)
+
+    async with (
+        gateway(redis_url, namespace, access=access_of(_ring("trades", "updatedBars"))) as rig,
+        asyncio.TaskGroup() as group,
+    ):
+        url = f"http://127.0.0.1:{rig.service.port}"
+        watch = Watch(Settings(url=url, api_key="KEY:s3cret"), ("SIM:S001",))
+        watching = group.create_task(watch.run(), name="watch")
+        limits = "tickgate watch: not permitted to this key: bars, running_bars\n"
+        await eventually(lambda: tells(limits))
+        await rig.trade("SIM:S001")
+        await eventually(lambda: tells("SIM:S001 trade"))
+        watching.cancel()
+
+
+async def test_watch_ends_where_its_key_permits_none_of_its_channels(
+    redis_url: str, namespace: str
+) -> None:
+    async with gateway(redis_url, namespace, access=access_of(_ring("bars5Min"))) as rig:
+        url = f"http://127.0.0.1:{rig.service.port}"
+        watch = Watch(Settings(url=url, api_key="KEY:s3cret"), ("SIM:S001",))
+        with pytest.raises(ExceptionGroup) as failures:
+            await asyncio.wait_for(watch.run(), 10)
+        (refused,) = failures.value.exceptions
+
+    reason = "insufficient subscription: channel trades (code 409)"
+    assert str(refused) == f"the gateway refused: {reason}"
+
+
+def _ring(*channels: str) -> Keyring:
+    """One key, for these channels alone."""
+    caller = Caller(key_id="KEY", channels=frozenset(channels))
+    return Keyring({"KEY": KeyRecord(hashlib.sha256(b"s3cret").digest(), caller)})
 
 
 async def _shown(terminal: int, *words: str) -> None:

@@ -30,7 +30,7 @@ from tickgate.client.messages import (
     Trade,
     UpdatedBar,
 )
-from tickgate.client.times import from_text, from_timestamp, to_text
+from tickgate.client.times import from_text, from_timestamp, ns_to_text, to_text
 from tickgate.client.wire import (
     Cursor,
     Decoder,
@@ -202,7 +202,7 @@ def test_times_are_also_datetimes_exact_to_the_microsecond() -> None:
 def test_times_survive_text_and_timestamps(time_ns: int) -> None:
     assert from_text(encode.rfc3339(time_ns)) == time_ns
     assert from_timestamp(encode.timestamp(time_ns)) == time_ns
-    assert from_text(to_text(time_ns)) == time_ns
+    assert from_text(ns_to_text(time_ns)) == time_ns
 
 
 def test_times_of_requests_are_written_as_the_gateway_reads_them() -> None:
@@ -210,6 +210,8 @@ def test_times_of_requests_are_written_as_the_gateway_reads_them() -> None:
 
     assert to_text("2024-03-12") == "2024-03-12"
     assert to_text(date(2024, 3, 12)) == "2024-03-12"
+    assert to_text(0) == "1970-01-01T00:00:00.000000000Z"
+    assert to_text(AT_NS) == "2024-03-12T10:37:00.123456789Z"
     assert to_text(datetime(2024, 3, 12, 11, 0, 0, 5, paris)) == "2024-03-12T10:00:00.000005Z"
     assert from_text("2024-03-12T11:00:00.5+01:00") == from_text("2024-03-12T10:00:00.500Z")
 
@@ -219,6 +221,29 @@ def test_a_time_without_a_zone_is_refused() -> None:
         to_text(datetime(2024, 3, 12))  # noqa: DTZ001
     with pytest.raises(ValueError, match="no time zone"):
         from_text("2024-03-12T11:00:00")
+
+
+@pytest.mark.parametrize(
+    ("time", "unit"),
+    [
+        (AT_NS // 10**9, "seconds"),
+        (AT_NS // 10**6, "milliseconds"),
+        (AT_NS // 10**3, "microseconds"),
+        (1, "seconds"),
+        (-3600, "seconds"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_as_nanoseconds_is_refused_with_its_likely_unit(
+    time: int, unit: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{time} looks like {unit}; expected UNIX nanoseconds, a"):
+        to_text(time)
+
+
+@pytest.mark.parametrize("time", [1_710_239_820.5, True, timedelta(minutes=1), [AT_NS]])
+def test_a_time_of_another_type_is_refused_in_words(time: Any) -> None:
+    with pytest.raises(TypeError, match="expected UNIX nanoseconds, a datetime with a zone, a da"):
+        to_text(time)
 
 
 def test_snapshots_and_symbols_may_lack_everything() -> None:

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
+from typing import Any
 
 import pytest
 
-from tickgate.client import errors
+from tickgate.client import Client, connect, errors
 from tickgate.client.address import Credentials, http_url, is_local, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import expiry_s, renewal_s
@@ -66,6 +68,58 @@ def test_waits_are_spread_between_the_floor_and_a_doubling_ceiling() -> None:
     longest = [backoff.wait_s(attempt, 1.0) for attempt in (0, 1, 2, 5, 10**6)]
     assert longest == pytest.approx([1.0, 2.0, 4.0, 30.0, 30.0])
     assert Backoff(first_s=0.05).wait_s(0, 0.7) == 0.1
+
+
+def test_a_gateway_that_is_back_has_its_clients_again_within_five_seconds() -> None:
+    assert [Backoff().wait_s(attempt, 1.0) for attempt in (0, 1, 2, 3, 99)] == [1, 2, 4, 5, 5]
+
+
+@pytest.mark.parametrize("limit", [0, -1, "-2", "many"])
+def test_a_limit_below_one_is_refused_before_anything_is_asked(limit: str | int) -> None:
+    client = Client("http://127.0.0.1:1")
+
+    for call in (client.bars, client.trades):
+        with pytest.raises(ValueError, match="limit: expected "):
+            call("S001", limit=limit)
+
+
+def test_a_limit_that_is_no_whole_number_is_refused_before_anything_is_asked() -> None:
+    limit: Any = 10.5
+    with pytest.raises(TypeError, match=r"limit: expected a whole number from 1, was 10\.5"):
+        Client("http://127.0.0.1:1").bars("S001", limit=limit)
+
+
+def test_a_time_that_cannot_be_meant_is_refused_before_anything_is_asked() -> None:
+    client = Client("http://127.0.0.1:1")
+    seconds: Any = 1_710_239_820
+
+    with pytest.raises(ValueError, match="looks like seconds"):
+        client.bars("S001", "1Min", seconds)
+    with pytest.raises(ValueError, match="looks like seconds"):
+        client.trades("S001", end=seconds)
+    with pytest.raises(TypeError, match=r"was 1710239820\.0 \(float\); expected UNIX"):
+        client.bars("S001", "1Min", float(seconds))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mode": "newest"}, "mode: expected all or latest, was 'newest'"),
+        (
+            {"interval_ms": -1},
+            "interval_ms: expected a whole number from 0 to 5000, or None, was -1",
+        ),
+        ({"interval_ms": 5_001}, "was 5001"),
+        ({"interval_ms": 0.5}, "was 0.5"),
+        ({"interval_ms": True}, "was True"),
+    ],
+)
+def test_options_of_a_stream_that_make_no_sense_are_no_refusal_of_a_symbol(
+    options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        connect("ws://127.0.0.1:1", **options)
+    assert connect("ws://127.0.0.1:1", mode="latest", interval_ms=0).interval_ms == 0
 
 
 def test_channels_are_named_as_on_the_wire_and_each_symbol_once() -> None:

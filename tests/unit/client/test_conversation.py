@@ -267,8 +267,9 @@ def test_credentials_that_are_not_accepted_end_the_stream(code: int) -> None:
     talk = Talk()
     talk.reconnect(dict(KEY))
 
-    with pytest.raises(AuthFailed, match=f"auth failed .code {code}"):
+    with pytest.raises(AuthFailed, match=f"auth failed .code {code}") as failed:
         talk.hear(error(code, "auth failed"))
+    assert failed.value.code == code
 
 
 def test_an_ill_formed_login_ends_the_stream() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ingest.spec import FeedSpec
 from tickgate.banner import banner, gateway_url
@@ -20,6 +21,7 @@ from tickgate.client import (
 )
 from tickgate.disk_plan import MIN_DISK_BYTES, share
 from tickgate.settings import Settings
+from tickgate.watch import draw
 
 MIB = 1 << 20
 
@@ -152,6 +154,69 @@ def test_other_messages_change_nothing_and_a_star_brings_lines() -> None:
 )
 def test_numbers_are_short_and_without_exponents(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+ALL = ["symbol", "last", "change", "open", "high", "low", "close", "volume", "trades", "delay"]
+
+
+def drawn(board: Board, width: int) -> list[list[str]]:
+    """The texts of the table's cells, line by line, as a terminal of that width shows them."""
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(draw(board, "live from http://127.0.0.1:8080", width))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line.replace("┃", "│").strip("│").split("│") for line in lines if line[:1] in "┃│"]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def watched() -> Board:
+    board = Board(("COINBASE:BTC-USD", "KRAKEN:XRP-USD"))
+    board.refer("COINBASE:BTC-USD", 69_000.01)
+    for price in (71_856.14, 71_856.15):
+        board.apply(Trade("COINBASE:BTC-USD", price, 0.5, 1_500_000_000), now_ms=1612)
+    prices = (71_801.11, 71_899.99, 71_788.42, 71_856.15)
+    board.apply(RunningBar("COINBASE:BTC-USD", "1Min", 0, *prices, 12.345678, 4321, 71_800.0), 0)
+    return board
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (140, ALL),
+        (100, [name for name in ALL if name not in {"volume", "low"}]),
+        (80, ["symbol", "last", "change", "close", "trades", "delay"]),
+        (60, ["symbol", "last", "change", "delay"]),
+        (50, ["symbol", "last", "change"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_no_cut_digits(
+    width: int, columns: list[str]
+) -> None:
+    texts = dict(
+        zip(ALL, ("COINBASE:BTC-USD", "▲ 71856.15", "+4.14 %", "71801.11", "71899.99", "71788.42",
+                  "71856.15", "12.345678", "4321", "112 ms"), strict=True)
+    )  # fmt: skip
+
+    header, first, second = drawn(watched(), width)
+
+    assert header == columns
+    assert first == [texts[name] for name in columns]
+    assert second[:3] == ["KRAKEN:XRP-USD", "-", "-"]
+
+
+def test_a_column_does_not_come_and_go_with_every_trade() -> None:
+    board, width = watched(), 80
+    columns, _ = board.table(width)
+    line = board.lines["COINBASE:BTC-USD"]
+    line.last, line.bar = 1.0, None
+
+    assert board.table(width)[0] == columns
+    assert board.table(140)[0] == tuple(ALL)
+
+
+def test_the_table_of_all_symbols_begins_with_no_line() -> None:
+    assert drawn(Board(("*",)), 140) == [ALL]
 
 
 def test_a_line_without_a_trade_has_no_change() -> None:
