@@ -27,10 +27,10 @@ async def test_trades_scroll_by_with_their_sides_and_can_be_held(desk: Desk) -> 
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}(▲ Buy|▼ Sell)[\d,]+\.\d+[\d,.]+", text or "")
 
     await desk.page.keyboard.press("p")
-    held = await rows.all_text_contents()
-    await expect(desk.page.locator("#tape-note")).to_have_text(
-        re.compile(r"\d+ more"), timeout=15_000
-    )
+    note = desk.page.locator("#tape-note")
+    await expect(note).to_have_text(re.compile(r"\d+ more"), timeout=15_000)
+    held = await rows.all_text_contents()  # now that what came before the key is drawn
+    await expect(note).not_to_have_text(await note.text_content() or "", timeout=15_000)
     assert await rows.all_text_contents() == held
     await desk.page.get_by_role("button", name="Go on").click()
     await expect(rows.first).not_to_have_text(held[0])
