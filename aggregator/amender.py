@@ -179,10 +179,10 @@ class Amender:
                 if outcome is Outcome.INCOMPLETE:
                     return False
         self._note(work, group)
-        newest = [minute for minute, _ in minutes if minute.had][-1:]
+        amended_minutes = [minute for minute, _ in minutes if minute.had]
         try:
-            for minute in newest:
-                await self._retell(work, minute)
+            if amended_minutes:
+                await self._retell(work, amended_minutes[-1])
         except TickLogError as exc:
             _LOG.error("the last trade of %s stays as it was told: %s", work.known.symbol, exc)
         return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,8 @@ from core.market.timeframe import Timeframe
 from storage.bar_queries import CLOSE_BEFORE, ONE, ONE_DESCENDING, PAGES, PAGES_DESCENDING
 from storage.database import Database
 from storage.packed import unpack_booleans, unpack_floats, unpack_ints, unpack_times_ns
-from storage.page_reads import PageReads
+from storage.page_reads import MAX_ROWS, PageReads
 from storage.rows import MAX_NS, to_datetime
-
-_MAX_ROWS: Final = 10_000  # stored bars read by one statement: some ms of work in one go
 
 
 class BarPages:
@@ -47,7 +45,7 @@ class BarPages:
         n, left, is_last = 0, columns_of(()), False
         while n < query.limit and not is_last:
             each = query.resolution.minutes // query.resolution.base.minutes
-            many = min((query.limit - n) * each + 1, _MAX_ROWS)  # the one more ends the last window
+            many = min((query.limit - n) * each + 1, MAX_ROWS)  # the one more ends the last window
             rows = await self._stored(replace(parts, limit=many))
             is_last = len(rows) < many
             if not is_last:
@@ -92,7 +90,7 @@ class BarPages:
     ) -> dict[Symbol, list[Bar]]:
         """See :meth:`storage.bars.BarStore.newest`."""
         parts = resolution.minutes // resolution.base.minutes
-        at_once = max(_MAX_ROWS // parts, 1)
+        at_once = max(MAX_ROWS // parts, 1)
         found: dict[Symbol, list[Bar]] = {}
         for first in range(0, len(symbols), at_once):
             names = list(symbols[first : first + at_once])

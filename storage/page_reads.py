@@ -18,8 +18,10 @@ from storage.errors import DatabaseUnavailable
 _STATEMENTS: Final = 2  # under way at a time: the server works on one while the other travels
 _MOST_STATEMENTS: Final = 6  # while those under way are slow
 _SLOW_S: Final = 0.05
+MAX_ROWS: Final = 10_000
+"""Stored bars read by one statement, unless one page alone has more: some ms of work in one go."""
+
 _PAGES: Final = 16  # in one statement
-_ROWS: Final = 10_000  # in one statement, unless one page alone has more
 _MAX_WAITING: Final = 1_000  # pages; one more is refused
 
 
@@ -98,7 +100,7 @@ class PageReads:
         rows, now_s = 0, asyncio.get_running_loop().time()
         while self._waiting and len(some) < _PAGES:
             wanted = self._waiting[0]
-            if some and rows + wanted.rows > _ROWS:
+            if some and rows + wanted.rows > MAX_ROWS:
                 break
             self._waiting.popleft()
             if wanted.row.done():

@@ -1,6 +1,8 @@
 """The servers of the `tickgate dev` that runs: for commands that were told no URL."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -16,10 +18,7 @@ def with_database(settings: Settings) -> Settings:
         NothingRuns: none runs on the data directory, or it has no database of its own.
         DataDirUnusable: the directory is not for this user to look into.
     """
-    if settings.database_url:
-        return settings
-    url = running_database_url(rules.data_dir(settings, os.environ))
-    return msgspec.structs.replace(settings, database_url=url)
+    return _with(settings, "database_url", running_database_url)
 
 
 def with_redis(settings: Settings) -> Settings:
@@ -29,7 +28,11 @@ def with_redis(settings: Settings) -> Settings:
         NothingRuns: none runs on the data directory, or it has no Redis of its own.
         DataDirUnusable: the directory is not for this user to look into.
     """
-    if settings.redis_url:
+    return _with(settings, "redis_url", running_redis_url)
+
+
+def _with(settings: Settings, name: str, find: Callable[[Path], str]) -> Settings:
+    if getattr(settings, name):
         return settings
-    url = running_redis_url(rules.data_dir(settings, os.environ))
-    return msgspec.structs.replace(settings, redis_url=url)
+    url = find(rules.data_dir(settings, os.environ))
+    return msgspec.structs.replace(settings, **{name: url})

@@ -2,7 +2,7 @@
 
 import { Stream as Connection } from "./tickgate.js";
 
-const BACKOFF = { firstMs: 1000, capMs: 5_000, floorMs: 250 };
+const BACKOFF = { floorMs: 250 };
 const NO_DATA = ["hb", "stale", "shutdown"];
 
 /**

@@ -1,7 +1,7 @@
 """Pages that many ask for at a time: each gets its own, by few statements, or an error in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
@@ -26,16 +26,9 @@ class Counting(Database):
 
     ran: list[str]
 
-    async def fetch(
-        self,
-        name: LiteralString,
-        sql: LiteralString,
-        parameters: Sequence[Any] = (),
-        *,
-        timeout_s: float | None = None,
-    ) -> list[tuple[Any, ...]]:
+    async def fetch(self, name: LiteralString, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
         self.ran.append(name)
-        return await super().fetch(name, sql, parameters, timeout_s=timeout_s)
+        return await super().fetch(name, *args, **options)
 
 
 @asynccontextmanager
