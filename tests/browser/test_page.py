@@ -116,7 +116,7 @@ async def test_a_lost_connection_shows_and_heals_without_a_hole(
 
         async def has_gone_on() -> bool:
             stored = await stored_bars(gateway_url, FAST.symbol, "1Min")
-            return bool(stored[-1]["time"] > known + 60)
+            return bool(stored and stored[-1]["time"] > known + 60)
 
         await desk.eventually(has_gone_on)
         await proxy.heal()
