@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.delivery.dockerfiles import ROOT
 
 SYMBOL = "PAST:BTC-USD"
 HOUR_NS = 3_600_000_000_000
+TRADES = 30
 NEEDED = {"msgspec", "websockets"}
 BANNED = ("core", "aiohttp", "numpy", "psycopg", "redis", "uvloop", "gateway", "storage")
 
@@ -34,11 +36,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """A whole system with a live market, and a symbol that traded an hour ago."""
     replay = tmp_path_factory.mktemp("past") / "trades.csv"
     start_ns = wall_ns() - HOUR_NS
-    rows = [f"BTC-USD,{n},{start_ns + n * 20_000_000_000},buy,{100 + n},2" for n in range(30)]
+    rows = [f"BTC-USD,{n},{start_ns + n * 20_000_000_000},buy,{100 + n},2" for n in range(TRADES)]
     replay.write_text("\n".join(["symbol,trade_id,event_ns,side,price,size", *rows]))
     with dev_server("sim:?symbols=2&rate=100", f"replay:{replay}?speed=max&venue=PAST") as running:
         running.wait_until_ticking(3)
+        deadline_s = time.monotonic() + 30
+        while stored_trades(running) < TRADES:
+            assert time.monotonic() < deadline_s, running.log_tail()
+            time.sleep(0.1)
         yield running
+
+
+def stored_trades(server: DevServer) -> int:
+    page = server.get(f"/v1/bars?symbols={SYMBOL}&start=2026-01-01")
+    return sum(bar["n"] for bars in page["bars"].values() for bar in bars)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +150,7 @@ except MissingPackage as exc:
 """
     count, complaint = run(python, code).splitlines()
 
-    assert 0 < int(count) <= 30
+    assert int(count) == TRADES
     assert complaint == "pandas is not installed; install it with: pip install pandas"
 
 
@@ -177,5 +188,5 @@ async def test_the_notebook_s_cells_run_from_the_first_to_the_last(
             await outcome
 
     assert names["symbol"] == SYMBOL
-    assert names["frame"]["trades"].sum() > 0
+    assert names["frame"]["trades"].sum() == TRADES
     assert len(names["live"]) == 20
