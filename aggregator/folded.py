@@ -1,6 +1,8 @@
 """FoldedTicks: which ticks of which blocks a shard folded since its last flush, for the log. Pure.
 
-Folding only notes a block and what was dropped of it; the rest is for who writes the log.
+Folding only notes a block and what was dropped of it; the rest is for who writes the log. Of blocks
+that were joined it notes the payloads: their columns are gone from memory before they leave the
+processor's caches, and who writes the log makes them again in a thread of its own.
 """
 
 from collections import Counter
@@ -11,7 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from core.market.block import Row, Ticks
+from core.market.block import Row, Ticks, decode_blocks
+from core.market.symbol import Symbol
 
 _BLOCK_COST: Final = 32  # a small block holds memory of so many ticks beside its own
 
@@ -19,7 +22,8 @@ _BLOCK_COST: Final = 32  # a small block holds memory of so many ticks beside it
 class Folded(NamedTuple):
     """A block, and those of its ticks that were not folded, known before or set aside."""
 
-    ticks: Ticks
+    symbols: tuple[Symbol, ...]
+    source: Ticks | Sequence[bytes]  # payloads of blocks that were joined
     dropped: tuple[Row, ...]
 
     def kept(self) -> Ticks:
@@ -28,9 +32,10 @@ class Folded(NamedTuple):
         Of ticks that are alike in all, the later are those that were dropped: an id is known once
         it was seen.
         """
+        ticks = self.source if isinstance(self.source, Ticks) else decode_blocks(self.source)[1]
         if not self.dropped:
-            return self.ticks
-        return self.ticks.where(np.array(_are_kept(self.ticks.rows(), self.dropped)))
+            return ticks
+        return ticks.where(np.array(_are_kept(ticks.rows(), self.dropped)))
 
 
 def kept_of(rows: Sequence[Row], dropped: Sequence[Row]) -> Sequence[Row]:
@@ -59,11 +64,14 @@ class FoldedTicks:
     _parts: list[Folded] = field(default_factory=list)
     _handed: list[tuple[int, Sequence[Folded]]] = field(default_factory=list)  # by flush
 
-    def add(self, ticks: Ticks, dropped: Iterable[Row]) -> None:
-        """Note the ticks of a block, and those of them that were not folded."""
+    def add(self, ticks: Ticks, dropped: Iterable[Row], *, payloads: Sequence[bytes] = ()) -> None:
+        """Note the ticks of a block, and those of them that were not folded.
+
+        *payloads* are those that *ticks* were joined of, if they were.
+        """
         if len(ticks):
-            self._parts.append(Folded(ticks, tuple(dropped)))
-            self.weight += len(ticks) + _BLOCK_COST
+            self._parts.append(Folded(ticks.symbols, payloads or ticks, tuple(dropped)))
+            self.weight += len(ticks) + _BLOCK_COST * max(len(payloads), 1)
 
     def hand_over(self, flush: int) -> Sequence[Folded]:
         """What *flush* has to log; it stays known here until that is committed."""

@@ -110,7 +110,7 @@ async def folded_parts(
     async for part in log.parts(symbol, start_ns, end_ns, without=without):
         yield part
     for folded in waiting:
-        if symbol in folded.ticks.symbols:
+        if symbol in folded.symbols:
             kept = folded.kept()
             near = kept.between(start_ns, end_ns)
             yield near.where(near.symbol_index == np.intp(kept.symbols.index(symbol)))

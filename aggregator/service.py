@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
@@ -42,7 +42,7 @@ _MOST_BLOCKS: Final = 128  # of a stream in a read, of small ones: those that wa
 _FEEDS_S: Final = 1.0  # how soon a new feed is found
 _YIELD_S: Final = 0.005  # the longest folding without letting other tasks run
 _ROWS_PER_FLUSH: Final = 5_000  # bounds the size of a transaction and of a publication
-_TICKS_PER_FLUSH: Final = 400_000  # bounds the memory of what waits for the log: 16 MB a flush
+_TICKS_PER_FLUSH: Final = 500_000  # bounds the memory of what waits for the log: 16 MB a flush
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,9 +248,10 @@ class AggregatorService:
     async def _fold_run(self, run: list[Entry], quarantine: QuarantineWriter) -> None:
         """Fold entries of one stream: at one go, if nothing about them needs a closer look."""
         feed, shard = self._owned.streams[run[0].key]
-        joined = join([entry.payload for entry in run]) if len(run) > 1 else None
+        payloads = [entry.payload for entry in run]
+        joined = join(payloads) if len(run) > 1 else None
         if joined is not None and self._owned.states[shard].is_next(feed, joined.first):
-            await self._fold_block(run[-1], joined.block, quarantine, joined=len(run))
+            await self._fold_block(run[-1], joined.block, quarantine, payloads=payloads)
             return
         for entry in run:
             await self._fold_entry(entry, quarantine)
@@ -272,12 +273,17 @@ class AggregatorService:
         await self._fold_block(entry, block, quarantine)
 
     async def _fold_block(
-        self, entry: Entry, block: Block, quarantine: QuarantineWriter, *, joined: int = 1
+        self,
+        entry: Entry,
+        block: Block,
+        quarantine: QuarantineWriter,
+        *,
+        payloads: Sequence[bytes] = (),
     ) -> None:
         started_ns = self.monotonic_ns()
         feed, shard = self._owned.streams[entry.key]
         state = self._owned.states[shard]
-        missing = state.fold(feed, entry.entry_id, block, joined=joined)
+        missing = state.fold(feed, entry.entry_id, block, payloads=payloads)
         if missing:
             self.metrics.lost_blocks.inc(missing)
             log.error(

@@ -78,19 +78,22 @@ class ShardState:
         before = self.positions.get(feed)
         return before is not None and meta.order == (before.epoch, before.number + 1)
 
-    def fold(self, feed: str, entry_id: str, block: Block, *, joined: int = 1) -> int:
+    def fold(
+        self, feed: str, entry_id: str, block: Block, *, payloads: Sequence[bytes] = ()
+    ) -> int:
         """Take in the next block of a stream; returns how many blocks before it are missing.
 
-        *joined* blocks are in this one: it has the last one's number.
+        *payloads* are those that it was joined of, if it was: it has the last one's number.
 
         A number at or below the last one means that another writer found less than was folded:
         nothing is missing that anybody could name. The caller has asked :meth:`is_repeat`.
         """
         before = self.positions.get(feed, StreamPosition())
-        missing = max(0, block.meta.number - before.number - joined) if before.number else 0
+        blocks = max(len(payloads), 1)
+        missing = max(0, block.meta.number - before.number - blocks) if before.number else 0
         self.core.fold(feed, block, seen_from_ns=before.feed_time_ns)
         if self.folded is not None:
-            self.folded.add(block, self.core.dropped)
+            self.folded.add(block, self.core.dropped, payloads=payloads)
         if missing:
             times = {"from_ns": before.feed_time_ns, "to_ns": block.meta.feed_time_ns}
             self.core.lose(feed, block.symbols, **times)

@@ -10,7 +10,7 @@ from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 
 _BUFFER: Final = 512  # ticks summed at a time: bounds memory, and math.fsum is quick on few
-_NEVER: Final = (-(2**63), -(2**63))
+_FEW: Final = 64  # that wait: to be stored they need not be summed
 
 
 class Window:
@@ -201,6 +201,15 @@ class Window:
         window.closed, window.gap = bar.final, bar.gap
         window.rev = bar.rev if bar.final else -1
         return window
+
+    def sums(self) -> tuple[list[float], list[float]]:
+        """Floats whose exact sums are the volume and the notional.
+
+        A few that wait to be summed go along as they are: at the end of the window all are.
+        """
+        if self._sizes or len(self._notionals) > _FEW:
+            self.condense()
+        return self.volume_parts + self._volumes, self.notional_parts + self._notionals
 
     def condense(self) -> None:
         """Bring the sums up to date; exact, so it may be called at any time."""

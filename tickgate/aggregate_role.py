@@ -10,6 +10,7 @@ from aggregator.shards import keep_ids_ns
 from core.market.timeframe import DAY_NS
 from core.runtime.config import Loaded
 from core.runtime.disk import Janitor
+from core.runtime.heap import tune_for_bursts
 from core.runtime.readiness import Readiness
 from ingest.errors import ReplayFileError
 from storage.bars import BarStore
@@ -87,6 +88,7 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
     await database.open()
     await store.open()
     try:
+        tune_for_bursts()
         await serve(settings, ops, janitor, service)
     finally:
         await store.close()

@@ -9,7 +9,7 @@ MAX_INTERVALS: Final = 50_000
 """Intervals per generation, about 4 MB; venues that count their trades need a handful."""
 
 
-class KnownIds(msgspec.Struct, frozen=True, array_like=True):
+class KnownIds(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A snapshot of :class:`TradeIds`: interval bounds (inclusive) of both generations."""
 
     since_ns: int

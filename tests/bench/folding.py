@@ -23,6 +23,7 @@ from aggregator.shards import ShardState
 from core.market.block import MAX_TICKS, BlockMeta, encode_block
 from core.market.symbol import Symbol, make_symbol
 from core.market.tick import Side, Tick
+from core.runtime.heap import tune_for_bursts
 from storage.database import Database
 from storage.flush_thread import ThreadedStore
 from storage.keys import shard_of
@@ -58,6 +59,7 @@ class FlushCost:
     bare_s: float  # folded, and never flushed
     flushed_s: float  # folded and flushed, in the thread that folds
     aside_s: float  # then, in other threads: compressing the tick log, and the statements
+    spread: tuple[float, float] = (0.0, 0.0)  # the least and the most that it added, of all rounds
 
     @property
     def share(self) -> float:
@@ -67,6 +69,7 @@ class FlushCost:
 
 def speeds(rounds: int = 5, *, seconds: int = 20) -> list[FoldSpeed]:
     """For 10 to 10,000 symbols, which take turns; *seconds* of the market each round."""
+    tune_for_bursts()  # as the role does
     streams = {count: _streams(count, seconds) for count in _SYMBOLS}
     found: dict[int, list[float]] = {count: [] for count in _SYMBOLS}
     for _ in range(rounds):
@@ -78,12 +81,13 @@ def speeds(rounds: int = 5, *, seconds: int = 20) -> list[FoldSpeed]:
     ]
 
 
-def flush_cost(rounds: int = 5, *, seconds: int = 60) -> FlushCost:
-    """With 500 symbols, over *seconds* of the market, with and without in turns; the median round.
+def flush_cost(rounds: int = 9, *, seconds: int = 60) -> FlushCost:
+    """With 500 symbols, over *seconds* of the market, with and without in turns: medians.
 
     Sums that folding puts off are brought up to date for a checkpoint, which would be due at the
     end of the minute anyway: so what flushing adds is a difference, not what it takes.
     """
+    tune_for_bursts()  # as the role does
     with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as server:
         reads = _streams(_FLUSHED_SYMBOLS, seconds)
         _bare_s(reads)
@@ -92,7 +96,13 @@ def flush_cost(rounds: int = 5, *, seconds: int = 60) -> FlushCost:
             bare_s = _bare_s(reads)
             with new_database(server) as url:
                 found.append(asyncio.run(_Flushed(url, bare_s).run(reads)))
-    return sorted(found, key=lambda cost: cost.share)[rounds // 2]
+    shares = [cost.share for cost in found]
+    spread = min(shares), max(shares)
+    bare_s, flushed_s, aside_s = (
+        statistics.median(getattr(cost, name) for cost in found)
+        for name in ("bare_s", "flushed_s", "aside_s")
+    )
+    return FlushCost(bare_s, flushed_s, aside_s, spread)
 
 
 def _streams(symbols: int, seconds: int) -> list[list[Entry]]:
@@ -143,12 +153,18 @@ def _blocks(
 
 def _bare_s(reads: list[list[Entry]]) -> float:
     """Processor time of folding *reads*."""
-    states = _states()
+    states, spent_s = _states(), 0.0
     gc.collect()
-    began_s = time.thread_time()
-    for entries in reads:
+    for entries in map(_received, reads):
+        began_s = time.thread_time()
         _fold_read(states, entries)
-    return time.thread_time() - began_s
+        spent_s += time.thread_time() - began_s
+    return spent_s
+
+
+def _received(entries: list[Entry]) -> list[Entry]:
+    """*entries* in memory of their own, as if they came from a socket: a flush may keep it."""
+    return [Entry(entry.key, entry.entry_id, bytes(bytearray(entry.payload))) for entry in entries]
 
 
 def _fold(reads: list[list[Entry]]) -> float:
@@ -169,10 +185,11 @@ def _fold_read(states: list[ShardState], entries: list[Entry]) -> int:
     ticks = 0
     for run in runs(entries):
         state = states[int(run[0].key.partition(":")[2])]
-        joined = join([entry.payload for entry in run])
+        payloads = [entry.payload for entry in run]
+        joined = join(payloads)
         assert joined is not None
         block = joined.block
-        state.fold("sim", run[-1].entry_id, block, joined=len(run))
+        state.fold("sim", run[-1].entry_id, block, payloads=payloads)
         if (wanted := state.core.wanted()) is not None:
             state.core.supply(wanted, {}, ())
         state.core.close_due("sim", block.meta.watermark_ns)
@@ -215,8 +232,8 @@ class _Flushed:
     async def _fold_and_flush(self, store: ThreadedStore, reads: list[list[Entry]]) -> None:
         """What closed is stored before the next read, as if that came 0.2 s later."""
         checkpoint_ns = _START_NS
-        began_s = time.thread_time()
-        for entries in reads:
+        for entries in map(_received, reads):
+            began_s = time.thread_time()
             _fold_read(self.states, entries)
             newest_ns = max(state.positions["sim"].feed_time_ns for state in self.states)
             is_due = newest_ns - checkpoint_ns >= _CHECKPOINT_S * _S_NS
@@ -229,7 +246,7 @@ class _Flushed:
             )
             if parts:
                 await store.flush(await asyncio.to_thread(Flush(parts, 0).encoded))
-        self.flushed_s = time.thread_time() - began_s
+            self.flushed_s += time.thread_time() - began_s
 
 
 def _in_other_threads() -> float:

@@ -52,7 +52,7 @@ def bars(payloads: list[bytes], sizes: list[int]) -> tuple[Plain, int]:
             break
         joined = join(some)
         assert joined is not None
-        state.fold("f", "1-0", joined.block, joined=len(some))
+        state.fold("f", "1-0", joined.block, payloads=some)
         _supply(state, rows)
         state.core.close_due("f", joined.block.meta.watermark_ns)
         _store(state, rows)

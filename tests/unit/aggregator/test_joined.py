@@ -86,9 +86,10 @@ def test_only_what_comes_right_after_the_newest_block_of_the_same_writer_is_next
 def test_of_joined_blocks_none_is_missing() -> None:
     state = ShardState.fresh(0, token=1, keep_ids_ns=NEVER_NS)
     state.fold("sim", "5-0", decode_block(block(7)))
-    found = join([block(8), block(9), block(10)])
+    payloads = [block(8), block(9), block(10)]
+    found = join(payloads)
     assert found is not None
 
-    assert state.fold("sim", "8-0", found.block, joined=3) == 0
+    assert state.fold("sim", "8-0", found.block, payloads=payloads) == 0
     assert state.is_next("sim", decode_block(block(11)).meta)
     assert state.fold("sim", "9-0", decode_block(block(13))) == 2
