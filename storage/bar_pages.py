@@ -19,10 +19,11 @@ from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
-from storage.bar_queries import CLOSE_BEFORE, ONE, ONE_DESCENDING, PAGES, PAGES_DESCENDING
+from storage.bar_queries import CLOSE_BEFORE, PAGES_DESCENDING
 from storage.database import Database
 from storage.packed import unpack_booleans, unpack_floats, unpack_ints, unpack_times_ns
 from storage.page_reads import MAX_ROWS, PageReads
+from storage.page_statement import StoredPage
 from storage.rows import MAX_NS, to_datetime
 
 
@@ -94,9 +95,10 @@ class BarPages:
         found: dict[Symbol, list[Bar]] = {}
         for first in range(0, len(symbols), at_once):
             names = list(symbols[first : first + at_once])
-            parameters = [names, to_datetime(0), to_datetime(MAX_NS), parts, parts * len(names)]
+            parameters = [0, names, to_datetime(0), to_datetime(MAX_NS), parts, parts * len(names)]
             statement = PAGES_DESCENDING[resolution.base]
-            bars = _columns(names, *await self._db.fetch("newest", statement, parameters))
+            ((_, *row),) = await self._db.fetch("newest", statement, parameters)
+            bars = _columns(names, row)
             for symbol, at, to in bars.spans():
                 since_ns = resolution.floor_ns(int(bars.start_ns[at]))
                 some = bars.part(at, to).bars(resolution.base)
@@ -127,18 +129,12 @@ class BarPages:
 
     async def _read(self, query: BarRange) -> BarColumns:
         """As :meth:`_stored`, whatever the page begins after."""
-        symbols, timeframe, limit = query.symbols, query.resolution.base, query.limit
-        first_ns = max(query.start_ns, 0)
-        if query.end_ns < first_ns or not symbols:
+        first_ns, last_ns = max(query.start_ns, 0), min(query.end_ns, MAX_NS)
+        if last_ns < first_ns or not query.symbols:
             return columns_of(())
-        bounds = [to_datetime(first_ns + 999), to_datetime(query.end_ns)]
-        if len(symbols) == 1:
-            statement = (ONE_DESCENDING if query.descending else ONE)[timeframe]
-            parameters = [symbols[0], *bounds, limit]
-        else:
-            statement = (PAGES_DESCENDING if query.descending else PAGES)[timeframe]
-            parameters = [list(symbols), *bounds, limit, limit]
-        return _columns(symbols, await self._reads.read(statement, parameters, limit))
+        base, limit, descending = query.resolution.base, query.limit, query.descending
+        page = StoredPage(base, query.symbols, first_ns, last_ns, limit, descending)
+        return _columns(query.symbols, await self._reads.read(page))
 
 
 def _of_parts(query: BarRange) -> BarRange:

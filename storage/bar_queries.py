@@ -35,13 +35,20 @@ _COLUMNS: Final = """array_send(array_agg(b.time)), array_send(array_agg(b.open)
 aggregates meet the rows in the order of the sub-query, as its plan has no other node above it."""
 
 
-def _one(timeframe: Timeframe) -> LiteralString:
+# Each page by an index scan, as below. The last two bounds are those of all pages together.
+def _near(timeframe: Timeframe) -> LiteralString:
     return f"""
-SELECT {_COLUMNS}, NULL::bytea FROM (
-    SELECT * FROM {TABLES[timeframe]} stored
-    WHERE stored.symbol = %s AND stored.time >= %s AND stored.time <= %s AND stored.trades > 0
-    ORDER BY stored.time ASC LIMIT %s
-) b
+SELECT wanted.place, page.* FROM unnest(%b::int[], %b::text[], %b::timestamptz[],
+    %b::timestamptz[], %b::int[]) AS wanted (place, symbol, first, last, bars)
+CROSS JOIN LATERAL (
+    SELECT {_COLUMNS}, NULL::bytea FROM (
+        SELECT * FROM {TABLES[timeframe]} stored
+        WHERE stored.symbol = wanted.symbol AND stored.time >= wanted.first
+            AND stored.time <= wanted.last AND stored.time >= %s AND stored.time <= %s
+            AND stored.trades > 0
+        ORDER BY stored.time ASC LIMIT wanted.bars
+    ) b
+) page
 """
 
 
@@ -49,7 +56,7 @@ SELECT {_COLUMNS}, NULL::bytea FROM (
 # lateral sub-query can only be joined by a nested loop, which keeps the order of its outer side.
 def _page(timeframe: Timeframe) -> LiteralString:
     return f"""
-SELECT {_COLUMNS}, array_send(array_agg(b.at)) FROM (
+SELECT %s::int, {_COLUMNS}, array_send(array_agg(b.at)) FROM (
     SELECT wanted.at, found.*
     FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (symbol, at)
     CROSS JOIN LATERAL (
@@ -90,16 +97,17 @@ LOAD_ROWS: Final = {timeframe: _load_rows(timeframe) for timeframe in TIMEFRAMES
 CLOSE_BEFORE: Final = {timeframe: _close_before(timeframe) for timeframe in TIMEFRAMES}
 """The close of the newest bar before a time, of each of some symbols that has one."""
 
-ONE: Final = {timeframe: _one(timeframe) for timeframe in TIMEFRAMES}
-"""Bars of a symbol from one time to another, so many, in columns as those of PAGES."""
+NEAR: Final = {timeframe: _near(timeframe) for timeframe in TIMEFRAMES}
+"""Pages of a symbol each (places, symbols, first and last times, numbers of bars), of times near
+each other: a row for each with its place, and columns as those of PAGES."""
 
-ONE_DESCENDING: Final = {
-    timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in ONE.items()
+NEAR_DESCENDING: Final = {
+    timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in NEAR.items()
 }
 
 PAGES: Final = {timeframe: _page(timeframe) for timeframe in TIMEFRAMES}
-"""Bars of sorted symbols from one time to another, so many of each, so many in all, in columns with
-the number of each bar's symbol, from 1."""
+"""Bars of sorted symbols from one time to another, so many of each, so many in all: a row with the
+place that is given, and columns with the number of each bar's symbol, from 1."""
 
 PAGES_DESCENDING: Final = {
     timeframe: statement.replace(" ASC ", " DESC ") for timeframe, statement in PAGES.items()

@@ -2,18 +2,18 @@
 
 A statement costs the gateway 0.3 ms and the server 0.3 ms before its first row, whatever it reads.
 So while some are under way, whoever asks waits for the next one, which reads all that waits. Who
-is alone is not held up, and is read by the same plan: pages are branches of a UNION ALL, each
-planned by itself.
+is alone is not held up, and is read by the same plan: see :mod:`storage.page_statement`.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
+from storage.page_statement import StoredPage, page_statement
 
 _STATEMENTS: Final = 2  # under way at a time: the server works on one while the other travels
 _MOST_STATEMENTS: Final = 6  # while those under way are slow
@@ -29,9 +29,7 @@ _MAX_WAITING: Final = 1_000  # pages; one more is refused
 class _Wanted:
     """A page that somebody waits for."""
 
-    statement: LiteralString
-    parameters: Sequence[Any]
-    rows: int
+    page: StoredPage
     asked_s: float
     row: "asyncio.Future[Sequence[Any]]"
 
@@ -45,10 +43,9 @@ class _Wanted:
 
 
 class PageReads:
-    """Runs statements that give one row each; all of them with the same columns.
+    """Reads pages of bars. Any number of tasks may share one.
 
-    Any number of tasks may share one. A statement that fails, or takes too long, fails for all
-    whose pages it was to read.
+    A statement that fails, or takes too long, fails for all whose pages it was to read.
     """
 
     def __init__(self, db: Database) -> None:
@@ -57,10 +54,8 @@ class PageReads:
         self._waiting: deque[_Wanted] = deque()
         self._readers: set[asyncio.Task[None]] = set()
 
-    async def read(
-        self, statement: LiteralString, parameters: Sequence[Any], rows: int
-    ) -> Sequence[Any]:
-        """The row of *statement*, which holds at most so many *rows* of a table.
+    async def read(self, page: StoredPage) -> Sequence[Any]:
+        """The bars of *page* as the columns of :data:`storage.bar_queries.PAGES`.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow, or too many are waiting.
@@ -70,7 +65,7 @@ class PageReads:
             reason = f"page: {_MAX_WAITING} others are waiting for theirs"
             raise DatabaseUnavailable(self._db.server, reason)
         loop = asyncio.get_running_loop()
-        wanted = _Wanted(statement, parameters, rows, loop.time(), loop.create_future())
+        wanted = _Wanted(page, loop.time(), loop.create_future())
         self._waiting.append(wanted)
         is_slow = wanted.asked_s - self._waiting[0].asked_s > _SLOW_S
         if len(self._readers) < (_MOST_STATEMENTS if is_slow else _STATEMENTS):
@@ -88,8 +83,8 @@ class PageReads:
                 for wanted in some:
                     wanted.fail(exc)
             else:
-                for number, *row in rows:
-                    some[number].answer(row)
+                for place, *row in rows:
+                    some[place].answer(row)
             finally:
                 for wanted in some:
                     wanted.row.cancel()  # only when this task was cancelled is it not done yet
@@ -100,7 +95,7 @@ class PageReads:
         rows, now_s = 0, asyncio.get_running_loop().time()
         while self._waiting and len(some) < _PAGES:
             wanted = self._waiting[0]
-            if some and rows + wanted.rows > MAX_ROWS:
+            if some and rows + wanted.page.limit > MAX_ROWS:
                 break
             self._waiting.popleft()
             if wanted.row.done():
@@ -108,7 +103,7 @@ class PageReads:
             if now_s - wanted.asked_s > self._db.acquire_timeout_s:
                 wanted.fail(self._too_late())
                 continue
-            rows += wanted.rows
+            rows += wanted.page.limit
             some.append(wanted)
         return some
 
@@ -117,10 +112,5 @@ class PageReads:
         return DatabaseUnavailable(self._db.server, reason)
 
     async def _rows(self, some: Sequence[_Wanted]) -> Sequence[Sequence[Any]]:
-        if len(some) == 1:
-            (row,) = await self._db.fetch("page", some[0].statement, some[0].parameters)
-            return [(0, *row)]
-        branch = "SELECT %s::int, page.* FROM ({}) page"
-        statement = " UNION ALL ".join([branch.format(wanted.statement) for wanted in some])
-        parameters = [value for at, w in enumerate(some) for value in (at, *w.parameters)]
+        statement, parameters = page_statement([wanted.page for wanted in some])
         return await self._db.fetch("pages", statement, parameters)
