@@ -22,6 +22,7 @@ DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest
 
 _MANY_TICKS, _MANY_BLOCKS = 8_000, 2_000  # not looked at yet; about half a megabyte
 
+_SIDES: Final = tuple(Side)
 _NEVER: Final[Row] = (0, -(2**63), -(2**63), 0, 0.0, 0.0, 0)
 
 
@@ -125,7 +126,7 @@ class MarketState:
         if row is _NEVER or self._is_revoked(symbol, row):
             return None
         _, event_ns, seq, trade_id, price, size, side = row
-        return Tick(symbol, trade_id, price, size, event_ns, Side(side), seq)
+        return Tick(symbol, trade_id, price, size, event_ns, _SIDES[side], seq)
 
     def running_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
         """The bar of the open window, or None once its closed form was seen."""

@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         say(usage())
         return 0 if words else 2
-    if words[0] in ("--version", "version"):
+    if words[0] in ("--version", "-V", "version"):
         from tickgate.version import version
 
         say(f"tickgate {version()}")

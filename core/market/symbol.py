@@ -93,6 +93,8 @@ class SymbolDirectory:
         Raises:
             SymbolError: *text* is ill-formed.
         """
+        if text in self._exact:
+            return [Symbol(text)]
         if ":" in text:
             symbol = parse_symbol(text)
             found = symbol if symbol in self._exact else self._full.get(fold(symbol))

@@ -19,7 +19,7 @@ from core.market.resolution import Resolution
 from core.market.rolled import rolled
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
-from core.market.timeframe import MINUTE_NS, SECOND_NS
+from core.market.timeframe import MINUTE_NS
 from gateway.encode import rfc3339
 
 TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
@@ -62,7 +62,7 @@ class BarAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, omit_defaults=Tr
 class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
     """The bar of a UTC day, made of 1-minute bars; today's goes on growing."""
 
-    time: dt.datetime
+    time: str
     open: float
     high: float
     low: float
@@ -141,7 +141,7 @@ def bar_answer(bar: Bar) -> BarAnswer:
 def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
     """A day's roll-up as callers see it."""
     return DayAnswer(
-        dt.datetime.fromtimestamp(day_start_ns // SECOND_NS, dt.UTC),
+        rfc3339(day_start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -218,8 +218,15 @@ def _date(day: int) -> str:
 
 def newest(*bars: Bar | None) -> Bar | None:
     """The bar of the latest window; of one window the closed bar, in its highest revision."""
-    known = [bar for bar in bars if bar is not None]
-    return max(known, key=lambda bar: (bar.start_ns, bar.final, bar.rev), default=None)
+    found: Bar | None = None
+    for bar in bars:
+        if bar is not None and (found is None or _rank(bar) > _rank(found)):
+            found = bar
+    return found
+
+
+def _rank(bar: Bar) -> tuple[int, bool, int]:
+    return bar.start_ns, bar.final, bar.rev
 
 
 def newest_rolled(parts: Iterable[Bar | None], resolution: Resolution, over_ns: int) -> Bar | None:
@@ -234,7 +241,7 @@ def newest_rolled(parts: Iterable[Bar | None], resolution: Resolution, over_ns: 
         return None
     start_ns = resolution.floor_ns(max(bar.start_ns for bar in known))
     best: dict[int, Bar] = {}
-    for bar in sorted(known, key=lambda bar: (bar.start_ns, bar.final, bar.rev)):
+    for bar in sorted(known, key=_rank):
         if bar.start_ns >= start_ns:
             best[bar.start_ns] = bar
     made = rolled(list(best.values()), start_ns)

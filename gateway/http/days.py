@@ -1,8 +1,7 @@
 """How a symbol stands: which UTC day its snapshot shows, and a day that is still growing. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,8 +13,7 @@ from core.market.timeframe import DAY_NS
 MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How one symbol stands; None is what it does not have.
 
     ``minute`` is the newest one, ``closed`` the newest that is over; ``day`` goes on growing.
@@ -53,13 +51,13 @@ def day_so_far(
     *newest_stored* is the newest 1-minute bar of the store: minutes up to it are in *stored*.
     """
     known_ns = day_ns - 1 if newest_stored is None else newest_stored.start_ns
-    newer = {
-        bar.start_ns: bar
-        for bar in in_memory
-        if bar is not None and bar.start_ns > known_ns and day_of(bar.start_ns) == day_ns
-    }
+    newer: dict[int, Bar] = {}
+    for bar in in_memory:
+        if bar is not None and bar.start_ns > known_ns and day_of(bar.start_ns) == day_ns:
+            newer[bar.start_ns] = bar
     day = stored
-    for _, bar in sorted(newer.items()):
+    for start_ns in sorted(newer):
+        bar = newer[start_ns]
         day = bar if day is None else joined_days(day, bar)
     return day
 

@@ -135,9 +135,11 @@ class Present:
 
 
 def _newest_ns(trade: Tick | None, held: Held) -> int | None:
-    times = [bar.start_ns for bar in held if bar is not None]
-    times += [trade.event_ns] if trade else []
-    return max(times, default=None)
+    newest_ns = None if trade is None else trade.event_ns
+    for bar in held:
+        if bar is not None and (newest_ns is None or bar.start_ns > newest_ns):
+            newest_ns = bar.start_ns
+    return newest_ns
 
 
 def _is_whole(days: Days) -> bool:
