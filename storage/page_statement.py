@@ -80,7 +80,7 @@ def _groups(pages: Sequence[StoredPage]) -> Iterator[list[int]]:
 def _neighbours(
     pages: Sequence[StoredPage], places: Sequence[int], near_ns: int
 ) -> Iterator[list[int]]:
-    """*places* by time, cut where all times of a group would be further apart than *near_ns*.
+    """*places*, one at least, by time, cut where all times of a group would be further apart than *near_ns*.
 
     A page that spans more than that has neighbours, too: whose span is not much longer with it.
     """
@@ -95,5 +95,4 @@ def _neighbours(
             group, first_ns, last_ns, longest_ns = [], page.first_ns, page.last_ns, own_ns
         group.append(place)
         last_ns, longest_ns = max(last_ns, page.last_ns), max(longest_ns, own_ns)
-    if group:
-        yield group
+    yield group
