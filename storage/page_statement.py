@@ -80,7 +80,7 @@ def _groups(pages: Sequence[StoredPage]) -> Iterator[list[int]]:
 def _neighbours(
     pages: Sequence[StoredPage], places: Sequence[int], near_ns: int
 ) -> Iterator[list[int]]:
-    """*places*, one at least, by time, cut where all times of a group would be further apart than *near_ns*.
+    """*places* (one or more) by time, cut where a group would span more than *near_ns*.
 
     A page that spans more than that has neighbours, too: whose span is not much longer with it.
     """
@@ -89,10 +89,12 @@ def _neighbours(
     for place in sorted(places, key=lambda place: pages[place].first_ns):
         page = pages[place]
         own_ns = page.last_ns - page.first_ns
-        if not group or max(last_ns, page.last_ns) - first_ns > max(longest_ns, own_ns) + near_ns:
-            if group:
-                yield group
-            group, first_ns, last_ns, longest_ns = [], page.first_ns, page.last_ns, own_ns
+        to_ns, most_ns = max(last_ns, page.last_ns), max(longest_ns, own_ns) + near_ns
+        if group and to_ns - first_ns > most_ns:
+            yield group
+            group = []
+        if not group:
+            first_ns, last_ns, longest_ns = page.first_ns, 0, 0
         group.append(place)
         last_ns, longest_ns = max(last_ns, page.last_ns), max(longest_ns, own_ns)
     yield group
