@@ -25,6 +25,7 @@ class Kept:
     directory: int  # what the names in the request meant; see MarketState.directory
     asked_ns: int  # monotonic: when it was asked for
     shared: bool = False  # others have it, or may have it soon
+    again: bool = False  # it was asked for since it was made
     cost: int = 0
 
     def __post_init__(self) -> None:

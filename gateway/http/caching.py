@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from core.runtime.ports import Clock, MonotonicClock
@@ -42,9 +41,6 @@ def make_serving(
 ) -> Serving:
     """The way of answers to the wire, for this version of the program."""
 
-    def count(cache: str) -> Callable[[str], None]:
-        return partial(_count, metrics, cache)
-
     shared = None
     if caching.redis is not None and caching.max_redis_bytes:
         shared = SharedAnswers(
@@ -54,19 +50,15 @@ def make_serving(
             version=version,
             now_ns=clocks[0],
             monotonic_ns=clocks[1],
-            on_lookup=count("shared"),
+            on_lookup=metrics.lookups("shared"),
             max_bytes=caching.max_redis_bytes,
         )
     return Serving(
         market=market,
         changes=caching.changes,
         monotonic_ns=clocks[1],
-        on_lookup=count("answers"),
+        on_lookup=metrics.lookups("answers"),
         is_private=is_private,
         shared=shared,
         max_bytes=caching.max_bytes,
     )
-
-
-def _count(metrics: HttpMetrics, cache: str, outcome: str) -> None:
-    metrics.cache_lookups.labels(cache, outcome).inc()

@@ -2,8 +2,9 @@
 
 The way through aiohttp costs ten times what it costs to write an answer that is in memory. So who
 has learnt which bytes were a request for which answer gives that answer again, as long as it is
-right: under the head that aiohttp sent, with the date and the caller's limits of now. Every other
-request, and every one that is odd in any way, goes to aiohttp as it came.
+right: under the head that aiohttp sent, with the date and the caller's limits of now. It learns
+what is asked for a second time. Every other request, and every one that is odd in any way, goes to
+aiohttp as it came.
 """
 
 import weakref
@@ -119,6 +120,7 @@ class FastPath:
             return
         route = request.match_info.route.resource
         canonical = "unmatched" if route is None else route.canonical
+        requests, seconds = self._metrics.of_request(canonical, response.status)
         parts = _parts(response)
         self._forget(data)
         self._bytes += len(data) + _OVERHEAD
@@ -134,8 +136,8 @@ class FastPath:
             limits=sum(part in _LIMITS for part in parts),
             body=response.status == HTTPStatus.OK,
             packed="Content-Encoding" in response.headers,
-            requests=self._metrics.requests.labels(canonical, str(response.status)),
-            seconds=self._metrics.request_seconds.labels(canonical),
+            requests=requests,
+            seconds=seconds,
         )
 
     def _forget(self, data: bytes) -> None:

@@ -1,5 +1,8 @@
 """Metrics of the HTTP half of the gateway."""
 
+import functools
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
@@ -33,3 +36,13 @@ class HttpMetrics:
             ["cache", "outcome"],  # closed sets; cache: answers, shared, price_samples, …
             registry=registry,
         )
+        self.of_request = functools.cache(self._of_request)  # to find them anew takes longer
+
+    def lookups(self, cache: str) -> Callable[[str], None]:
+        """Counts a look-up in *cache*, by its outcome."""
+        of_outcome = functools.cache(functools.partial(self.cache_lookups.labels, cache))
+        return lambda outcome: of_outcome(outcome).inc()
+
+    def _of_request(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        """What counts requests of a route that ended so, and what measures them."""
+        return self.requests.labels(route, str(status)), self.request_seconds.labels(route)

@@ -87,9 +87,9 @@ def measured(metrics: HttpMetrics, monotonic_ns: MonotonicClock) -> Middleware:
         finally:
             resource = request.match_info.route.resource
             route = "unmatched" if resource is None else resource.canonical
-            metrics.requests.labels(route, str(status)).inc()
-            seconds = (monotonic_ns() - started_ns) / SECOND_NS
-            metrics.request_seconds.labels(route).observe(seconds)
+            requests, seconds = metrics.of_request(route, status)
+            requests.inc()
+            seconds.observe((monotonic_ns() - started_ns) / SECOND_NS)
 
     return measure
 

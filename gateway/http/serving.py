@@ -84,7 +84,7 @@ class _Flight:
 
 
 class DataResponse(web.Response):
-    """An answer that may be given again, as it is, while *kept* is right."""
+    """An answer that may be given again, as it is, while *kept* is right; set once it was."""
 
     kept: Kept | None = None
     key: RequestKey | None = None
@@ -143,8 +143,9 @@ class Serving:
         return self.cache.get(key, self.market.directory, now_ns)
 
     def on_hit(self, key: RequestKey, kept: Kept) -> None:
-        """Count it; what is asked for twice is worth to be shared."""
+        """Count it; what is asked for twice is worth to be shared, and to be remembered."""
         self.on_lookup("hit")
+        kept.again = True
         if not kept.shared and self.shared is not None:
             kept.shared = True
             self.shared.offer(self.shared.name_of(key.words), kept)
@@ -220,7 +221,8 @@ class Serving:
                 headers["Content-Encoding"] = "gzip"
             body = await self._packed(asked, kept) if packed else ready.answer.body
             response = DataResponse(body=body, headers=headers)
-        response.kept, response.key = kept, asked.key
+        if kept.again:
+            response.kept, response.key = kept, asked.key
         return response
 
     async def _packed(self, asked: _Asked, kept: Kept) -> bytes:

@@ -44,7 +44,7 @@ class StoredPresent:
                 ttl_ns=ttl_ns,
                 max_keys=_MAX_KEYS,
                 monotonic_ns=monotonic_ns,
-                on_lookup=lambda outcome: metrics.cache_lookups.labels(cache, outcome).inc(),
+                on_lookup=metrics.lookups(cache),
             )
 
         self._latest: _Flight[Bars] = flight("latest", _FRESH_NS)
@@ -54,7 +54,7 @@ class StoredPresent:
             ttl_ns=0,
             max_keys=1,
             monotonic_ns=monotonic_ns,
-            on_lookup=lambda outcome: metrics.cache_lookups.labels("days", outcome).inc(),
+            on_lookup=metrics.lookups("days"),
         )
 
     async def latest(self, symbols: Sequence[Symbol], timeframe: Timeframe) -> Bars:

@@ -114,7 +114,8 @@ async def test_the_fast_path_gives_the_bytes_of_the_slow_one(filled: Rig) -> Non
 
 async def test_what_is_odd_is_answered_by_aiohttp_however_often(filled: Rig) -> None:
     async with wire(filled.fast) as first:  # knows the plain one
-        await first.ask(get(BARS))
+        for _ in range(2):
+            await first.ask(get(BARS))
     for pieces in ODD:
         body = not pieces[0].startswith(b"HEAD")
         answers = b"".join(pieces).count(b"GET ") or 1
@@ -132,7 +133,8 @@ async def test_what_is_odd_is_answered_by_aiohttp_however_often(filled: Rig) -> 
 async def test_a_request_in_the_body_of_another_is_not_answered(filled: Rig) -> None:
     inner = get(BARS)
     async with wire(filled.fast) as fast:
-        await fast.ask(inner)
+        for _ in range(2):
+            await fast.ask(inner)
         await fast.ask(get(BARS, f"Content-Length: {len(inner)}"))
         fast.writer.write(inner)  # the body, after the answer
         await fast.writer.drain()
@@ -256,5 +258,6 @@ async def test_a_key_that_is_revoked_ends_the_fast_path_for_who_had_it(
             access.guard.store(Keyring(), any_ever=True)
             refused = await fast.ask(request)
 
-    assert len(set(answers)) == slowly == 1
+    assert len(set(answers)) == 1
+    assert slowly == 2  # what is asked for once is not worth remembering
     assert refused.startswith(b"HTTP/1.1 401 ")
