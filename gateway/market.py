@@ -79,6 +79,7 @@ class MarketState:
         self._unread_ticks = 0
         self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
+        self._unexplained: set[Symbol] = set()  # with closed bars not held against the last trade
         self._revisions: dict[Symbol, int] = {}
         self._feeds: dict[str, FeedNews] = {}
         self.days = DayBook()
@@ -200,10 +201,26 @@ class MarketState:
                 self._last[notice.symbol] = (*row[:3], *as_row, row[6])
         return new
 
-    def untraded(self) -> set[Symbol]:
-        """Symbols of which a bar closed though no trade came: their trades are of the past."""
+    def untold(self) -> dict[Symbol, tuple[int, int]]:
+        """Symbols whose newest closed minute has trades that no stream told, as imports do.
+
+        Each with start and revision of that minute, which stand for what is not known.
+        """
         self._read()
-        return {symbol for symbol, _ in self._closed if self._last[symbol] is _NEVER}
+        minutes = (self._closed.get((symbol, Timeframe.MIN_1)) for symbol in self._unexplained)
+        bars = [bar for bar in minutes if bar is not None and self._misses(bar)]
+        untold = {bar.symbol: (bar.start_ns, bar.rev) for bar in bars}
+        self._unexplained = set(untold)
+        return untold
+
+    def _misses(self, bar: Bar) -> bool:
+        """Is the last trade older than *bar*, or in it, but another than its close?"""
+        row = self._last[bar.symbol]
+        if not bar.trades or self._is_revoked(bar.symbol, row):
+            return False
+        event_ns, price = row[1], row[4]
+        end_ns = bar.start_ns + bar.timeframe.ns
+        return event_ns < bar.start_ns or (event_ns < end_ns and price != bar.close)
 
     def recall(self, tick: Tick) -> None:
         """*tick* is the newest trade now that its symbol's last one was cancelled."""
@@ -232,6 +249,7 @@ class MarketState:
                     del self._running[key]
             return new
         self.days.take(bar)
+        self._unexplained.add(bar.symbol)
         if bar.rev:
             self._revisions[bar.symbol] = self._revisions.get(bar.symbol, 0) + 1
         if closed is None or (bar.start_ns, bar.rev) >= (closed.start_ns, closed.rev):

@@ -10,8 +10,8 @@ from gateway.market import MarketState
 TRIES: Final = 60
 """How often for one symbol: the aggregator writes it within a second or two, if it can at all."""
 
-TRIES_UNTRADED: Final = 3
-"""The same where bars of the past came: their trades were written with them."""
+TRIES_UNTOLD: Final = 3
+"""The same where bars came without their trades: these were written with them."""
 
 
 class StoredSymbol(Protocol):
@@ -26,34 +26,40 @@ class StoredSymbol(Protocol):
         ...
 
 
+_Unknown = tuple[Symbol, int | tuple[int, int]]  # of which trade or minute we wait to hear
 LoadSymbols = Callable[[], Awaitable[Sequence[StoredSymbol]]]
 
 
 class Recall:
     """Looks for what the market state cannot know.
 
-    That is the trade before one that was cancelled, and the last one of a symbol whose trades were
+    That is the trade before one that was cancelled, and a newer one than the last that was
     imported, or filled in from long ago: they are in no stream that a gateway reads.
     """
 
     def __init__(self, market: MarketState, load: LoadSymbols) -> None:
         """*load* raises a TickgateError while the database is away."""
         self._market, self._load = market, load
-        self._tries: dict[Symbol, int] = {}
+        self._tries: dict[_Unknown, int] = {}
 
     async def look(self) -> None:
         """Ask once, if there is something to ask for."""
-        revoked = self._market.revoked
-        limits = dict.fromkeys(self._market.untraded(), TRIES_UNTRADED) | dict.fromkeys(
-            revoked, TRIES
-        )
-        self._tries = {symbol: self._tries.get(symbol, 0) + 1 for symbol in limits}
-        if all(tries > limits[symbol] for symbol, tries in self._tries.items()):
+        revoked, untold = self._market.revoked, self._market.untold()
+        limits: dict[_Unknown, int] = dict.fromkeys(untold.items(), TRIES_UNTOLD)
+        limits |= dict.fromkeys(revoked.items(), TRIES)
+        self._tries = {unknown: self._tries.get(unknown, 0) + 1 for unknown in limits}
+        if all(tries > limits[unknown] for unknown, tries in self._tries.items()):
             return
         for row in await self._load():
             if row.last_trade is None:
                 continue
             if row.symbol in revoked:
                 self._market.recall(row.last_trade)
-            elif row.symbol in limits:
-                self._market.apply_trade(row.last_trade)
+            elif row.symbol in untold:
+                self._catch_up(row.last_trade)
+
+    def _catch_up(self, stored: Tick) -> None:
+        """Take *stored* if it is newer: what is held may be corrected already, and that not."""
+        held = self._market.last_trade(stored.symbol)
+        if held is None or (held.event_ns, held.seq) < (stored.event_ns, stored.seq):
+            self._market.apply_trade(stored)

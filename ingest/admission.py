@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.market.symbol import Symbol
-from core.market.tick import NO_ID, Tick
+from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Tick
 from core.market.trade_ids import TradeIds
 from ingest.feed_clock import ClockKind, FeedClock
 
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
 MAX_INT64: Final = 2**63 - 1
-_INF: Final = math.inf
+_LEAST: Final = LEAST_AMOUNT
+_MOST: Final = MOST_AMOUNT
 
 
 class Reason(enum.StrEnum):
@@ -23,6 +24,7 @@ class Reason(enum.StrEnum):
     NOT_FINITE = "not_finite"
     PRICE = "price_not_positive"
     SIZE = "size_not_positive"
+    OUT_OF_RANGE = "out_of_range"
     ANCIENT = "before_1990"
     FUTURE = "future"
     LATE = "late"
@@ -82,7 +84,7 @@ class Admission:
             event_ns, price, size = tick.event_ns, tick.price, tick.size
             # Nearly every tick is a plain one; any other is looked at in full.
             plain = -ahead_ns <= feed_ns - event_ns <= behind_ns and event_ns >= EARLIEST_NS
-            if not (plain and 0 < price < _INF and 0 < size < _INF):
+            if not (plain and _LEAST <= price <= _MOST and _LEAST <= size <= _MOST):
                 reason = self._refusal(tick, feed_ns, wall_ns)
                 if reason is not None:
                     verdict.refused.append((tick, reason))
@@ -121,8 +123,9 @@ class Admission:
     def _refusal(self, tick: Tick, feed_ns: int, wall_ns: int) -> Reason | None:
         """The reason to keep *tick* out, its id apart, or None."""
         event_ns = tick.event_ns
-        if not (0 < tick.price < _INF and 0 < tick.size < _INF and event_ns >= EARLIEST_NS):
-            return _value_fault(tick)
+        fault = _value_fault(tick)
+        if fault is not None:
+            return fault
         if event_ns <= feed_ns:  # not ahead, hence older than the plain ones
             return Reason.LATE
         return self._earliness(event_ns, feed_ns, wall_ns)
@@ -136,9 +139,13 @@ class Admission:
         return Reason.FUTURE if event_ns - known_ns > self._limits.max_future_ns else None
 
 
-def _value_fault(tick: Tick) -> Reason:
+def _value_fault(tick: Tick) -> Reason | None:
     if not (math.isfinite(tick.price) and math.isfinite(tick.size)):
         return Reason.NOT_FINITE
     if tick.price <= 0:
         return Reason.PRICE
-    return Reason.SIZE if tick.size <= 0 else Reason.ANCIENT
+    if tick.size <= 0:
+        return Reason.SIZE
+    if not (_LEAST <= tick.price <= _MOST and _LEAST <= tick.size <= _MOST):
+        return Reason.OUT_OF_RANGE
+    return Reason.ANCIENT if tick.event_ns < EARLIEST_NS else None

@@ -11,6 +11,12 @@ NO_ID: Final = -(2**63)
 """`trade_id` of a tick whose venue gives none: never de-duplicated, ordered by arrival."""
 
 
+LEAST_AMOUNT: Final = 1e-100
+MOST_AMOUNT: Final = 1e100
+"""Prices and sizes of a tick lie between these, far beyond any market: products and sums of them
+stay exact, which beyond 1e-290 and 1e290 they would not, or would not even be finite."""
+
+
 class Side(enum.IntEnum):
     """The taker's side."""
 
@@ -22,11 +28,12 @@ class Side(enum.IntEnum):
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """One trade print.
 
-    ``price`` is in the quote currency, ``size`` in the base currency; both are finite and > 0
-    once admission has let the tick in, not when code builds one. ``event_ns`` is the venue's
-    clock, UNIX nanoseconds UTC. ``trade_id`` is the venue's, or a 63-bit hash of it, unique per
-    symbol, or :data:`NO_ID`. ``seq`` decides the order of ticks with equal ``event_ns``: the
-    venue's sequence or trade id; equal values fall back to arrival.
+    ``price`` is in the quote currency, ``size`` in the base currency; both lie between
+    :data:`LEAST_AMOUNT` and :data:`MOST_AMOUNT` once admission has let the tick in, not when code
+    builds one. ``event_ns`` is the venue's clock, UNIX nanoseconds UTC. ``trade_id`` is the
+    venue's, or a 63-bit hash of it, unique per symbol, or :data:`NO_ID`. ``seq`` decides the order
+    of ticks with equal ``event_ns``: the venue's sequence or trade id; equal values fall back to
+    arrival.
     """
 
     symbol: Symbol

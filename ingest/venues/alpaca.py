@@ -13,7 +13,7 @@ from msgspec.msgpack import Ext
 
 from core.market.notice import Cancel, CancelAction, Correction, Notice
 from core.market.symbol import Symbol
-from core.market.tick import NO_ID, Side, Tick
+from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick
 from ingest.errors import ParseError
 from ingest.times import StampReader, timestamp_ns
 from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
@@ -23,7 +23,7 @@ _TAKER: Final = {"B": Side.BUY, "S": Side.SELL, "": Side.UNKNOWN}
 _TIMESTAMP: Final = -1  # the extension type; source: MessagePack specification
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-_Amount = Annotated[float, msgspec.Meta(gt=0)]
+_Amount = Annotated[float, msgspec.Meta(ge=LEAST_AMOUNT, le=MOST_AMOUNT)]
 
 
 class _Kind(msgspec.Struct, gc=False):

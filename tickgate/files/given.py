@@ -7,7 +7,7 @@ from typing import Final
 from core.market.bar import Bar
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol, make_symbol, parse_symbol
-from core.market.tick import NO_ID, Side, Tick
+from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
 from gateway.http.times import parse_time_ns
 from ingest.admission import EARLIEST_NS
@@ -166,8 +166,11 @@ class TickReader:
         if tick.trade_id == NO_ID:
             raise ValueError(_NO_ID)
         for name in ("price", "size"):
-            if not 0 < getattr(tick, name) < math.inf:
-                raise ValueError(f"{name} {getattr(tick, name)!r}: expected a number above 0")
+            if not LEAST_AMOUNT <= getattr(tick, name) <= MOST_AMOUNT:
+                raise ValueError(
+                    f"{name} {getattr(tick, name)!r}: expected a number above 0, from "
+                    f"{LEAST_AMOUNT:g} to {MOST_AMOUNT:g}"
+                )
         if not EARLIEST_NS <= tick.event_ns <= self._until_ns:
             raise ValueError(
                 f"event_ns {tick.event_ns}: expected nanoseconds since 1970, from 1990 to now"

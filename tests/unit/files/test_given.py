@@ -131,6 +131,7 @@ def test_a_row_that_is_no_tick_says_what_is_wrong_and_what_is_accepted(
     [
         (Tick(Symbol("V:A"), NO_ID, 1.0, 1.0, START_NS), "there is no trade_id"),
         (Tick(Symbol("V:A"), 1, float("nan"), 1.0, START_NS), "price nan: expected a number abo"),
+        (Tick(Symbol("V:A"), 1, 1e300, 1.0, START_NS), "above 0, from 1e-100 to 1e+100"),
         (Tick(Symbol("V:A"), 1, 1.0, 0.0, START_NS), "size 0.0: expected a number above 0"),
     ],
 )

@@ -15,7 +15,7 @@ from gateway.channels import Channel, Codec, Mode
 from gateway.market import MarketState
 from gateway.messages import Options, RequestError, Subscribe, decode_request
 from gateway.notices import NoticeRun, notice_item
-from gateway.recall import TRIES, TRIES_UNTRADED, Recall
+from gateway.recall import TRIES, TRIES_UNTOLD, Recall
 from gateway.session import subscription
 from storage.rows import SymbolRow
 from tests.unit.gateway.listeners import START_NS, Desk, Listener, block_of
@@ -266,7 +266,7 @@ async def test_a_database_that_never_learns_is_not_asked_for_ever() -> None:
 
 
 async def test_the_last_trade_of_a_symbol_whose_trades_were_imported_is_asked_for() -> None:
-    market = MarketState()
+    market, imported = MarketState(), trade_at(MINUTE_NS, price=1.0)
     store = Store(SymbolRow(A, None), SymbolRow(B, tick(3, 3)))
     recall = Recall(market, store.load)
     market.add_symbols((B,))
@@ -275,11 +275,11 @@ async def test_the_last_trade_of_a_symbol_whose_trades_were_imported_is_asked_fo
 
     market.apply_bar(bar(trades=1))
     await recall.look()
-    store.rows = [SymbolRow(A, tick(7, 1)), SymbolRow(B, tick(3, 3))]
+    store.rows = [SymbolRow(A, imported), SymbolRow(B, tick(3, 3))]
     await recall.look()
     await recall.look()
 
-    assert market.last_trade(A) == tick(7, 1)
+    assert market.last_trade(A) == imported
     assert market.last_trade(B) is None
     assert store.asked == 2
 
@@ -292,12 +292,62 @@ async def test_a_last_trade_that_nobody_knows_is_asked_for_a_few_times() -> None
     for _ in range(TRIES):
         await recall.look()
 
-    assert store.asked == TRIES_UNTRADED
+    assert store.asked == TRIES_UNTOLD
 
 
-def bar(*, trades: int, rev: int = 0, final: bool = True) -> Bar:
-    values = (1.0, 1.0, 1.0, 1.0, float(trades), trades, 1.0)
-    return Bar(A, Timeframe.MIN_1, MINUTE_NS, *values, rev, final)
+async def test_a_newer_trade_that_is_imported_later_becomes_the_last_one() -> None:
+    market, store = MarketState(), Store()
+    recall = Recall(market, store.load)
+    first, later = trade_at(MINUTE_NS, price=1.0), trade_at(3 * MINUTE_NS, price=1.0)
+    same_minute = trade_at(3 * MINUTE_NS + 1, price=1.5)
+    for newest, as_bar in [
+        (first, bar(trades=1)),
+        (later, bar(trades=1, minute=3)),
+        (same_minute, bar(trades=2, minute=3, rev=1, close=1.5)),
+    ]:
+        for _ in range(TRIES_UNTOLD + 1):  # nobody knew, and it was given up
+            await recall.look()
+        market.apply_bar(as_bar)
+        store.rows = [SymbolRow(A, newest)]
+
+        await recall.look()
+
+        assert market.last_trade(A) == newest
+    assert store.asked == 3
+
+
+async def test_a_corrected_last_trade_is_not_undone_by_what_the_database_has_still() -> None:
+    market, store = MarketState(), Store(SymbolRow(A, trade_at(MINUTE_NS, price=1.0)))
+    recall = Recall(market, store.load)
+    market.apply_trade(trade_at(MINUTE_NS, price=1.0))
+    market.apply_notices([Correction(A, MINUTE_NS, 1, 1.0, 1.0, 1, 2.0, 1.0)])
+    market.apply_bar(bar(trades=1))
+
+    await recall.look()
+
+    assert store.asked == 1
+    assert market.last_trade(A) == trade_at(MINUTE_NS, price=2.0)
+
+
+async def test_bars_whose_trades_were_streamed_ask_for_nothing() -> None:
+    market, store = MarketState(), Store()
+    market.apply_trade(trade_at(MINUTE_NS, price=1.0))
+
+    market.apply_bar(bar(trades=1))
+    await Recall(market, store.load).look()
+
+    assert not store.asked
+
+
+def trade_at(event_ns: int, *, price: float) -> Tick:
+    return Tick(A, 1, price, 1.0, event_ns)
+
+
+def bar(
+    *, trades: int, rev: int = 0, final: bool = True, minute: int = 1, close: float = 1.0
+) -> Bar:
+    values = (1.0, max(1.0, close), 1.0, close, float(trades), trades, 1.0)
+    return Bar(A, Timeframe.MIN_1, minute * MINUTE_NS, *values, rev, final)
 
 
 def test_a_bar_that_lost_all_its_trades_is_none_any_more() -> None:

@@ -36,6 +36,9 @@ def reasons(verdict: Verdict) -> list[Reason]:
         (tick(price=-1.0), Reason.PRICE),
         (tick(size=0.0), Reason.SIZE),
         (tick(size=-0.5), Reason.SIZE),
+        (tick(price=1e300, size=1e10), Reason.OUT_OF_RANGE),
+        (tick(size=1e101), Reason.OUT_OF_RANGE),
+        (tick(price=5e-324), Reason.OUT_OF_RANGE),
         (Tick(tick().symbol, 1, 1.0, 1.0, 631_152_000 * 10**9 - 1), Reason.ANCIENT),
     ],
 )

@@ -1,6 +1,7 @@
 """What the Alpaca protocol says becomes ticks and notices. Shapes: docs.alpaca.markets."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -180,6 +181,16 @@ def test_other_messages_are_left_alone(frame: str) -> None:
     parsed = Alpaca(["*"]).parse(frame)
 
     assert parsed == Parsed(ticks=[], notices=[], notes=[], replies=[])
+
+
+@pytest.mark.parametrize("given", ['"cp":1e300', '"cp":0', '"cp":-1.5', '"cp":1e-200'])
+def test_a_correction_to_an_impossible_price_is_unreadable(given: str) -> None:
+    frame = re.sub(r'"cp":[0-9.]+', given, CORRECTION)
+
+    parsed = Alpaca(["*"]).parse(frame)
+
+    assert len(parsed.errors) == 1
+    assert not parsed.notices
 
 
 def test_actions_and_sides_of_a_cancel_are_read() -> None:
