@@ -90,6 +90,8 @@ class Admission:
                     verdict.refused.append((tick, reason))
                     continue
             if event_ns > clock.newest_ns or clock.unanchored:
+                if clock.unanchored:
+                    clock.unanchored = self._tells_no_time(event_ns, feed_ns, wall_ns)
                 clock.advance(event_ns, monotonic_ns)
                 feed_ns = clock.now_ns(monotonic_ns)
             if tick.trade_id == NO_ID:
@@ -119,6 +121,17 @@ class Admission:
             verdict.admitted.append(tick)
         else:
             verdict.duplicates += 1
+
+    def _tells_no_time(self, event_ns: int, feed_ns: int, wall_ns: int) -> bool:
+        """Is the first tick of a connection a late one, as far as anybody can tell?
+
+        Then the next one is looked at as a first tick, too: by the time of a late one all that is
+        current would be in the future.
+        """
+        most_ns = self._limits.max_future_ns
+        if self._clock.kind is not ClockKind.LIVE or wall_ns - event_ns <= most_ns:
+            return False
+        return not feed_ns <= event_ns <= feed_ns + most_ns
 
     def _refusal(self, tick: Tick, feed_ns: int, wall_ns: int) -> Reason | None:
         """The reason to keep *tick* out, its id apart, or None."""

@@ -30,7 +30,8 @@ class FeedClock:
         self.newest_ns = newest_ns
         self._arrived_ns = monotonic_ns
         self.unanchored = True
-        """True: the next event is the first (of a connection); the wall clock checks it."""
+        """True: the next event is the first (of a connection); the wall clock checks it. Whoever
+        takes it in tells whether it is the first one still."""
 
     @property
     def by_events_alone(self) -> bool:
@@ -45,7 +46,6 @@ class FeedClock:
 
     def advance(self, event_ns: int, monotonic_ns: int) -> None:
         """An admitted event of *event_ns* arrived at *monotonic_ns*."""
-        self.unanchored = False
         if event_ns > self.newest_ns:
             self.newest_ns = event_ns
             self._arrived_ns = monotonic_ns

@@ -98,6 +98,24 @@ def test_the_first_tick_of_a_new_connection_may_be_far_ahead_of_feed_time() -> N
     assert reasons(verdict) == [Reason.FUTURE]
 
 
+def test_a_first_tick_that_is_late_does_not_make_current_ones_future() -> None:
+    feed = Feed()
+
+    assert feed.judge(tick(0), at_s=0, wall_s=600).admitted
+    assert feed.judge(tick(600, trade_id=2), at_s=1, wall_s=601).admitted
+    late = feed.judge(tick(606.1, trade_id=3), at_s=1, wall_s=700)
+    assert reasons(late) == [Reason.FUTURE]
+
+
+def test_a_late_tick_right_after_a_restart_does_not_make_current_ones_future() -> None:
+    feed = Feed()
+    feed.clock.advance(START_NS, monotonic_ns=0)  # as the last stored block says
+    feed.clock.reconnected()
+
+    assert feed.judge(tick(-30), at_s=0, wall_s=600).admitted
+    assert feed.judge(tick(600, trade_id=2), at_s=0, wall_s=600).admitted
+
+
 def test_every_pulled_tick_is_checked_against_the_wall_clock() -> None:
     feed = Feed(ClockKind.PULLED)
 
