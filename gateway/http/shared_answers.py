@@ -20,6 +20,7 @@ from gateway.http.ready import Answer, Life, Ready
 from storage.entry_id import EntryId
 from storage.errors import StreamUnavailable
 from storage.keys import StreamKeys
+from storage.lookups import Lookups
 from storage.redis import Redis, ResponseError, exchange
 
 _FORMAT: Final = 1
@@ -69,10 +70,14 @@ class SharedAnswers:
     _offers: "asyncio.Queue[tuple[bytes, Kept]]" = field(
         default_factory=lambda: asyncio.Queue(_QUEUE), init=False
     )
+    _lookups: Lookups = field(init=False)
     _written: deque[tuple[int, int]] = field(default_factory=deque, init=False)
     _written_bytes: int = field(default=0, init=False)
     _away_until_ns: int = field(default=0, init=False)
     _pause_ns: int = field(default=_FIRST_PAUSE_NS, init=False)
+
+    def __post_init__(self) -> None:
+        self._lookups = Lookups(self.redis)
 
     def name_of(self, request: Sequence[str]) -> bytes:
         """What the answer to *request* is stored under: that of this version of the program."""
@@ -109,7 +114,7 @@ class SharedAnswers:
 
     async def _get(self, key: str) -> bytes | None:
         try:
-            (reply,) = await exchange(self.redis, [("GET", key)])
+            reply = await self._lookups.get(key)
         except StreamUnavailable:
             self._fail()
             return None
