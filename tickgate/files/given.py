@@ -123,12 +123,11 @@ class BarReader:
 
 
 class TickReader:
-    """Reads the rows of one file of ticks, all of one venue."""
+    """Reads the rows of one file of ticks."""
 
     def __init__(self, names: Names, *, until_ns: int) -> None:
         """*until_ns*: the present."""
         self._names, self._until_ns = names, until_ns
-        self.venue = ""
 
     def read(self, values: Values) -> Tick:
         """The tick of a row.
@@ -174,12 +173,6 @@ class TickReader:
         if not EARLIEST_NS <= tick.event_ns <= self._until_ns:
             raise ValueError(
                 f"event_ns {tick.event_ns}: expected nanoseconds since 1970, from 1990 to now"
-            )
-        venue = tick.symbol.partition(":")[0]
-        self.venue = self.venue or venue
-        if venue != self.venue:
-            raise ValueError(
-                f"{tick.symbol}: expected symbols of one venue, that of the first is {self.venue}"
             )
         return tick
 

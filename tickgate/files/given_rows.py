@@ -50,7 +50,7 @@ def bar_rows(path: str, venue: str, *, until_ns: int) -> Iterator[GivenRow[Bar]]
 
 
 def tick_rows(path: str, venue: str, *, until_ns: int) -> Iterator[GivenRow[Tick]]:
-    """The ticks of a file, of one venue: CSV as a replay reads it, or Parquet.
+    """The ticks of a file: CSV as a replay reads it, of one venue, or Parquet.
 
     Args:
         path: of the file.

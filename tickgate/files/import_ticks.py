@@ -17,8 +17,10 @@ from tickgate.settings import Settings
 _SLICE: Final = 2_000
 
 
-async def import_ticks(settings: Settings, path: str, rows: Iterator[GivenRow[Tick]]) -> bool:
-    """Put *rows*, at least one, on streams of their own; are all of them counted then?
+async def import_ticks(
+    settings: Settings, path: str, rows: Iterator[GivenRow[Tick]], venue: str
+) -> bool:
+    """Put *rows*, all of *venue*, on streams of their own; are all of them counted then?
 
     Those that are in their bars already are not counted again, so it may be done again.
 
@@ -29,7 +31,6 @@ async def import_ticks(settings: Settings, path: str, rows: Iterator[GivenRow[Ti
         StreamUnavailable: Redis refuses.
     """
     some = await asyncio.to_thread(_some, path, rows)
-    venue = some[0].symbol.partition(":")[0]
     feed = f"import-{venue.lower()}"
     async with history_streams(settings, feed=feed, venue=venue) as opened:
         put = _Put(opened.streams, settings.max_lateness_s * 10**9)
@@ -41,8 +42,8 @@ async def import_ticks(settings: Settings, path: str, rows: Iterator[GivenRow[Ti
         aside = await opened.aside()
     span = f"{rfc3339(put.first_ns)} to {rfc3339(put.last_ns)}"
     say(
-        f"{path}: {put.ticks} ticks from {span} went through; those known before under the same "
-        "id count no second time, and were not compared"
+        f"{path}: {put.ticks} ticks of {venue} from {span} went through; those known before under "
+        "the same id count no second time, and were not compared"
     )
     if aside:
         say(

@@ -46,6 +46,10 @@ class _Check:
         if self.bad <= _SHOWN:
             complain(f"{self.path}:{row.line}: {row.error}")
 
+    def venues(self) -> list[str]:
+        """Those of its symbols, sorted."""
+        return sorted({symbol.partition(":")[0] for symbol in self.symbols})
+
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Import all files, or none; exit code 1 where something is not in the bars afterwards."""
@@ -104,13 +108,23 @@ class _Job:
         """Import one file; is all of it in the bars?"""
         if not check.rows:
             return True
-        rows = self.rows(check.path)
         if self.is_ticks:
-            return asyncio.run(import_ticks(self.settings, check.path, rows))
+            done = [self._put(check.path, venue) for venue in check.venues()]
+            return all(done)
+        rows = self.rows(check.path)
         dry_run, replace = DRY_RUN[0] in self.switches, REPLACE[0] in self.switches
         return asyncio.run(
             import_bars(self.settings, check.path, rows, replace=replace, dry_run=dry_run)
         )
+
+    def _put(self, path: str, venue: str) -> bool:
+        """Import the ticks of one venue: each venue has streams of its own."""
+        rows = (
+            row
+            for row in self.rows(path)
+            if row.value is None or row.value.symbol.partition(":")[0] == venue
+        )
+        return asyncio.run(import_ticks(self.settings, path, rows, venue))
 
 
 def _contradictions(repeats: Repeats) -> int:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.market.symbol import Symbol
@@ -231,3 +233,30 @@ async def test_an_export_is_whole_or_not_there_and_says_what_it_lacks(
         "out.csv",
         "ticks.csv",
     ]
+
+
+async def test_a_parquet_file_of_several_venues_is_imported_whole(
+    desk: Desk, eventually: Eventually
+) -> None:
+    given = [trade("P1:A", 1, 1), trade("P2:A", 1, 2), trade("P1:B", 2, 3)]
+    path = desk.path("venues.parquet")
+    columns = {
+        "symbol": [tick.symbol for tick in given],
+        "trade_id": [tick.trade_id for tick in given],
+        "event_ns": [tick.event_ns for tick in given],
+        "side": ["buy"] * len(given),
+        "price": [tick.price for tick in given],
+        "size": [tick.size for tick in given],
+    }
+    pq.write_table(pa.table(columns), path)
+
+    said = await desk.done("import", "ticks", path)
+
+    assert "2 ticks of P1 from" in said
+    assert "1 ticks of P2 from" in said
+
+    async def there() -> bool:
+        stored = await desk.bars(Symbol("P1:A"), Symbol("P2:A"), Symbol("P1:B"))
+        return {key[0] for key in stored} == {"P1:A", "P2:A", "P1:B"}
+
+    await eventually(there, timeout_s=30)

@@ -114,7 +114,7 @@ async def test_keys_and_files_of_a_running_dev_are_found_by_its_data_directory(
     after = await keys("list")
     for said in (taken, again, rebuilt):
         assert said[0] == 0, said[1]
-    assert "1 ticks from 2023-11-14T22:13:20Z" in taken[1]
+    assert "1 ticks of V from 2023-11-14T22:13:20Z" in taken[1]
     assert "0 bars new, 1 the same as before" in again[1]
     assert "V:A: 1 1-minute bars are as the log says" in rebuilt[1]
 
