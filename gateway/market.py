@@ -23,6 +23,9 @@ DEFAULT_MAX_SYMBOLS: Final = 100_000  # about 100 MB of last values; the largest
 _MANY_TICKS, _MANY_BLOCKS = 8_000, 2_000  # not looked at yet; about half a megabyte
 
 _SIDES: Final = tuple(Side)
+_OPEN_KEPT: Final = 64
+"""Open windows kept of a symbol and timeframe; as many are open as end within the grace, about."""
+
 _NEVER: Final[Row] = (0, -(2**63), -(2**63), 0, 0.0, 0.0, 0)
 
 
@@ -77,7 +80,7 @@ class MarketState:
         self._last: dict[Symbol, Row] = {}
         self._unread: list[Ticks] = []  # whose ticks are not in _last yet
         self._unread_ticks = 0
-        self._running: dict[tuple[Symbol, Timeframe], Bar] = {}
+        self._open: dict[tuple[Symbol, Timeframe], dict[int, Bar]] = {}  # by start
         self._closed: dict[tuple[Symbol, Timeframe], Bar] = {}
         self._unexplained: set[Symbol] = set()  # with closed bars not held against the last trade
         self._revisions: dict[Symbol, int] = {}
@@ -130,8 +133,14 @@ class MarketState:
         return Tick(symbol, trade_id, price, size, event_ns, _SIDES[side], seq)
 
     def running_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
-        """The bar of the open window, or None once its closed form was seen."""
-        return self._running.get((symbol, timeframe))
+        """The bar of the newest open window, or None once its closed form was seen."""
+        bars = self.open_bars(symbol, timeframe)
+        return bars[-1] if bars else None
+
+    def open_bars(self, symbol: Symbol, timeframe: Timeframe) -> list[Bar]:
+        """The bars of all open windows by time: one that is over stays open for the grace."""
+        bars = self._open.get((symbol, timeframe), {})
+        return [bars[start_ns] for start_ns in sorted(bars)]
 
     def closed_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
         """The newest closed bar seen on the streams since the start, in its newest revision.
@@ -244,9 +253,7 @@ class MarketState:
         closed = self._closed.get(key)
         if not bar.final:
             if closed is None or bar.start_ns > closed.start_ns:
-                self._running[key] = bar
-                if not bar.trades:  # all of them were cancelled
-                    del self._running[key]
+                self._keep_open(key, bar)
             return new
         self.days.take(bar)
         self._unexplained.add(bar.symbol)
@@ -254,10 +261,18 @@ class MarketState:
             self._revisions[bar.symbol] = self._revisions.get(bar.symbol, 0) + 1
         if closed is None or (bar.start_ns, bar.rev) >= (closed.start_ns, closed.rev):
             self._closed[key] = bar
-        running = self._running.get(key)
-        if running is not None and running.start_ns <= bar.start_ns:
-            del self._running[key]
+        running = self._open.get(key, {})
+        for start_ns in [start_ns for start_ns in running if start_ns <= bar.start_ns]:
+            del running[start_ns]
         return new
+
+    def _keep_open(self, key: tuple[Symbol, Timeframe], bar: Bar) -> None:
+        running = self._open.setdefault(key, {})
+        running[bar.start_ns] = bar
+        if not bar.trades:  # all of them were cancelled
+            del running[bar.start_ns]
+        elif len(running) > _OPEN_KEPT:
+            del running[min(running)]
 
     def _add(self, symbol: Symbol) -> bool:
         if len(self._last) >= self._max_symbols:

@@ -72,8 +72,9 @@ class Past:
         )
 
     def _running_ns(self, symbols: Sequence[Symbol], resolution: Resolution) -> dict[Symbol, int]:
-        running = {s: self.market.running_bar(s, resolution.base) for s in symbols}
-        return {symbol: bar.start_ns for symbol, bar in running.items() if bar is not None}
+        """Where the oldest open window of each symbol begins, of those that have one."""
+        running = {s: self.market.open_bars(s, resolution.base) for s in symbols}
+        return {symbol: bars[0].start_ns for symbol, bars in running.items() if bars}
 
     def _firsts_ns(
         self,

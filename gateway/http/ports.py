@@ -46,7 +46,11 @@ class Market(Protocol):
         ...
 
     def running_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:
-        """The bar of the open window, if one is known."""
+        """The bar of the newest open window, if one is known."""
+        ...
+
+    def open_bars(self, symbol: Symbol, timeframe: Timeframe) -> Sequence[Bar]:
+        """Those of all open windows that are known, by time."""
         ...
 
     def closed_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:

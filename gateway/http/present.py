@@ -17,7 +17,7 @@ from gateway.http.past import OVER_NS
 from gateway.http.ports import Market
 from gateway.http.stored import StoredPresent
 
-Held = tuple[Bar | None, Bar | None]
+Held = tuple[Bar | None, ...]
 _NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
 _NOTHING: Final = Days(_NEVER_NS, None, None, None)
 
@@ -39,7 +39,7 @@ class Present:
             trade, held = self.market.last_trade(symbol), self.held(symbol, Timeframe.MIN_1)
             known = days.get(symbol, _NOTHING)
             closed = newest(known.minute, held[0])
-            minute = newest(closed, held[1])
+            minute = newest(closed, *held[1:])
             if trade is not None or minute is not None:
                 day, previous = self._day(known, trade, held)
                 found[symbol] = Standing(trade, minute, closed, day, previous)
@@ -70,9 +70,9 @@ class Present:
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
 
     def held(self, symbol: Symbol, timeframe: Timeframe) -> Held:
-        """The newest closed bar in memory, and the running one."""
+        """The newest closed bar in memory, and those of open windows, by time."""
         closed = self.market.closed_bar(symbol, timeframe)
-        return closed, self.market.running_bar(symbol, timeframe)
+        return closed, *self.market.open_bars(symbol, timeframe)
 
     def _day(self, known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
         """The day of the newest trade or minute that is known, and the one before."""

@@ -196,3 +196,22 @@ async def test_no_symbols_are_no_queries(rig: Rig) -> None:
 
         assert status == 200
         assert not any(answer.values())
+
+
+async def test_a_minute_that_is_over_and_waits_for_stragglers_is_missing_nowhere(both: Rig) -> None:
+    await both.save(bar(BTC, 0), bar(BTC, 1))
+    for minute in (2, 3):  # the one before goes on being open for the grace
+        both.market.apply_bar(bar(BTC, minute, final=False))
+    both.market.apply_trade(trade(BTC, 3.0))
+
+    _, latest = await both.get("/v1/bars/latest", symbols="BTC-USD", timeframe="7Min")
+    _, snapshots = await both.get("/v1/snapshots", symbols="BTC-USD")
+    span = {"from": str(DAY // 10**9), "to": str(DAY // 10**9 + 600)}
+    _, minutes = await both.get("/udf/history", symbol=BTC, resolution="1", **span)
+    _, seven = await both.get("/udf/history", symbol=BTC, resolution="7", **span)
+
+    assert (latest["bars"]["BTC-USD"]["n"], latest["bars"]["BTC-USD"]["c"]) == (12, 103.5)
+    assert snapshots["snapshots"]["BTC-USD"]["dailyBar"]["n"] == 12
+    assert snapshots["snapshots"]["BTC-USD"]["minuteBar"]["t"] == "2021-07-03T00:03:00Z"
+    assert [at - DAY // 10**9 for at in minutes["t"]] == [0, 60, 120, 180]
+    assert (seven["v"], seven["c"]) == ([8.0], [103.5])

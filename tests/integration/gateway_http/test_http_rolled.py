@@ -164,6 +164,8 @@ async def test_flat_bars_of_a_symbol_that_trades_go_up_to_now_and_not_into_open_
     rig.market.apply_bar(bar(BTC, 718, final=False))
     assert (await flats(rig, **span))[-1] == ("11:57", 815.5, 0)
     assert (await flats(rig, timeframe="2Min", **span))[-1][0] == "11:56"
+    rig.market.apply_bar(bar(BTC, 719, final=False))  # beside the one before, open for the grace
+    assert (await flats(rig, **span))[-1] == ("11:57", 815.5, 0)
 
 
 async def test_flat_bars_count_for_the_limit_and_pages_go_on_within_them(both: Rig) -> None:

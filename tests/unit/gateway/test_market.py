@@ -63,6 +63,28 @@ def test_symbols_beyond_the_limit_are_refused_and_counted() -> None:
     assert market.closed_bar(B, Timeframe.MIN_1) is None
 
 
+def test_a_minute_that_is_over_but_not_closed_stays_beside_the_one_that_runs() -> None:
+    market = MarketState()
+    minute = Timeframe.MIN_1
+    for number in (2, 1, 3):
+        market.apply_bar(bar(number, final=False))
+
+    assert market.running_bar(A, minute) == bar(3, final=False)
+    assert market.open_bars(A, minute) == [bar(n, final=False) for n in (1, 2, 3)]
+    market.apply_bar(bar(2))
+    assert market.open_bars(A, minute) == [bar(3, final=False)]
+
+
+def test_open_windows_of_a_symbol_are_bounded() -> None:
+    market = MarketState()
+    for number in range(100):
+        market.apply_bar(bar(number, final=False))
+
+    kept = market.open_bars(A, Timeframe.MIN_1)
+    assert len(kept) == 64
+    assert kept[-1] == bar(99, final=False)
+
+
 def test_a_running_bar_gives_way_to_its_closed_form() -> None:
     market = MarketState()
     minute = Timeframe.MIN_1
