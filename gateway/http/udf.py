@@ -178,8 +178,13 @@ class UdfApi:
         )
 
     def _held(self, symbol: Symbol, timeframe: Timeframe) -> list[Bar]:
-        """The newest bars in memory, which the store may not have yet, or never in this form."""
-        return [bar for bar in self.present.held(symbol, timeframe) if bar is not None]
+        """The newest bars in memory, which the store may not have yet, or never in this form.
+
+        Of open windows the oldest alone: the library asks for a bar once more when the next one
+        is there, and never again, so that one is shown when this one has its last form.
+        """
+        closed, *still_open = self.present.held(symbol, timeframe)
+        return [bar for bar in (closed, *still_open[:1]) if bar is not None]
 
     async def _bars(self, query: SpanQuery) -> list[Bar]:
         """The latest bars of *query*, at most as many as an answer may have, the running one last.

@@ -206,12 +206,7 @@ async def test_a_minute_that_is_over_and_waits_for_stragglers_is_missing_nowhere
 
     _, latest = await both.get("/v1/bars/latest", symbols="BTC-USD", timeframe="7Min")
     _, snapshots = await both.get("/v1/snapshots", symbols="BTC-USD")
-    span = {"from": str(DAY // 10**9), "to": str(DAY // 10**9 + 600)}
-    _, minutes = await both.get("/udf/history", symbol=BTC, resolution="1", **span)
-    _, seven = await both.get("/udf/history", symbol=BTC, resolution="7", **span)
 
     assert (latest["bars"]["BTC-USD"]["n"], latest["bars"]["BTC-USD"]["c"]) == (12, 103.5)
     assert snapshots["snapshots"]["BTC-USD"]["dailyBar"]["n"] == 12
     assert snapshots["snapshots"]["BTC-USD"]["minuteBar"]["t"] == "2021-07-03T00:03:00Z"
-    assert [at - DAY // 10**9 for at in minutes["t"]] == [0, 60, 120, 180]
-    assert (seven["v"], seven["c"]) == ([8.0], [103.5])

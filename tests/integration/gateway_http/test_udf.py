@@ -156,6 +156,27 @@ async def test_polls_replace_the_running_bar_and_finish_the_one_before(
     assert told == [(first, 500.5), (first, 501.5), (first, 502.5), (second, 503.5)]
 
 
+@pytest.mark.parametrize("resolution", ["1", "2"])
+async def test_a_new_bar_is_shown_when_the_one_before_has_its_last_form(
+    traded: Rig, resolution: str
+) -> None:
+    chart = Chart(rig=traded, symbol=BTC, resolution=resolution)
+    last, after = OPEN, OPEN + 1 if resolution == "1" else 721
+    await chart.open()
+    traded.market.apply_bar(bar(BTC, last, final=False, close=500.5, high=9_999.0))
+    # The next one runs, while the one before waits for stragglers.
+    traded.market.apply_bar(bar(BTC, after, final=False, close=502.5, high=9_999.0))
+    await chart.poll(NOON_S + 61)
+    closed = bar(BTC, last, close=501.5, high=9_999.0)
+    await traded.save(closed)
+    traded.market.apply_bar(closed)
+    await chart.poll(NOON_S + 71)
+
+    first, second = starts([last, after], resolution)
+    told = [(row["t"], row["c"]) for row in chart.drawn]
+    assert told == [(first, 500.5), (first, 501.5), (second, 502.5)]
+
+
 async def test_an_open_hour_counts_every_part_once(traded: Rig) -> None:
     chart = Chart(rig=traded, symbol=BTC, resolution="60")
     await chart.open()
