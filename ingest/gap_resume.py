@@ -7,6 +7,7 @@ import msgspec
 
 from core.market.block import decode_block
 from core.market.errors import BlockError
+from core.market.notice import Gap
 from core.market.symbol import Symbol
 from ingest.gap_watch import GapWatch, SymbolRecord
 from storage.gap_memory import GapMemory
@@ -39,8 +40,12 @@ async def resume_watch(
     for shard in sorted({shard_of(symbol, keys.shards) for symbol in wanted}):
         for payload in await ends.tail(keys.ticks(feed, shard), span_ms=_TAIL_MS):
             try:
-                ticks = decode_block(payload).ticks()
+                block = decode_block(payload)
+                ticks = block.ticks()
             except BlockError:
                 continue  # the aggregator says so
             watch.see((tick for tick in ticks if tick.symbol in wanted), now_ns=0)
+            for notice in block.meta.notices:
+                if isinstance(notice, Gap):
+                    watch.was_told(notice)
     watch.reconnected()

@@ -35,6 +35,7 @@ class HoleRecord(msgspec.Struct, frozen=True, array_like=True):
     missing: tuple[Part, ...]
     around: tuple[Part, ...] = ()  # event times; a record of old has none
     too_late: tuple[tuple[Part, Part], ...] = ()
+    was_told: bool = False
 
 
 class SymbolRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -219,6 +220,7 @@ class GapWatch:
                 if now_ns - hole.seen_ns >= self._settle_ns:
                     hole.is_open, hole.was_told, hole.opened_ns = True, True, now_ns
                     found.append(hole)
+                    self._changed.add(hole.symbol)
                 else:
                     self._settling = True
         return found
@@ -242,7 +244,9 @@ class GapWatch:
         self._changed.update(symbols)
 
     def resume(self, symbol: Symbol, record: SymbolRecord) -> None:
-        """Go on as *record* says; its holes are due at once, unless :meth:`see` fills them."""
+        """Go on as *record* says; its holes are due at once, unless :meth:`see` fills one that
+        nobody was told of.
+        """
         holes = [
             Hole(
                 symbol,
@@ -254,11 +258,19 @@ class GapWatch:
                 list(h.missing),
                 list(h.around),
                 list(h.too_late),
+                was_told=h.was_told,
             )
             for h in record.holes[:MAX_HOLES]
         ]
         self._symbols[symbol] = _Watched(record.top, record.top_ns, holes)
         self._settling = self._settling or bool(holes)
+
+    def was_told(self, gap: Gap) -> None:
+        """Another process, or an earlier run, told subscribers of *gap*: they wait for its end."""
+        watched = self._symbols.get(gap.symbol)
+        if watched is not None and gap.state is GapState.OPEN:
+            for hole in watched.holes:
+                hole.was_told = hole.was_told or hole.first == gap.first_id
 
     def newest(self, symbol: Symbol) -> int | None:
         """The newest id that is known to exist."""
@@ -312,6 +324,7 @@ class GapWatch:
                 tuple(h.missing),
                 tuple(h.around),
                 tuple(h.too_late),
+                h.was_told,
             )
             for h in watched.holes
         )

@@ -7,6 +7,7 @@ import pytest
 from core.market.notice import Gap, GapState, Notice
 from ingest.service import IngestService
 from ingest.spec import VENUES
+from storage.gap_memory import GapMemory
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fakes.history import FakeHistory, fake_history
@@ -270,6 +271,30 @@ async def test_a_gap_that_was_filled_in_part_when_its_process_died_is_told_the_s
         lost = told[-2]
         assert isinstance(lost, Gap)
         assert (lost.from_ns, lost.first_id, lost.last_id, lost.to_ns) == (at_ns[2], 3, 3, at_ns[4])
+
+
+async def test_a_gap_whose_trades_came_just_before_its_process_died_is_closed_by_the_next(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    memory = GapMemory(stored.redis, stored.keys, "binance")
+    async with fake_venue("binance") as venue, fake_history(venue) as history:
+        history.fault = 500
+        limits = replace(QUICK, history_retry_first_s=60.0, history_retry_cap_s=60.0)
+        async with running([spec(venue, history)], redis_url, namespace, limits=limits):
+            await eventually(lambda: venue.subscribed)
+            trade(venue)
+            await eventually(memory.load)
+            at_first = await memory.load()
+            trade(venue, pushed=False)
+            trade(venue)
+            await ends(stored, eventually, OPEN)
+            venue.again(NAMES["binance"], 2)
+            await eventually(lambda: at_rest(stored, [1, 3, OPEN, 2]))
+        await memory.put(at_first)  # it was killed: what it knew last was not kept
+        async with running([spec(venue, history)], redis_url, namespace, limits=QUICK):
+            told = await ends(stored, eventually, FILLED)
+
+        assert states(told) == [1, 3, OPEN, 2, OPEN, FILLED]
 
 
 async def at_rest(stored: Stored, wanted: Sequence[int | GapState]) -> bool:

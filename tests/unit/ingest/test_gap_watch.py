@@ -148,6 +148,37 @@ def test_remembered_holes_are_due_at_once() -> None:
     )
 
 
+def test_a_hole_that_was_told_and_is_filled_before_another_process_begins_is_closed_by_it() -> None:
+    watch = watching(1, 4)
+    assert len(watch.due(now_ns=S)) == 1
+    record = watch.changes()[SYMBOL]
+
+    other = GapWatch(settle_ns=S)
+    other.resume(SYMBOL, msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=SymbolRecord))
+    other.see(ticks(2, 3), now_ns=0)  # they were published; that they fill the hole was not said
+
+    (hole,) = other.due(now_ns=0)
+    assert told(hole) == [("filled", 2, 3, 1, 4)]
+
+
+def test_a_hole_that_was_told_after_the_last_record_is_closed_by_the_next_process() -> None:
+    watch = watching(1)
+    record = watch.changes()[SYMBOL]
+    watch.see(ticks(4), now_ns=0)
+    (hole,) = watch.due(now_ns=S)
+
+    other = GapWatch(settle_ns=S)
+    other.resume(SYMBOL, record)
+    other.see(ticks(4, 6), now_ns=0)
+    other.was_told(hole.notice(GapState.OPEN))
+    other.was_told(Gap(Symbol("X:UNKNOWN"), GapState.OPEN, 0, 0, 2, 3))
+    other.see(ticks(2, 3, 5), now_ns=0)
+    other.reconnected()
+
+    (again,) = other.due(now_ns=0)
+    assert told(again) == [("filled", 2, 3, 1, 4)]
+
+
 def test_past_the_most_holes_the_newest_one_grows_and_is_told_once_more() -> None:
     watch = watching(1, *range(3, 3 + 2 * gap_watch.MAX_HOLES, 2))
     assert len(watch.due(now_ns=S)) == gap_watch.MAX_HOLES
