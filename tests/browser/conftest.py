@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.desk import CHROMIUM, Desk, open_desk
-from tests.browser.market import FAST, OLD, write_fast_market, write_old_market
+from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
 
@@ -53,7 +53,7 @@ def gateway_url(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     feeds = [
         "sim:?symbols=12&rate=300&seed=5",
         f"replay:{write_old_market(folder / 'old.csv')}?speed=max&venue={OLD.venue}",
-        f"replay:{write_fast_market(folder / 'fast.csv')}?speed=60&venue={FAST.venue}",
+        f"replay:{write_fast_market(folder / 'fast.csv')}?speed={FAST_SPEED}&venue={FAST.venue}",
     ]
     with running_system(folder / "data", feeds) as url:
         yield url
