@@ -162,13 +162,24 @@ async def migrated_url(database_url: str) -> str:
     return database_url
 
 
-@pytest.fixture
-async def embedded_migrated_url(embedded_database_url: str) -> str:
-    """As ``embedded_database_url``, with the schema in place."""
+@pytest.fixture(scope="session")
+def embedded_template(embedded_postgres: str) -> Iterator[str]:
+    """Name of a database with the schema in place, to be copied; nobody stays connected to it."""
     from storage.migrations import migrate
 
-    await migrate(embedded_database_url)
-    return embedded_database_url
+    async def prepare(url: str) -> None:
+        await migrate(url)
+
+    with new_database(embedded_postgres) as url:
+        _run(prepare(url))
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def embedded_migrated_url(embedded_postgres: str, embedded_template: str) -> Iterator[str]:
+    """As ``embedded_database_url``, with the schema in place: copied, which is faster than made."""
+    with new_database(embedded_postgres, template=embedded_template) as url:
+        yield url
 
 
 def url_through(upstream_url: str, host: str, port: int) -> str:
@@ -296,10 +307,11 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.contextmanager
-def new_database(server_url: str) -> Iterator[str]:
-    """URL of a new, empty database on a server; dropped at the end."""
+def new_database(server_url: str, *, template: str = "template1") -> Iterator[str]:
+    """URL of a new database on a server, empty but for what *template* has; dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.desk import CHROMIUM, Desk, open_desk
-from tests.browser.market import FAST, OLD, write_fast_market, write_old_market
+from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
 
@@ -53,7 +53,7 @@ def gateway_url(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     feeds = [
         "sim:?symbols=12&rate=300&seed=5",
         f"replay:{write_old_market(folder / 'old.csv')}?speed=max&venue={OLD.venue}",
-        f"replay:{write_fast_market(folder / 'fast.csv')}?speed=60&venue={FAST.venue}",
+        f"replay:{write_fast_market(folder / 'fast.csv')}?speed={FAST_SPEED}&venue={FAST.venue}",
     ]
     with running_system(folder / "data", feeds) as url:
         yield url
@@ -74,7 +74,7 @@ class running_system:  # noqa: N801  used as a function
     def __enter__(self) -> str:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=_ROOT, env=_unmeasured(), stdout=log, stderr=subprocess.STDOUT
             )
         url = f"http://127.0.0.1:{self._port}"
         try:
@@ -100,6 +100,17 @@ class running_system:  # noqa: N801  used as a function
                     await asyncio.sleep(_POLL_S)
         except (TimeoutError, AssertionError) as exc:
             raise AssertionError(f"{exc!r}:\n{self._log.read_text()[-3000:]}") from exc
+
+
+def _unmeasured() -> dict[str, str]:
+    """This process's environment without what makes coverage.py measure programs it starts.
+
+    These five run for minutes beside a browser that needs the processor, and other tests measure
+    all that they do.
+    """
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
+    }
 
 
 def _answers(url: str) -> bool:

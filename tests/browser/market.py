@@ -25,9 +25,10 @@ class Market:
 OLD = Market("OLD", "BTC-USD", 1_625_270_400 * SECOND_NS)  # 2021-07-03T00:00:00Z
 OLD_MINUTES = 2_600  # three pages of history
 FAST = Market("FAST", "ETH-USD", 1_625_270_400 * SECOND_NS)
-_FAST_MINUTES = 600  # at 60 times the pace: ten minutes
+FAST_SPEED = 120
+_FAST_MINUTES = 1_800  # at this pace: fifteen minutes
 _STEP_NS = 5 * SECOND_NS
-_LATE_EACH = 24  # one trade in so many arrives two minutes late and revises closed bars
+_LATE_EACH = 48  # one trade in so many arrives two minutes late and revises closed bars
 _LATE_NS = 2 * MINUTE_NS
 
 
@@ -38,7 +39,7 @@ def write_old_market(path: Path) -> Path:
 
 
 def write_fast_market(path: Path) -> Path:
-    """Twelve trades a minute, replayed a minute a second: bars close and are revised meanwhile."""
+    """Twelve trades a minute, two minutes a second: bars close and are revised meanwhile."""
     steps = range(_FAST_MINUTES * MINUTE_NS // _STEP_NS)
     rows = []
     for step in steps:

@@ -153,6 +153,7 @@ async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) 
 
 
 async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None:
+    await desk.page.clock.install()
     await desk.visit(LIVE)
     await desk.page.keyboard.press("s")
     await expect(desk.page.locator("#status-title")).to_be_focused()
@@ -162,6 +163,7 @@ async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None
         await route.fulfill(status=503, json={"code": 503, "message": "Redis is away"})
 
     await desk.page.route("**/v1/status", away)
+    await desk.page.clock.run_for(5_000)  # ms: as often as the page asks
     await expect(desk.page.locator("#status-age")).to_have_text(
         re.compile(r"^Not up to date \(as of \d+ s ago\)\. Redis is away$"), timeout=15_000
     )

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,12 @@ from tests.clocks import wall_ns
 
 DAY = 1_625_270_400_000_000_000  # 2021-07-03
 NOON = DAY + 12 * 3_600_000_000_000
+
+
+@cache
+def installed_page() -> Page:
+    """The page as it is installed: read and packed once for all rigs."""
+    return Page.installed()
 
 
 @dataclass(kw_only=True)
@@ -115,7 +122,7 @@ async def running(
         monotonic_ns=monotonic_ns,
         version="1.2.3",
         timeout_s=timeout_s,
-        page=page,
+        page=page or installed_page(),
         restarts=lambda: rig.restarts,
     )
     rig.app = app
