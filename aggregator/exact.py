@@ -6,6 +6,7 @@ error of a product. `math.fsum` does the summing.
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -18,12 +19,19 @@ _SPLITTER: Final = 134_217_729.0  # 2**27 + 1 halves a 53-bit significand
 
 
 def expand(values: Iterable[float]) -> list[float]:
-    """Few floats, largest first, whose exact sum is the exact sum of *values* (all finite)."""
+    """Few floats, largest first, whose exact sum is the exact sum of *values*.
+
+    A sum beyond all floats is taken for the largest one: admission keeps out what makes such a
+    sum, but what is in a stream from before it did must not end the program at each start.
+    """
     rest = list(values)
     parts: list[float] = []
-    while head := math.fsum(rest):
-        parts.append(head)
-        rest.append(-head)
+    try:
+        while head := math.fsum(rest):
+            parts.append(head)
+            rest.append(-head)
+    except (OverflowError, ValueError):  # beyond all floats, or infinite already
+        return [sys.float_info.max]
     return parts
 
 

@@ -1,5 +1,6 @@
 """Exact sums against rational arithmetic."""
 
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -29,6 +30,14 @@ def test_products_have_the_same_exact_sum(pairs: list[tuple[float, float]]) -> N
 
 def test_beyond_the_range_of_exact_products_the_rounded_one_stands() -> None:
     assert products([1e300], [1.0]) == [1e300, 0.0]
+
+
+def test_a_sum_beyond_all_floats_is_the_largest_of_them_however_often_it_is_summed() -> None:
+    largest = [sys.float_info.max]
+
+    assert expand([1e308] * 4) == largest
+    assert expand(products([1e308], [1e308])) == largest
+    assert expand([*largest, 1.0, *largest]) == largest
 
 
 def test_the_order_of_summing_makes_no_difference() -> None:
