@@ -307,8 +307,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.contextmanager
-def new_database(server_url: str, *, template: str = "template1") -> Iterator[str]:
+def new_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
     """URL of a new database on a server, empty but for what *template* has; dropped at the end."""
+    # Not template1: workers of TimescaleDB look into it, and while one does it cannot be copied.
     name = f"test_{uuid.uuid4().hex[:12]}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     with psycopg.connect(server_url, autocommit=True) as admin:
