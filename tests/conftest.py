@@ -6,12 +6,14 @@ import inspect
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from hypothesis import settings
+
+from tests.own_log import own_log
 
 pytest_plugins = ["tests.fix_servers"]
 
@@ -23,6 +25,13 @@ if os.environ.get("CI"):
 _POLL_S = 0.01
 _PORTS = (15_000, 32_000)
 _PORT_DRAWS = 100
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """A test that runs a command in this process leaves no log behind that writes to its output."""
+    with own_log():
+        yield
 
 
 class Eventually(Protocol):

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import io
-import logging
 import math
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 from storage.bars import BarStore
 from tests.integration.aggregator.rig import SHARDS, Rig
+from tests.own_log import own_log
 from tickgate import cli
 
 Key = tuple[Symbol, Timeframe, int]
@@ -41,7 +40,7 @@ class Desk:
         if argv[0] == "import":
             words += ["--redis-url", self.rig.redis_url, "--namespace", self.rig.namespace]
         said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _own_log():
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _unchanged():
             code = await asyncio.to_thread(cli.main, words)
         return code, said.getvalue()
 
@@ -122,15 +121,9 @@ async def running(rig: Rig) -> AsyncIterator[BarStore]:
 
 
 @contextlib.contextmanager
-def _own_log() -> Iterator[None]:
-    """Commands set up the log of their process; it is left as it was."""
-    root = logging.getLogger()
-    handlers, level, environ = list(root.handlers), root.level, dict(os.environ)
-    try:
+def _unchanged() -> Iterator[None]:
+    """Commands set up the log of their process; that and the environment are left as they were."""
+    environ = dict(os.environ)
+    with own_log():
         yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.captureWarnings(False)
-        sys.excepthook = sys.__excepthook__
-        assert dict(os.environ) == environ
+    assert dict(os.environ) == environ

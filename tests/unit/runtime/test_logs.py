@@ -11,14 +11,8 @@ from core.runtime.logs import RateLimited
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield io.StringIO()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    sys.excepthook = sys.__excepthook__
+def stream() -> io.StringIO:
+    return io.StringIO()
 
 
 def test_text_lines_carry_utc_time_level_and_role(stream: io.StringIO) -> None:

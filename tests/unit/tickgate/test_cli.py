@@ -1,8 +1,5 @@
 import gzip
-import logging
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,16 +21,9 @@ SPAN = ["--start", "2024-01-01", "--end", "2024-01-02"]
 
 
 @pytest.fixture(autouse=True)
-def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("TICKGATE_")]:
         monkeypatch.delenv(name)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    sys.excepthook = sys.__excepthook__
 
 
 @pytest.mark.parametrize(
