@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 _LOG_TAIL = 4_000
+_PORTS = (15_000, 32_000)
+_PORT_DRAWS = 100
 
 
 class ServerFailed(TickgateError):
@@ -91,9 +94,20 @@ class DevServer:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port of 127.0.0.1 that was free a moment ago.
+
+    Below the ports that the system gives to connections: one of those may be taken by anybody's
+    connection, or listener, before the server that it is meant for has started.
+
+    Raises:
+        ServerFailed: there seems to be none.
+    """
+    draw = random.SystemRandom()  # who seeds chance does not get a port twice
+    for _ in range(_PORT_DRAWS):
+        port = draw.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise ServerFailed(f"none of {_PORT_DRAWS} ports between {_PORTS} is free")
 
 
 @contextlib.contextmanager

@@ -1,11 +1,8 @@
 """Fixtures for every test; those with servers behind them are in :mod:`tests.fix_servers`."""
 
 import asyncio
-import contextlib
 import inspect
 import os
-import random
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import settings
 
+from loadtest import dev
 from tests.own_log import own_log
 
 pytest_plugins = ["tests.fix_servers"]
@@ -23,8 +21,6 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 _POLL_S = 0.01
-_PORTS = (15_000, 32_000)
-_PORT_DRAWS = 100
 
 
 @pytest.fixture(autouse=True)
@@ -81,17 +77,8 @@ def free_port() -> int:
 
 
 def find_free_port() -> int:
-    """As the fixture; for tests that need several.
-
-    Below the ports that the system gives to connections: one of those may be taken by anybody's
-    connection before the server that it is meant for has started.
-    """
-    draw = random.SystemRandom()  # no test that seeds chance gets a port twice
-    for _ in range(_PORT_DRAWS):
-        port = draw.randrange(*_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError(f"none of {_PORT_DRAWS} ports between {_PORTS} is free")
+    """As the fixture; for tests that need several."""
+    return dev.free_port()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -188,10 +189,10 @@ def _ring(*channels: str) -> Keyring:
 
 
 async def _shown(terminal: int, *words: str) -> None:
-    """Read *terminal* until each of *words* was on it."""
+    """Read *terminal* until each of *words* was on it, wherever the lines are broken."""
     text, loop = "", asyncio.get_running_loop()
     async with asyncio.timeout(20):
-        while not all(word in text for word in words):
+        while not all(_squeezed(word) in _squeezed(text) for word in words):
             readable = asyncio.Event()
             loop.add_reader(terminal, readable.set)
             try:
@@ -199,3 +200,8 @@ async def _shown(terminal: int, *words: str) -> None:
             finally:
                 loop.remove_reader(terminal)
             text += os.read(terminal, 65536).decode(errors="replace")
+
+
+def _squeezed(text: str) -> str:
+    """*text* without what moves and colours, and without blanks and ends of lines."""
+    return "".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split())
