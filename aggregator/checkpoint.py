@@ -39,7 +39,7 @@ class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0  # of that block; see BlockMeta
 
 
-class _WindowState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class _WindowState(msgspec.Struct, frozen=True, array_like=True):
     symbol: Symbol
     timeframe: Timeframe
     start_ns: int

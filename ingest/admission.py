@@ -14,8 +14,6 @@ from ingest.feed_clock import ClockKind, FeedClock
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
 MAX_INT64: Final = 2**63 - 1
-_LEAST: Final = LEAST_AMOUNT
-_MOST: Final = MOST_AMOUNT
 
 
 class Reason(enum.StrEnum):
@@ -84,7 +82,11 @@ class Admission:
             event_ns, price, size = tick.event_ns, tick.price, tick.size
             # Nearly every tick is a plain one; any other is looked at in full.
             plain = -ahead_ns <= feed_ns - event_ns <= behind_ns and event_ns >= EARLIEST_NS
-            if not (plain and _LEAST <= price <= _MOST and _LEAST <= size <= _MOST):
+            if not (
+                plain
+                and LEAST_AMOUNT <= price <= MOST_AMOUNT
+                and LEAST_AMOUNT <= size <= MOST_AMOUNT
+            ):
                 reason = self._refusal(tick, feed_ns, wall_ns)
                 if reason is not None:
                     verdict.refused.append((tick, reason))
@@ -159,6 +161,6 @@ def _value_fault(tick: Tick) -> Reason | None:
         return Reason.PRICE
     if tick.size <= 0:
         return Reason.SIZE
-    if not (_LEAST <= tick.price <= _MOST and _LEAST <= tick.size <= _MOST):
+    if not (LEAST_AMOUNT <= tick.price <= MOST_AMOUNT and LEAST_AMOUNT <= tick.size <= MOST_AMOUNT):
         return Reason.OUT_OF_RANGE
     return Reason.ANCIENT if tick.event_ns < EARLIEST_NS else None
