@@ -116,13 +116,14 @@ class MarketReader:
         """Look for feeds each second; those of the first look are read from just before now."""
         first = True
         while True:
+            falls = self._readiness.falls(REDIS)
             try:
                 found = [feed for feed in await self._feeds.feeds() if not feed.bars_only]
                 starts = await self._newest_before(found) if first else {}
             except StreamUnavailable as exc:
                 self._away(exc)
             else:
-                self._back()
+                self._back(falls)
                 self._follow(found, starts, primed=first)
                 self._start_known("ticks")
                 first = False
@@ -359,8 +360,8 @@ class MarketReader:
         if self._readiness.down(REDIS, str(error)):
             _LOG.warning("waiting for Redis: %s", error)
 
-    def _back(self) -> None:
-        if self._readiness.up(REDIS):
+    def _back(self, falls: int) -> None:
+        if self._readiness.up(REDIS, falls=falls):
             _LOG.info("Redis is there")
 
 

@@ -41,7 +41,8 @@ async def wait_out(
 
     The log says so once, and again for an error of another type: a server is there, but the
     schema is not. A call that takes more than *patience_s* counts as a dependency that is away
-    until it returns: it may hang, in a server that was stopped or behind a lock.
+    until it returns: it may hang, in a server that was stopped or behind a lock. A success of a
+    call that was under way when another one found the dependency gone says nothing of it.
 
     Args:
         call: made again after each error of type *away*; any other error leaves at once.
@@ -56,12 +57,15 @@ async def wait_out(
     """
 
     told: type[BaseException] | None = None
+    falls = 0  # as they were when the call was made, and that of the call itself
     named = _WORDS.get(dependency, dependency)
     loop = asyncio.get_running_loop()
 
     def tell_late() -> None:
+        nonlocal falls
         reason = f"no answer for {patience_s:g} s to what is asked of {named}; still waiting"
         if readiness.down(dependency, reason):
+            falls += 1
             log.warning("waiting for %s: no answer for %g s", named, patience_s)
 
     def tell(state: RetryCallState) -> None:
@@ -80,6 +84,8 @@ async def wait_out(
     )
 
     async def once() -> T:
+        nonlocal falls
+        falls = readiness.falls(dependency)
         late = loop.call_later(patience_s, tell_late)
         try:
             return await call()
@@ -87,6 +93,6 @@ async def wait_out(
             late.cancel()
 
     result: T = await attempts(once)
-    if readiness.up(dependency):
+    if readiness.up(dependency, falls=falls):
         log.info("%s is there", named)
     return result

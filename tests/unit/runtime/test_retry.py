@@ -46,6 +46,31 @@ async def test_a_call_that_hangs_shows_in_readiness_until_it_returns(
     assert len([each for each in told_of if each.levelno == logging.WARNING]) == 1
 
 
+async def test_the_last_answer_of_a_server_that_is_gone_does_not_bring_it_back(
+    eventually: Eventually,
+) -> None:
+    told, answer = readiness(), asyncio.Event()
+    told.up("database")
+
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(
+            wait_out(
+                answer.wait, dependency="database", readiness=told, away=Away, stop=asyncio.Event()
+            )
+        )
+        await asyncio.sleep(0)
+        told.down("database", "refused")
+        answer.set()
+        await asked
+        gone = told.ready
+        await wait_out(
+            answer.wait, dependency="database", readiness=told, away=Away, stop=asyncio.Event()
+        )
+
+    assert not gone
+    assert told.ready
+
+
 async def test_a_call_that_returns_in_time_is_not_news(caplog: pytest.LogCaptureFixture) -> None:
     told = readiness()
     told.up("database")
