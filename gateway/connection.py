@@ -257,6 +257,9 @@ class Connection(Outlet):
 
     def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
         self.notice(framed)
+        self.bring_up_to_date()
+
+    def bring_up_to_date(self) -> None:
         if self.style.cursor and not self._closed:
             self.shared.fanout.bring_up_to_date(self)
 

@@ -110,7 +110,8 @@ class MarketReader:
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
         self._something = asyncio.Event()  # at least one feed is followed
-        self._starts_known = asyncio.Event()  # nothing is published before a cursor can be made
+        self.starts_known = asyncio.Event()
+        """Set once cursors can be made; nothing is published before."""
 
     async def follow_feeds(self) -> None:
         """Look for feeds each second; those of the first look are read from just before now."""
@@ -132,7 +133,7 @@ class MarketReader:
     async def read_ticks(self) -> None:
         """Read blocks of ticks for ever."""
         await self._something.wait()
-        await self._starts_known.wait()
+        await self.starts_known.wait()
         await self._read(self._ticks.read, self._on_blocks)
 
     async def read_bars(self) -> None:
@@ -146,7 +147,7 @@ class MarketReader:
         for shard in range(self._keys.shards):
             self._bars.follow(self._keys.running(shard), str(since))
         self._start_known("bars")
-        await self._starts_known.wait()
+        await self.starts_known.wait()
         await self._read(self._bars.read, self._on_bars, self._hear)
 
     async def _newest_before(self, found: Iterable[FeedInfo]) -> Mapping[str, EntryId]:
@@ -170,7 +171,7 @@ class MarketReader:
         self._unknown.discard(streams)
         if not self._unknown:
             self.positions.complete = True
-            self._starts_known.set()
+            self.starts_known.set()
 
     def _follow(
         self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId], *, primed: bool

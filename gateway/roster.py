@@ -36,6 +36,10 @@ class Guest(Protocol):
         """Send the heartbeat that is *framed* in its codec; it is subscribed to something."""
         ...
 
+    def bring_up_to_date(self) -> None:
+        """Send what is pending, and a cursor behind that, if it wants cursors."""
+        ...
+
     def notice(self, framed: Mapping[Codec, bytes]) -> None:
         """Send what is *framed* in its codec, unless it is over."""
         ...

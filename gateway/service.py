@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -254,6 +254,7 @@ class GatewayService:
             "feeds": self._reader.follow_feeds(),
             "ticks": self._reader.read_ticks(),
             "bars": self._reader.read_bars(),
+            "first cursors": self._tell_cursors(),
             "report": self._reporter.run(),
             "sweep": self._sweep(),
             "symbols": self._load(),
@@ -279,10 +280,20 @@ class GatewayService:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            for number, guest in enumerate(list(self._roster.guests)):
+            async for guest in self._guests():
                 guest.review()
-                if number % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
+
+    async def _tell_cursors(self) -> None:
+        """Who subscribed before it was known where the streams stand has no cursor yet."""
+        await self._reader.starts_known.wait()
+        async for guest in self._guests():
+            guest.bring_up_to_date()
+
+    async def _guests(self) -> AsyncIterator[Guest]:
+        for number, guest in enumerate(list(self._roster.guests), 1):
+            yield guest
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
 
     async def _load(self) -> None:
         """Take in what the database knows, while the gateway serves; then watch that it stays."""

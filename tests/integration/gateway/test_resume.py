@@ -13,6 +13,7 @@ from gateway.connection import Limits
 from gateway.cursor import Cursor, decode_cursor, encode_cursor
 from gateway.resume import ResumeLimits
 from gateway.service import GatewaySettings
+from gateway.silence import Silence
 from storage.embedded import ValkeyServer
 from storage.entry_id import ZERO_ID, EntryId
 from storage.errors import StreamUnavailable
@@ -402,6 +403,21 @@ async def test_a_resume_waits_for_redis(
             await eventually(lambda: not rig.service.readiness.ready)
             await valkey.start()
             await eventually(lambda: visitor.ids(A) == [1, 2])
+
+
+async def test_who_subscribes_before_anyone_knows_the_streams_has_a_cursor_once_they_do(
+    valkey: ValkeyServer, namespace: str, eventually: Eventually
+) -> None:
+    visitor = Visitor(trades=[A])
+    await valkey.stop()
+    silence = Silence(heartbeat_s=0)
+    async with gateway(valkey.url, namespace, await_streams=False, silence=silence) as rig:
+        async with visitor.visit(rig):
+            await valkey.start()
+            await eventually(lambda: visitor.cursor)
+        await rig.trade(A)
+        async with visitor.visit(rig):
+            await eventually(lambda: visitor.ids(A) == [1])
 
 
 async def test_a_resume_that_takes_too_long_ends_with_a_gap(
