@@ -1,6 +1,6 @@
 """The state of a shard between flushes, as bytes: what a restart goes on from. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -71,6 +71,7 @@ class _ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
     windows: list[_WindowState]
 
 
+_MINUTE: Final = Timeframe.MIN_1
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_ShardSnapshot)
 _VERSION_DECODER = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, msgspec.Raw, msgspec.Raw])
@@ -140,18 +141,15 @@ def _decode(shard: int, state: bytes) -> _ShardSnapshot:
         raise CheckpointError(shard, f"damaged: {exc}") from exc
 
 
-def _kept(state: SymbolState) -> Iterable[Window]:
+def _kept(state: SymbolState) -> Sequence[Window]:
     """The windows that are open, and the parents of open minutes."""
     windows = state.windows.values()
     kept = [window for window in windows if not window.closed]
-    minutes_ns = [window.start_ns for window in kept if window.timeframe is Timeframe.MIN_1]
-    kept += [
-        window
-        for window in windows
-        if window.closed
-        and window.timeframe is not Timeframe.MIN_1
-        and any(window.start_ns <= start_ns < window.end_ns for start_ns in minutes_ns)
-    ]
+    if len(kept) == len(windows):
+        return kept
+    closed = [window for window in windows if window.closed and window.timeframe is not _MINUTE]
+    minutes_ns = [window.start_ns for window in kept if window.timeframe is _MINUTE]
+    kept += [w for w in closed if any(w.start_ns <= ns < w.end_ns for ns in minutes_ns)]
     return kept
 
 

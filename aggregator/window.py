@@ -203,12 +203,14 @@ class Window:
         return window
 
     def sums(self) -> tuple[list[float], list[float]]:
-        """Floats whose exact sums are the volume and the notional.
+        """Floats whose exact sums are the volume and the notional; to read at once.
 
         A few that wait to be summed go along as they are: at the end of the window all are.
         """
         if self._sizes or len(self._notionals) > _FEW:
             self.condense()
+        if not self._notionals:
+            return self.volume_parts, self.notional_parts
         return self.volume_parts + self._volumes, self.notional_parts + self._notionals
 
     def condense(self) -> None:

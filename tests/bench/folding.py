@@ -6,12 +6,15 @@ come in no order of symbols; each has its id, and two decimals in the price.
 """
 
 import asyncio
+import contextlib
 import gc
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +57,11 @@ class FoldSpeed:
 
 @dataclass(frozen=True)
 class FlushCost:
-    """Processor time of a minute of the market, in seconds: the same reads, twice."""
+    """Processor time of a minute of the market, in seconds: the same reads, twice.
+
+    Between the same reads is the same wait: a pause makes what comes after it slower, by whatever
+    it was made.
+    """
 
     bare_s: float  # folded, and never flushed
     flushed_s: float  # folded and flushed, in the thread that folds
@@ -82,27 +89,25 @@ def speeds(rounds: int = 5, *, seconds: int = 20) -> list[FoldSpeed]:
 
 
 def flush_cost(rounds: int = 9, *, seconds: int = 60) -> FlushCost:
-    """With 500 symbols, over *seconds* of the market, with and without in turns: medians.
+    """With 500 symbols, over *seconds* of the market, with and without in turns: the median round.
 
-    Sums that folding puts off are brought up to date for a checkpoint, which would be due at the
-    end of the minute anyway: so what flushing adds is a difference, not what it takes.
+    The thread that folds has a core of its own, where there are two; other threads and the server
+    have the rest. Sums that folding puts off are brought up to date for a checkpoint, which would
+    be due at the end of the minute anyway: so what flushing adds is a difference, not what it
+    takes.
     """
     tune_for_bursts()  # as the role does
-    with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder)) as server:
-        reads = _streams(_FLUSHED_SYMBOLS, seconds)
-        _bare_s(reads)
-        found = []
-        for _ in range(rounds):
-            bare_s = _bare_s(reads)
-            with new_database(server) as url:
-                found.append(asyncio.run(_Flushed(url, bare_s).run(reads)))
-    shares = [cost.share for cost in found]
-    spread = min(shares), max(shares)
-    bare_s, flushed_s, aside_s = (
-        statistics.median(getattr(cost, name) for cost in found)
-        for name in ("bare_s", "flushed_s", "aside_s")
-    )
-    return FlushCost(bare_s, flushed_s, aside_s, spread)
+    cores = _Cores.of_this_thread()
+    reads = _streams(_FLUSHED_SYMBOLS, seconds)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.callback(cores.use, cores.own | cores.others)
+        with cores.elsewhere():
+            server = stack.enter_context(running_postgres(folder))
+        found = [_flush_round(server, cores, reads) for _ in range(rounds + 1)][1:]
+    found.sort(key=lambda cost: cost.share)
+    spread = found[0].share, found[-1].share
+    return replace(found[len(found) // 2], spread=spread)
 
 
 def _streams(symbols: int, seconds: int) -> list[list[Entry]]:
@@ -151,14 +156,51 @@ def _blocks(
         yield Entry(f"ticks:{shard}", f"{number}-0", encode_block(meta, ticks))
 
 
-def _bare_s(reads: list[list[Entry]]) -> float:
-    """Processor time of folding *reads*."""
+@dataclass(frozen=True)
+class _Cores:
+    """Where this thread runs, and where all that works for it does."""
+
+    own: frozenset[int]
+    others: frozenset[int]
+
+    @classmethod
+    def of_this_thread(cls) -> "_Cores":
+        first, *others = sorted(os.sched_getaffinity(0))
+        return cls(frozenset({first}), frozenset(others or {first}))
+
+    def use(self, cores: frozenset[int]) -> None:
+        os.sched_setaffinity(0, cores)
+
+    @contextlib.contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """What is started within runs on the other cores."""
+        self.use(self.others)
+        try:
+            yield
+        finally:
+            self.use(self.own)
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads on the other cores."""
+        return ThreadPoolExecutor(2, initializer=self.use, initargs=(self.others,))
+
+
+def _flush_round(server: str, cores: _Cores, reads: list[list[Entry]]) -> FlushCost:
+    with new_database(server) as url:
+        flushed = _Flushed(url, cores)
+        aside_s = asyncio.run(flushed.run(reads))
+    return FlushCost(_bare_s(reads, flushed.waits_s), flushed.spent_s, aside_s)
+
+
+def _bare_s(reads: list[list[Entry]], waits_s: Mapping[int, float]) -> float:
+    """Processor time of folding *reads*, with waits after some of them."""
     states, spent_s = _states(), 0.0
     gc.collect()
-    for entries in map(_received, reads):
+    for number, entries in enumerate(map(_received, reads)):
         began_s = time.thread_time()
         _fold_read(states, entries)
         spent_s += time.thread_time() - began_s
+        time.sleep(waits_s.get(number, 0.0))
     return spent_s
 
 
@@ -206,11 +248,14 @@ class _Flushed:
     """Folds and flushes as the aggregator does when it keeps pace with the market."""
 
     url: str
-    bare_s: float
-    flushed_s: float = 0.0
+    cores: _Cores
+    spent_s: float = 0.0
+    waits_s: dict[int, float] = field(default_factory=dict)  # by number of the read before
     states: list[ShardState] = field(default_factory=_states)
 
-    async def run(self, reads: list[list[Entry]]) -> FlushCost:
+    async def run(self, reads: list[list[Entry]]) -> float:
+        """Fold and flush *reads*; returns the processor time of other threads."""
+        asyncio.get_running_loop().set_default_executor(self.cores.pool())
         await migrate(self.url)
         db = Database(self.url)
         await db.open()
@@ -220,19 +265,20 @@ class _Flushed:
         for state in self.states:
             state.begin_log(wanted=True)
         store = ThreadedStore(db, lambda: Database(self.url, min_size=1, max_size=1))
-        await store.open()
+        with self.cores.elsewhere():
+            await store.open()
         gc.collect()
         aside_s = _in_other_threads()
         await self._fold_and_flush(store, reads)
         aside_s = _in_other_threads() - aside_s
         await store.close()
         await db.close()
-        return FlushCost(self.bare_s, self.flushed_s, aside_s)
+        return aside_s
 
     async def _fold_and_flush(self, store: ThreadedStore, reads: list[list[Entry]]) -> None:
         """What closed is stored before the next read, as if that came 0.2 s later."""
         checkpoint_ns = _START_NS
-        for entries in map(_received, reads):
+        for number, entries in enumerate(map(_received, reads)):
             began_s = time.thread_time()
             _fold_read(self.states, entries)
             newest_ns = max(state.positions["sim"].feed_time_ns for state in self.states)
@@ -245,8 +291,10 @@ class _Flushed:
                 if state.core.dirty or (is_due and state.changed)
             )
             if parts:
+                waiting_s = time.perf_counter()
                 await store.flush(await asyncio.to_thread(Flush(parts, 0).encoded))
-            self.flushed_s += time.thread_time() - began_s
+                self.waits_s[number] = time.perf_counter() - waiting_s
+            self.spent_s += time.thread_time() - began_s
 
 
 def _in_other_threads() -> float:
