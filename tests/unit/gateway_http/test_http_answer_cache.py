@@ -27,6 +27,11 @@ class Shelf:
         self.cache.put(key, kept)
         return kept
 
+    def put_and_ask(self, key: str, *, size: int) -> Kept:
+        kept = self.put(key, size=size)
+        assert self.has(key)
+        return kept
+
     def has(self, key: str, *, after_ns: int = 0, directory: int = 7) -> bool:
         return self.cache.get(key, directory, NOW + after_ns) is not None
 
@@ -74,13 +79,35 @@ def test_a_bar_and_a_new_symbol_make_it_old_at_once() -> None:
 def test_what_was_not_asked_for_longest_goes_first() -> None:
     shelf = Shelf(max_bytes=40_000)
     for key in "abcd":
-        shelf.put(key, size=7_000)
+        shelf.put_and_ask(key, size=7_000)
     assert shelf.has("a")
 
-    shelf.put("e", size=7_000)
+    shelf.put_and_ask("e", size=7_000)
 
     assert [key for key in "abcde" if shelf.has(key)] == ["a", "c", "d", "e"]
     assert shelf.cache.bytes <= 40_000
+
+
+def test_what_is_asked_for_once_does_not_push_out_what_is_asked_for_again() -> None:
+    shelf = Shelf(max_bytes=40_000)
+    for key in "abc":
+        shelf.put_and_ask(key, size=7_000)
+
+    for number in range(100):
+        shelf.put(str(number), size=1_000)
+
+    assert shelf.cache.bytes <= 3 * 9_048 + 5_000
+    assert not shelf.has("97")
+    assert [key for key in ("a", "b", "c", "99") if shelf.has(key)] == ["a", "b", "c", "99"]
+
+
+def test_an_answer_that_fills_the_room_of_those_asked_for_once_is_kept_alone() -> None:
+    shelf = Shelf(max_bytes=40_000)
+    shelf.put("small", size=100)
+
+    shelf.put("large", size=7_000)
+
+    assert [key for key in ("small", "large") if shelf.has(key)] == ["large"]
 
 
 def test_what_is_larger_than_a_quarter_of_the_room_is_not_kept() -> None:
@@ -94,7 +121,7 @@ def test_what_is_larger_than_a_quarter_of_the_room_is_not_kept() -> None:
 def test_an_answer_that_has_grown_takes_the_room_of_others() -> None:
     shelf = Shelf(max_bytes=40_000)
     for key in "abcd":
-        last = shelf.put(key, size=7_000)
+        last = shelf.put_and_ask(key, size=7_000)
     last.ready.packed = bytes(7_000)
 
     shelf.cache.weigh_anew("d", last)
