@@ -28,6 +28,7 @@ _PAGE: Final = Path(__file__).parents[3] / "docs" / "benchmarks.md"
 _BEGIN: Final = "<!-- written by make bench-http: begin -->"
 _END: Final = "<!-- written by make bench-http: end -->"
 _CONNECTIONS: Final = 32
+_WAITING: Final = 64  # while a database is waited for: the server under test is never idle
 _CACHED: Final = (
     "/v1/bars?symbols=SIM:S000-USD&start=2026-01-02T00:00:00Z&end=2026-01-02T08:19:00Z&limit=500"
 )
@@ -107,7 +108,7 @@ class Bench:
         load = wrk.run(
             url,
             seconds=self.seconds,
-            connections=1 if alone else _connections(per_s),
+            connections=1 if alone else _connections(per_s, _WAITING),
             script=self.ranges,
             arguments=(
                 str(self.asked),
@@ -186,9 +187,9 @@ def _theirs(bench: Bench, cores: scene.Cores, database_url: str) -> None:
         bench.theirs(url)
 
 
-def _connections(per_s: float) -> int:
+def _connections(per_s: float, full: int = _CONNECTIONS) -> int:
     """For a pace: each connection waits that long, and a little more for its answer."""
-    return max(1, round(per_s * PACE_MS / 1e3)) if per_s else _CONNECTIONS
+    return max(1, round(per_s * PACE_MS / 1e3)) if per_s else full
 
 
 def _check(url: str) -> None:
@@ -202,7 +203,8 @@ _PARSER: Final = "httptools" if find_spec("httptools") else "h11"
 _TEXT: Final = (
     "The server under test has one core; wrk, TimescaleDB and Redis share the other. Each bar has "
     "ten fields, an answer of 500 bars about 74 kB. *From the cache*: the same request again and "
-    "again. *From the database*: no two requests are for the same range. *Half load*: half as many "
+    f"again, over {_CONNECTIONS} connections. *From the database*: no two requests are for the same "
+    f"range, over {_WAITING} connections. *Half load*: half as many "
     "a second as were answered, each connection pausing 10 ms. FastAPI has one uvicorn worker with "
     f"uvloop and {_PARSER}, and a pool of ten connections. Medians (smallest to largest) over the "
     "rounds, in which the servers took turns."
