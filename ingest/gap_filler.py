@@ -24,7 +24,7 @@ from ingest.rest import VenueRest
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.05  # between looks for gaps that are due
-_LOOKS: Final = 3  # at a history that lacks trades: it may be a little behind the live ones
+_LOOKS: Final = 3  # in vain, at a history that lacks trades: it may be a little behind
 
 
 class GapOutlet(Protocol):
@@ -126,7 +126,7 @@ class GapFiller:
         def is_over(_: RetryCallState) -> bool:
             return self.monotonic_ns() / 1e9 >= deadline_s
 
-        looks = 0
+        in_vain = 0
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(lambda exc: isinstance(exc, HistoryError) and exc.retryable),
             wait=full_jitter(
@@ -136,11 +136,14 @@ class GapFiller:
             reraise=True,
         ):
             with attempt:
-                await self._look(hole, ticker, rest, deadline_s)
-                looks += 1
+                before = 0
+                while hole.missing and hole.trades != before:  # it may give little at a time
+                    before = hole.trades
+                    await self._look(hole, ticker, rest, deadline_s)
+                in_vain += 1
                 if hole.missing:
                     reason = f"{hole.trades} trades are not there"
-                    raise HistoryError(rest.history.name, reason, retryable=looks < _LOOKS)
+                    raise HistoryError(rest.history.name, reason, retryable=in_vain < _LOOKS)
 
     async def _look(self, hole: Hole, ticker: str, rest: VenueRest, deadline_s: float) -> None:
         """Ask for every page of what is missing, once."""

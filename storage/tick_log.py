@@ -18,7 +18,9 @@ from storage.packed import bigints, blobs, integers, times
 from storage.rows import MAX_NS, LoggedTicks, to_datetime
 from storage.tick_codec import SLOT_NS, decode_symbol
 
-_PAGE: Final = 16  # rows fetched at a time; each has the ticks of one flush, 10 bytes a tick
+_FEW_ROWS: Final = 16  # fetched first; each has the ticks of one flush, 10 bytes a tick
+_MOST_ROWS: Final = 256  # fetched at a time, if those before were small
+_PAGE_BYTES: Final = 1 << 20  # of payload, as far as those before tell
 NEAR_NS: Final = MINUTE_NS
 """Feeds of one venue tell a trade's time to the nanosecond or to the second, at times from
 different clocks; they do not differ by a minute."""
@@ -35,11 +37,11 @@ ON CONFLICT DO NOTHING
 """
 _UNCOVER: Final = "DELETE FROM tick_log_cover WHERE shard = ANY (%s::int[])"
 _COVERED_FROM: Final = "SELECT from_ns FROM tick_log_cover WHERE shard = %s"
-_PAGE_OF_ROWS: Final = f"""
+_PAGE_OF_ROWS: Final = """
 SELECT time, token, flush, payload FROM tick_log
 WHERE shard = %s AND time >= %s AND time <= %s AND to_ns >= %s AND from_ns < %s
     AND (time, token, flush) > (%s, %s, %s)
-ORDER BY time, token, flush LIMIT {_PAGE}
+ORDER BY time, token, flush LIMIT %s
 """
 
 
@@ -172,15 +174,17 @@ class TickLog:
         if end_ns <= start_ns:
             return
         first, last = to_datetime(start_ns - start_ns % SLOT_NS), to_datetime(end_ns - 1)
-        after = (first, -1, -1)
+        after, limit = (first, -1, -1), _FEW_ROWS
         while True:
-            parameters = [shard, first, last, start_ns, end_ns, *after]
+            parameters = [shard, first, last, start_ns, end_ns, *after, limit]
             rows = await self._db.fetch("tick log", _PAGE_OF_ROWS, parameters)
             for _, token, flush, payload in rows:
                 yield _LogRow(FlushId(token, flush), payload)
-            if len(rows) < _PAGE:
+            if len(rows) < limit:
                 return
             after = rows[-1][:3]
+            size = sum(len(payload) for *_, payload in rows) // len(rows)
+            limit = max(_FEW_ROWS, min(_MOST_ROWS, _PAGE_BYTES // max(size, 1)))
 
 
 class _LogRow(NamedTuple):

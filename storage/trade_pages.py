@@ -15,6 +15,7 @@ from storage.tick_codec import SLOT_NS
 from storage.tick_log import TickLog
 
 _MAX_SLOTS: Final = 288  # of five minutes, a day: looked through for one page, then it ends
+_MOST_AT_ONCE: Final = 4  # slots, where those before had none of the symbol's trades
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 _SLOT_BEFORE: Final = """
@@ -86,19 +87,19 @@ class TradePages:
                 continue
             cursor = after if after is not None and after.symbol == symbol else None
             amendments: list[Word] | None = None
-            async for slot_ns, part in self._slots(symbol, start_ns, end_ns, descending, cursor):
+            async for edge_ns, looked, part in self._stretches(
+                symbol, start_ns, end_ns, descending, cursor
+            ):
                 if part and amendments is None:
                     amendments = await self._log.amendments(symbol)
                 found += _past(_ordered(part, amendments or (), descending), cursor, descending)
                 if len(found) > limit:
                     del found[limit:]
                     return TradePage(found, _cursor_at(found, cursor))
-                slots += 1
+                slots += looked
                 if slots >= _MAX_SLOTS:
-                    edge = (slot_ns, _LEAST, _LEAST)
-                    if not descending:
-                        edge = (slot_ns + SLOT_NS - 1, _MOST, _MOST)
-                    return TradePage(found, TradeCursor(symbol, edge, 0))
+                    beyond = _LEAST if descending else _MOST
+                    return TradePage(found, TradeCursor(symbol, (edge_ns, beyond, beyond), 0))
         return TradePage(found, None)
 
     async def covered_from(self, symbols: Sequence[Symbol]) -> dict[Symbol, int]:
@@ -112,21 +113,26 @@ class TradePages:
         covers = dict(rows)
         return {symbol: int(covers[at]) for symbol, at in shards.items() if at in covers}
 
-    async def _slots(
+    async def _stretches(
         self,
         symbol: Symbol,
         start_ns: int,
         end_ns: int,
         descending: bool,
         cursor: TradeCursor | None,
-    ) -> AsyncIterator[tuple[int, list[Tick]]]:
-        """The slots of the log that have rows of the symbol's shard, with the symbol's ticks."""
+    ) -> AsyncIterator[tuple[int, int, list[Tick]]]:
+        """Stretches of the log that begin where it has rows of the symbol's shard.
+
+        Each with the last nanosecond of it that was looked at, how many slots it has, and the
+        symbol's ticks.
+        """
         shard = shard_of(symbol, self._shards)
         first, last = max(start_ns, 0), min(end_ns, MAX_NS - 1)
         if cursor is not None:
             first, last = (first, cursor.key[0]) if descending else (cursor.key[0], last)
             first, last = max(first, start_ns), min(last, end_ns)
         low, high = first - first % SLOT_NS, last - last % SLOT_NS
+        many = 1
         while low <= high:
             span = [to_datetime(high), to_datetime(low)]
             if descending:
@@ -136,12 +142,15 @@ class TradePages:
             if not rows:
                 return
             slot_ns = rows[0][0]
-            since_ns, until_ns = max(slot_ns, first), min(slot_ns + SLOT_NS, last + 1)
+            from_ns = slot_ns - (many - 1) * SLOT_NS if descending else slot_ns
+            to_ns = from_ns + many * SLOT_NS
+            since_ns, until_ns = max(from_ns, first), min(to_ns, last + 1)
             part = [
                 tick async for some in self._log.slots(symbol, since_ns, until_ns) for tick in some
             ]
-            yield slot_ns, part
-            low, high = (low, slot_ns - SLOT_NS) if descending else (slot_ns + SLOT_NS, high)
+            yield (from_ns if descending else to_ns - 1), many, part
+            low, high = (low, from_ns - SLOT_NS) if descending else (to_ns, high)
+            many = 1 if part else min(2 * many, _MOST_AT_ONCE)
 
 
 def _key_of(tick: Tick) -> Key:

@@ -69,6 +69,7 @@ async def test_pages_of_any_size_have_every_trade_once_in_order(
 ) -> None:
     assert shard_of(A, SHARDS) == 0
     first = [tick(m, n, symbol=s) for n, m in enumerate(MINUTES) for s in (B, A)]
+    first += [tick(m, m, symbol=B) for m in range(30, 300, 5)]  # slots in which A has none
     second = [tick(m, 3, trade_id=NO_ID) for m in (3, 3, 0, 3)]  # three that nothing tells apart
     await fold(database, 1, first)
     await fold(database, 2, second)
@@ -93,7 +94,7 @@ async def test_pages_of_any_size_have_every_trade_once_in_order(
     for query in queries:
         found: list[Tick] = []
         after: TradeCursor | None = None
-        for _ in range(40):
+        for _ in range(80):
             page = await pages.page(**query, after=after)
             found += page.trades
             assert len(page.trades) == query["limit"] or page.after is None

@@ -389,6 +389,21 @@ async def test_trades_that_were_kept_out_are_no_gap(
         assert states(told) == [1, 3, 5, OPEN, 4, FILLED]
 
 
+async def test_a_history_that_gives_little_at_a_time_is_asked_for_as_long_as_it_gives(
+    redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    async with market("coinbase", redis_url, namespace, eventually, page=2) as (venue, _, _):
+        trade(venue)
+        for _ in range(15):
+            last = trade(venue, seconds_ago=20, pushed=False)
+        newest = trade(venue, seconds_ago=10)
+
+        told = await ends(stored, eventually, FILLED)
+
+    assert sorted(part for part in states(told) if isinstance(part, int)) == [*range(1, newest + 1)]
+    assert last == newest - 1
+
+
 async def test_two_and_a_half_thousand_trades_are_filled_page_by_page(
     redis_url: str, namespace: str, stored: Stored, eventually: Eventually
 ) -> None:
