@@ -5,6 +5,7 @@ not divide a day, its last window is the shorter one: no window reaches into the
 is always made of whole windows.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final, Self
@@ -72,7 +73,7 @@ class Resolution:
     @property
     def base(self) -> Timeframe:
         """The largest stored timeframe of which every window is made of whole windows."""
-        return next(t for t in reversed(TIMEFRAMES) if self.minutes % t.minutes == 0)
+        return _base(self.minutes)
 
     @property
     def is_stored(self) -> bool:
@@ -101,3 +102,8 @@ class Resolution:
     def before_ns(self, start_ns: int) -> int:
         """Start of the window before the one that starts at *start_ns*."""
         return self.floor_ns(start_ns - 1)
+
+
+@functools.lru_cache(MAX_MINUTES)  # it is asked for several times by each request
+def _base(minutes: int) -> Timeframe:
+    return next(t for t in reversed(TIMEFRAMES) if minutes % t.minutes == 0)

@@ -6,7 +6,7 @@ and ``gap``. Numbers are JSON floats, so that no client meets an integer now and
 
 import datetime as dt
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final, Literal
 
@@ -190,19 +190,41 @@ def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | 
 
 def window_texts(starts_ns: Ints) -> list[str]:
     """Window starts, which are whole minutes, as RFC 3339."""
+    count = len(starts_ns)
+    if count >= _MANY:
+        steps_ns = np.diff(starts_ns)
+        if steps_ns[0] > 0 and (steps_ns == steps_ns[0]).all():  # no hole
+            first, step = int(starts_ns[0]) // MINUTE_NS, int(steps_ns[0]) // MINUTE_NS
+            return _even_texts(range(first, first + count * step, step))
     days, minutes = np.divmod(starts_ns // MINUTE_NS, len(_MINUTES))
     of_day = minutes.tolist()
     texts: list[str] = []
-    edges = [*(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(of_day)]
-    for stop in edges if of_day else ():
-        first, day = len(texts), int(days[len(texts)])
-        if stop - first >= _MANY:
-            known = _day_texts(day)
-            texts += [known[minute] for minute in of_day[first:stop]]
-        else:
-            date = _date(day)
-            texts += [date + _MINUTES[minute] for minute in of_day[first:stop]]
+    edges = [*(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), count]
+    for stop in edges if count else ():
+        at = len(texts)
+        texts += _day_part(int(days[at]), of_day[at:stop])
     return texts
+
+
+def _even_texts(minutes: range) -> list[str]:
+    """Of minutes since the epoch; day by day."""
+    texts: list[str] = []
+    while len(texts) < len(minutes):
+        day, first = divmod(minutes[len(texts)], len(_MINUTES))
+        of_day = range(first, len(_MINUTES), minutes.step)[: len(minutes) - len(texts)]
+        if len(of_day) >= _MANY:
+            texts += _day_texts(day)[of_day.start : of_day.stop : of_day.step]
+        else:
+            texts += _day_part(day, of_day)
+    return texts
+
+
+def _day_part(day: int, minutes: Sequence[int]) -> list[str]:
+    if len(minutes) >= _MANY:
+        known = _day_texts(day)
+        return [known[minute] for minute in minutes]
+    date = _date(day)
+    return [date + _MINUTES[minute] for minute in minutes]
 
 
 @functools.lru_cache(maxsize=64)  # 7 MB
@@ -212,6 +234,7 @@ def _day_texts(day: int) -> list[str]:
     return [date + minute for minute in _MINUTES]
 
 
+@functools.lru_cache(maxsize=4_096)
 def _date(day: int) -> str:
     return dt.date.fromordinal(_EPOCH_DAY + day).isoformat()
 
