@@ -251,7 +251,9 @@ class Amender:
         """If the last trade was amended, say which one is the last now."""
         known = work.known
         old, now = minute.had[-1], minute.left[-1] if minute.left else None
-        if known.last is not None and known.last[:3] != (old.event_ns, old.seq, old.trade_id):
+        key = old.event_ns, old.seq, old.trade_id
+        # After a restart a late trade may be the last that memory knows, but not the last told.
+        if known.last is not None and known.last[:3] != key and known.last[:2] >= key[:2]:
             return
         if now is None:
             now = await self._newest_before(work, minute.start_ns)

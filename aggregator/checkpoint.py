@@ -37,6 +37,7 @@ class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
     feed_time_ns: int = -(2**63)
     ended: bool = False
     epoch: int = 0  # of that block; see BlockMeta
+    watermark_ns: int = -(2**63)  # of that block, and those before
 
 
 class _WindowState(msgspec.Struct, frozen=True, array_like=True):
@@ -178,8 +179,10 @@ def _thaw(state: _WindowState) -> Window:
     window.open, window.high, window.low, window.close = state.prices
     window.open_ns, window.open_seq = state.open_key
     window.close_ns, window.close_seq = state.close_key
-    window.trades = state.trades
+    window.trades, window.closed = state.trades, state.closed
     window.volume_parts, window.notional_parts = state.volume_parts, state.notional_parts
-    window.rev, window.closed, window.feeds = state.rev, state.closed, state.feeds
-    window.gap = state.gap
+    while not window.closed and window.volume_parts[-1:] == [0.0]:
+        # Terms that wait may end in zeros; of a closed window one is the mark of a given bar.
+        window.volume_parts.pop()
+    window.rev, window.feeds, window.gap = state.rev, state.feeds, state.gap
     return window

@@ -32,11 +32,15 @@ def running_bars(states: Mapping[Symbol, SymbolState], touched: Iterable[Window]
 
 def _with_minutes(state: SymbolState, parent: Window) -> Window:
     running = parent.copy()
-    for (timeframe, start_ns), window in state.windows.items():
-        if (
-            timeframe is Timeframe.MIN_1
-            and not window.closed
-            and parent.start_ns <= start_ns < parent.end_ns
-        ):
-            running.merge(window)
+    minutes = [
+        window
+        for (timeframe, start_ns), window in state.windows.items()
+        if timeframe is Timeframe.MIN_1
+        and not window.closed
+        and parent.start_ns <= start_ns < parent.end_ns
+    ]
+    for window in minutes:
+        running.merge(window)
+    if minutes and not running.trades:  # all were cancelled: the last price stays, to be shown
+        running.open = running.close = max(minutes, key=lambda window: window.start_ns).close
     return running

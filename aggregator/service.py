@@ -369,12 +369,15 @@ class AggregatorService:
             return
         self._running_ns = now_ns
         for state in self.shards:
+            if not self._keeper.is_sure():
+                return
             bars = state.core.take_running()
             try:
-                if bars and self._keeper.is_sure():
+                if bars:
                     await publisher.publish_running(state.shard, bars)
             except StreamUnavailable as exc:
                 log.debug("running bars not published: %s", exc)
+                state.core.touch(bars)
                 return
 
     # -- waiting, counting

@@ -255,6 +255,14 @@ class ShardCore:
         self._touched.clear()
         return bars
 
+    def touch(self, bars: Iterable[Bar]) -> None:
+        """*bars* were taken as running ones, and nobody has them: they are taken once more."""
+        for bar in bars:
+            state = self.symbols.get(bar.symbol)
+            window = state.windows.get((bar.timeframe, bar.start_ns)) if state else None
+            if window is not None and not window.closed:
+                self._touched[window] = None
+
     def evict(self, committed: int) -> None:
         """Forget closed windows that are old and whose last flush, at most *committed*, is safe."""
         limit_ns = self._watermark_ns - KEEP_CLOSED_NS
@@ -320,7 +328,9 @@ class ShardCore:
             state = states[segment.symbol_index]
             window = state.minute
             if segment.run and (window is None or segment.open_ns >= window.end_ns):
-                window = self._minute(state, segment.open_ns)
+                # Repeats, as one feed tells times later than another, shall not open a window.
+                comes_new = state.come_after_all(segment)
+                window = self._minute(state, segment.open_ns) if comes_new else None
             if (
                 window is None
                 or window.closed

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from aggregator.checkpoint import StreamPosition, decode_positions, encode_state, restore_state
 from aggregator.folded import Folded, FoldedTicks
 from aggregator.pending import Applied
@@ -95,7 +97,7 @@ class ShardState:
         if self.folded is not None:
             self.folded.add(block, self.core.dropped, payloads=payloads)
         if missing:
-            times = {"from_ns": before.feed_time_ns, "to_ns": block.meta.feed_time_ns}
+            times = {"from_ns": _in_time_from(before), "to_ns": block.meta.feed_time_ns}
             self.core.lose(feed, block.symbols, **times)
         for notice in block.meta.notices:
             if isinstance(notice, Gap):
@@ -106,6 +108,7 @@ class ShardState:
             max(before.feed_time_ns, block.meta.feed_time_ns),
             block.meta.end,
             block.meta.epoch,
+            max(before.watermark_ns, block.meta.watermark_ns),
         )
         self.changed = True
         return missing
@@ -120,9 +123,7 @@ class ShardState:
     def skip(self, feed: str, entry_id: str) -> None:
         """Pass over an entry that is no block, or a block that was folded before."""
         before = self.positions.get(feed, StreamPosition())
-        self.positions[feed] = StreamPosition(
-            entry_id, before.number, before.feed_time_ns, before.ended, before.epoch
-        )
+        self.positions[feed] = msgspec.structs.replace(before, entry_id=entry_id)
         self.changed = True
 
     def begin_log(self, *, wanted: bool) -> None:
@@ -177,6 +178,17 @@ class ShardState:
         """Duplicates and late ticks since the last call."""
         before, self._counted = self._counted, (self.core.duplicates, self.core.late)
         return self._counted[0] - before[0], self._counted[1] - before[1]
+
+
+def _in_time_from(position: StreamPosition) -> int:
+    """The earliest event time of trades that came behind *position* in time: its watermark.
+
+    A watermark may lag, as that of a feed without a tick does: a minute is looked back at most.
+    """
+    newest_ns = position.feed_time_ns
+    if newest_ns == _BEFORE_TIME:
+        return newest_ns
+    return min(newest_ns, max(position.watermark_ns, newest_ns - MINUTE_NS))
 
 
 def keep_ids_ns(*, dedup_horizon_s: float, max_future_s: float) -> int:

@@ -149,7 +149,7 @@ class Window:
         if self.trades:
             return Window.from_row(self.row(final=False))
         empty = Window(self.symbol, self.timeframe, self.start_ns)
-        empty.gap = self.gap
+        empty.open, empty.close, empty.gap = self.close, self.close, self.gap
         return empty
 
     def bar(self, *, final: bool) -> Bar:

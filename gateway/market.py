@@ -1,6 +1,6 @@
 """What the gateway knows of the market: symbols, last trades, the newest bars. Pure, no I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
@@ -88,18 +88,25 @@ class MarketState:
         self.days = DayBook()
         """Days of symbols that somebody asked for."""
 
-    def resolve(self, text: str, *, stocks: bool = False) -> Symbol | None:
+    def resolve(
+        self, text: str, *, stocks: bool = False, permits: Callable[[Symbol], bool] | None = None
+    ) -> Symbol | None:
         """The carried symbol that *text* names, or None for a well-formed one nobody carries yet.
 
-        With *stocks* only stocks count, and a symbol whose venue no feed has declared waits.
+        With *stocks* only stocks count, and a symbol whose venue no feed has declared waits. With
+        *permits* only what it lets by, where there is such a symbol: nothing is told of others.
 
         Raises:
             SymbolError: *text* is ill-formed, or a bare name that several venues carry.
             NotAStock: it names something else, and is to name a stock.
         """
-        if not stocks:
-            return self._directory.resolve(text)
         choices = self._directory.choices(text)
+        if permits is not None and choices:
+            choices = list(filter(permits, choices))
+            if not choices:
+                return self._directory.choices(text)[0]  # not to be told of: the caller says so
+        if not stocks:
+            return only_one(text, choices)
         found = only_one(text, [symbol for symbol in choices if self.is_stock(symbol)])
         if found is None and choices and all(_venue(symbol) in self._venues for symbol in choices):
             raise NotAStock(text, choices[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from websockets.frames import CloseCode
 
+from core.market.errors import SymbolError
 from core.runtime.ports import Clock, MonotonicClock
 from gateway import messages
 from gateway.channels import CONFLATED, WILDCARD, Codec, Mode
@@ -189,7 +190,7 @@ class Resumes:
         guest = _Guest(client, request, resumer, self._last_start_ns)
         self._guests[client] = guest
         self._wake.set()
-        if self._market.complete or not self._is_loose(request):
+        if self._market.complete or not self._is_loose(client, request):
             self._tell(guest)
 
     def _decode(self, text: str) -> tuple[Cursor, At]:
@@ -220,12 +221,19 @@ class Resumes:
         hub.subscribe(client, request.names, now_ns, request.options, client.caller)
         hub.leave(client)
 
-    def _is_loose(self, request: Subscribe) -> bool:
+    def _is_loose(self, client: "Connection", request: Subscribe) -> bool:
         """Is there a bare name that may belong to several venues, once the symbols are known?"""
+        stocks = client.style.codec.stocks
         return any(
-            ":" not in spelling and spelling != WILDCARD and self._market.resolve(spelling) is None
+            ":" not in spelling and spelling != WILDCARD and self._is_unknown(spelling, stocks)
             for _, spelling in request.names
         )
+
+    def _is_unknown(self, spelling: str, stocks: bool) -> bool:
+        try:
+            return self._market.resolve(spelling, stocks=stocks) is None
+        except SymbolError:  # which the hub has judged already
+            return False
 
     def _tell(self, guest: _Guest) -> None:
         guest.is_told = True

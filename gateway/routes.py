@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from core.market.errors import TickgateError
+from core.market.errors import SymbolError, TickgateError
 from core.market.symbol import Symbol, fold
 from gateway.access.entitlement import Entitlement
 from gateway.channels import CHANNELS, RANK, WILDCARD, Channel, Codec, Mode
@@ -244,7 +244,7 @@ class Routes:
         channel, spelling = name
         symbol = known
         if scope is not None and symbol is None and spelling != WILDCARD:
-            symbol = self._market.resolve(spelling, stocks=codec.stocks)
+            symbol = self._resolve_within(scope, spelling, stocks=codec.stocks)
         named = symbol or (spelling if ":" in spelling else None)
         if scope is not None and named is not None:
             if not scope.permits(named):
@@ -256,6 +256,18 @@ class Routes:
         if symbol is None and spelling != WILDCARD:
             symbol = self._market.resolve(spelling, stocks=codec.stocks)
         return Variant(channel, spelling, codec, symbol, scope)
+
+    def _resolve_within(self, scope: Entitlement, spelling: str, *, stocks: bool) -> Symbol | None:
+        """As the market resolves it; what is wrong is told of symbols within *scope* only."""
+        try:
+            return self._market.resolve(spelling, stocks=stocks)
+        except SymbolError:
+            found = self._market.resolve(spelling, stocks=stocks, permits=scope.permits)
+            if found is None or not scope.permits(found):
+                raise NotPermitted(spelling) from None
+            # Clients share what they mean by a bare name, whatever each of them may read.
+            reason = f"carried by several venues, say which: {found}"
+            raise SymbolError(spelling, reason) from None
 
     def link(self, group: Group) -> None:
         """Let *group*'s variants know it; those that are new become reachable."""

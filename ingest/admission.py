@@ -11,6 +11,7 @@ from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Tick
 from core.market.trade_ids import TradeIds
 from ingest.feed_clock import ClockKind, FeedClock
 
+LATEST_NS: Final = 9_214_646_400 * 10**9  # 2262-01-01: in the year after it int64 ends
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
 MAX_INT64: Final = 2**63 - 1
@@ -163,4 +164,6 @@ def _value_fault(tick: Tick) -> Reason | None:
         return Reason.SIZE
     if not (LEAST_AMOUNT <= tick.price <= MOST_AMOUNT and LEAST_AMOUNT <= tick.size <= MOST_AMOUNT):
         return Reason.OUT_OF_RANGE
+    if tick.event_ns >= LATEST_NS:
+        return Reason.FUTURE
     return Reason.ANCIENT if tick.event_ns < EARLIEST_NS else None

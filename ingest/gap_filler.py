@@ -136,11 +136,13 @@ class GapFiller:
             reraise=True,
         ):
             with attempt:
-                before = 0
+                had, before = hole.trades, 0
                 while hole.missing and hole.trades != before:  # it may give little at a time
                     before = hole.trades
                     await self._look(hole, ticker, rest, deadline_s)
-                in_vain += 1
+                    if self.monotonic_ns() / 1e9 >= deadline_s:
+                        break
+                in_vain = in_vain + 1 if hole.trades == had else 0
                 if hole.missing:
                     reason = f"{hole.trades} trades are not there"
                     raise HistoryError(rest.history.name, reason, retryable=in_vain < _LOOKS)

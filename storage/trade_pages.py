@@ -95,7 +95,7 @@ class TradePages:
                 found += _past(_ordered(part, amendments or (), descending), cursor, descending)
                 if len(found) > limit:
                     del found[limit:]
-                    return TradePage(found, _cursor_at(found, cursor))
+                    return TradePage(found, _cursor_at(found, after))
                 slots += looked
                 if slots >= _MAX_SLOTS:
                     beyond = _LEAST if descending else _MOST

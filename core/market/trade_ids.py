@@ -20,6 +20,7 @@ class KnownIds(msgspec.Struct, frozen=True, array_like=True, gc=False):
     old_ends: list[int]
     newest_ns: int = -(2**63)
     old_newest_ns: int = -(2**63)
+    until_ns: int = -(2**63)
 
 
 class TradeIds:
@@ -43,6 +44,7 @@ class TradeIds:
         "_seen_ns",
         "_since_ns",
         "_starts",
+        "_until_ns",
         "floor_ns",
     )
 
@@ -54,6 +56,7 @@ class TradeIds:
         self._old_starts: list[int] = []
         self._old_ends: list[int] = []
         self._since_ns = self._seen_ns = -(2**63)
+        self._until_ns = -(2**63)  # all ids were seen by then
         self._newest_ns = self._old_newest_ns = -(2**63)  # no event of a generation is later
         self.floor_ns = -(2**63)
 
@@ -92,7 +95,7 @@ class TradeIds:
         False, and nothing is noted, where that is not so: some may be known.
         """
         starts, ends = self._starts, self._ends
-        if (ends and first <= ends[-1]) or (self._old_ends and first <= self._old_ends[-1]):
+        if not self.are_after_all(first):
             return False
         if ends and first == ends[-1] + 1:
             ends[-1] = last
@@ -103,19 +106,30 @@ class TradeIds:
                 self._rotate()
         return True
 
+    def are_after_all(self, first: int) -> bool:
+        """Do all known ids come before *first*?"""
+        return not (self._ends and first <= self._ends[-1]) and not (
+            self._old_ends and first <= self._old_ends[-1]
+        )
+
     def advance(self, feed_time_ns: int, newest_ns: int = -(2**63)) -> None:
         """Go on to what is seen next; forgets what is due.
 
         Args:
             feed_time_ns: every id added from now on is seen then or later.
-            newest_ns: and those added until the next call are of events until then.
+            newest_ns: those added until the next call are of events until then, and were seen
+                when the feed had come no further than that, or *feed_time_ns*.
         """
         self._seen_ns = max(self._seen_ns, feed_time_ns)
         if self._since_ns == -(2**63):
             self._since_ns = self._seen_ns
+        elif self._seen_ns - self._until_ns > self._keep_ns:  # nothing came for so long
+            self._rotate()
+            self._rotate()
         elif self._seen_ns - self._since_ns >= self._keep_ns:
             self._rotate()
         self._newest_ns = max(self._newest_ns, newest_ns)
+        self._until_ns = max(self._until_ns, self._seen_ns, newest_ns)
 
     def doubt_before(self, time_ns: int) -> None:
         """Events before *time_ns* may have been counted under ids that nobody knows."""
@@ -132,6 +146,7 @@ class TradeIds:
             self._old_ends.copy(),
             self._newest_ns,
             self._old_newest_ns,
+            self._until_ns,
         )
 
     @classmethod
@@ -141,6 +156,7 @@ class TradeIds:
         ids._since_ns = ids._seen_ns = known.since_ns
         ids.floor_ns = known.floor_ns
         ids._newest_ns, ids._old_newest_ns = known.newest_ns, known.old_newest_ns
+        ids._until_ns = max(known.until_ns, known.since_ns, known.newest_ns)  # one of old has none
         ids._starts, ids._ends = list(known.starts), list(known.ends)
         ids._old_starts, ids._old_ends = list(known.old_starts), list(known.old_ends)
         return ids

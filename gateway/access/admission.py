@@ -30,6 +30,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # channels, by a word of the p
     "trades": ("trades",),
     "bars": ("bars",),
     "snapshots": ("trades", "bars"),
+    "snapshot": ("trades", "bars"),
     "udf": ("bars",),
 }
 

@@ -1,6 +1,6 @@
 """The published market-data API over HTTP: bars and how things stand, as its SDKs ask for them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,9 +35,11 @@ class _Stocks:
     def __init__(self, market: Market) -> None:
         self.complete, self._market = market.complete, market
 
-    def resolve(self, text: str) -> Symbol | None:
-        found = self._market.resolve(text, stocks=True)
-        return self._market.resolve(text) if found is None else found
+    def resolve(
+        self, text: str, *, permits: Callable[[Symbol], bool] | None = None
+    ) -> Symbol | None:
+        found = self._market.resolve(text, stocks=True, permits=permits)
+        return self._market.resolve(text, permits=permits) if found is None else found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ class AlpacaApi:
         if not self.stocks:
             stem, paths = CRYPTO_PATH, self._crypto()
         return [
-            DataRoute(stem + path, handler)
+            DataRoute(stem + path, handler, closes=path.endswith("/bars"))
             for path, handler in paths
             if self.log is not None or not path.endswith("/trades")
         ]

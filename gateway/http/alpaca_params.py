@@ -61,6 +61,8 @@ def _taken(
     symbol: str,
 ) -> Pairs:
     """Those of *pairs* that mean something; *symbol* is what the path names."""
+    if "," in symbol:
+        raise BadParameter("symbol", symbol, "the path names one; ask for several by symbols=")
     names = (*accepted, *extra) if not symbol else (*(set(accepted) - {"symbols"}), *extra)
     given = list(pairs)
     unknown = [name for name, _ in given if name not in names]

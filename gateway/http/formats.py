@@ -2,12 +2,17 @@
 
 import enum
 import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.http.errors import ApiError, shown
 
-_MEDIA: Final = re.compile(r"\s*([^\s;,/]+)/([^\s;,]+)\s*((?:;[^,]*)?)")
-_QUALITY: Final = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.IGNORECASE)
+_MEDIA: Final = re.compile(r"([^\s;,/]+)/([^\s;,]+)[ \t]*(;.*)?", re.DOTALL)
+_QUALITY: Final = re.compile(r"[01](?:\.[0-9]*)?|\.[0-9]+")  # some callers leave the zero out
+
+
+_Range = tuple[str, str, float]
+"""A kind or ``*``, a subtype or ``*``, and how well it is liked."""
 
 
 class Format(enum.Enum):
@@ -32,7 +37,8 @@ def chosen(accept: str, parameter: str) -> Format:
         return FORMATS[parameter]
     if not accept.strip():
         return Format.JSON
-    liked = {form: _liking(accept, form.value) for form in Format}
+    ranges = list(_ranges(accept))
+    liked = {form: _liking(ranges, form.value) for form in Format}
     best = max(Format, key=lambda form: liked[form])  # the first of equals
     if liked[best] <= 0:
         offered = ", ".join(form.value for form in Format)
@@ -40,18 +46,30 @@ def chosen(accept: str, parameter: str) -> Format:
     return best
 
 
-def _liking(accept: str, media: str) -> float:
+def _ranges(accept: str) -> Iterator[_Range]:
+    """What the header names; what is ill-formed is passed over. Takes time by its length."""
+    for text in accept.split(","):
+        match = _MEDIA.match(text.strip())
+        if match is not None:
+            yield match[1].lower(), match[2].lower(), _quality(match[3] or "")
+
+
+def _quality(parameters: str) -> float:
+    for text in parameters.split(";"):
+        name, _, value = text.partition("=")
+        if name.strip().lower() == "q" and _QUALITY.fullmatch(value.strip()):
+            return float(value)
+    return 1.0
+
+
+def _liking(ranges: Iterable[_Range], media: str) -> float:
     """The quality that a header gives a media type: that of the most specific range it names.
 
     Source: RFC 9110, section 12.5.1.
     """
     kind, _, subtype = media.partition("/")
     found = (-1, 0.0)
-    for match in _MEDIA.finditer(accept):
-        of_kind, of_subtype = match[1].lower(), match[2].lower()
-        if of_kind not in (kind, "*") or of_subtype not in (subtype, "*"):
-            continue
-        quality = _QUALITY.search(match[3])
-        detail = (of_kind == kind) + (of_subtype == subtype)
-        found = max(found, (detail, float(quality[1]) if quality else 1.0))
+    for of_kind, of_subtype, quality in ranges:
+        if of_kind in (kind, "*") and of_subtype in (subtype, "*"):
+            found = max(found, ((of_kind == kind) + (of_subtype == subtype), quality))
     return found[1]

@@ -70,11 +70,12 @@ class LatestApi:
         return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
-        """The symbols that venues carry and the caller may read, with their last trades."""
+        """The symbols that venues carry and the caller may read, with the last trades it may."""
         wanted = Params(request.query.items(), accepted=("query",)).search()
         caller = caller_of(request)
+        may_trades = caller.permits_channel("trades")
         found = [
-            symbol_answer(symbol, self.market.last_trade(symbol))
+            symbol_answer(symbol, self.market.last_trade(symbol) if may_trades else None)
             for symbol in self.market.symbols()
             if matches(symbol, wanted) and caller.permits(symbol)
         ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +20,7 @@ from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
 
+_LIMITS: Final = web.RequestKey("limits", Mapping)  # headers that tell of them
 _ONLY_TLS: Final = "max-age=31536000"  # a browser that came by TLS once comes so for a year
 SAFE_HEADERS: Final = {
     "Server": "tickgate",  # not which versions of what
@@ -56,7 +57,11 @@ def error_response(error: ApiError) -> web.Response:
 
 
 async def add_safe_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Add the headers that keep browsers from misusing an answer; just before it is sent."""
+    """Add the headers that keep browsers from misusing an answer, and what its caller may yet ask.
+
+    Just before it is sent, whatever it is: an error may be told to several callers.
+    """
+    response.headers.update(request.get(_LIMITS, {}))
     for name, value in SAFE_HEADERS.items():
         response.headers[name] = value
     if request.secure:
@@ -128,16 +133,8 @@ def admitted(access: Access) -> Middleware:
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.headers, request.path, request.remote or ""
         admission = access.admit(*asked) or await access.admit_slowly(*asked)
-        request[CALLER] = admission.caller
-        if not admission.headers:
-            return await handler(request)
-        try:
-            response = await handler(request)
-        except ApiError as error:
-            error.headers.update(admission.headers)
-            raise
-        response.headers.update(admission.headers)
-        return response
+        request[CALLER], request[_LIMITS] = admission.caller, admission.headers
+        return await handler(request)
 
     return admit
 

@@ -11,10 +11,14 @@ import msgspec
 from aiohttp import ETag, web
 
 from gateway.http.errors import ApiError, shown
+from gateway.http.page_links import linked, split_version, version_of
+from gateway.http.validators import takes_gzip
 
 INDEX: Final = "index.html"
 DOCS: Final = "docs.html"
 CHARTS: Final = "lightweight-charts.js"  # the chart library's name below /static/
+_ASK: Final = "no-cache"  # keep it, but ask each time: another version has the same name
+_KEEP: Final = "public, max-age=31536000, immutable"
 _MIN_GZIP: Final = 1_024  # bytes; smaller ones fit a packet anyway
 _TYPES: Final = {
     ".css": "text/css",
@@ -43,14 +47,26 @@ class PageFile(msgspec.Struct, frozen=True):
 
 
 class Page:
-    """The files of the page by their path below ``/static/``."""
+    """The files of the page by their path below ``/static/``.
+
+    The page itself names them by version (``/static/v-…/app.js``), so that a browser need not ask
+    for them again. A file is there by its plain name, too, and by that of any version: where
+    gateways of two versions share the load, a page may ask the other one.
+    """
 
     def __init__(self, folder: Traversable, charts: Traversable) -> None:
         """Read all files of *folder* with a known type, and the chart library."""
-        self._files = {
-            path: page_file(file.read_bytes(), path)
+        bodies = {
+            path: file.read_bytes()
             for path, file in [*_walk(folder, ""), (CHARTS, charts)]
             if _suffix(path) in _TYPES
+        }
+        self._version = version_of(bodies)
+        self._files = {
+            path: page_file(
+                linked(body, self._version, bodies) if _suffix(path) == ".html" else body, path
+            )
+            for path, body in bodies.items()
         }
 
     @classmethod
@@ -78,20 +94,20 @@ class Page:
         return self._answer(request, "favicon.ico" if "favicon.ico" in self._files else "icon.svg")
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        return self._answer(request, request.match_info["path"])
+        version, path = split_version(request.match_info["path"])
+        return self._answer(request, path, _KEEP if version == self._version else _ASK)
 
-    def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
+    def _answer(self, request: web.Request, path: str, control: str = _ASK) -> web.StreamResponse:
         found = self._files.get(path)
         if found is None:
             raise ApiError(404, f"the page has no file {shown(path)}")
-        # no-cache: keep it, but ask each time; names do not change with a new version.
-        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        headers = {"Cache-Control": control, "Vary": "Accept-Encoding"}
         tag = ETag(found.etag, is_weak=True)  # weak: the packed form has the same
         if any(known.value in {found.etag, "*"} for known in request.if_none_match or ()):
             response = web.Response(status=304, headers=headers)
         else:
             body = found.body
-            if found.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+            if found.packed is not None and takes_gzip(request.headers.get("Accept-Encoding", "")):
                 body, headers["Content-Encoding"] = found.packed, "gzip"
             response = web.Response(
                 body=body, content_type=found.content_type, charset=found.charset, headers=headers

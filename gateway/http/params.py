@@ -215,18 +215,23 @@ class Directory(Protocol):
 
     complete: bool
 
-    def resolve(self, text: str) -> Symbol | None: ...
+    def resolve(
+        self, text: str, *, permits: Callable[[Symbol], bool] | None = None
+    ) -> Symbol | None: ...
 
 
 def resolver(market: Directory, caller: Caller = ANYBODY) -> Resolve:
     """How *market* finds symbols for *caller*, by a name alone only once it knows all of them.
 
+    Of several venues that carry a name, those count whose symbol *caller* may read.
     Until then "nobody carries it" would be a guess: raises ApiError (503) for a name without its
     venue that is not known, and ApiError (403) for a symbol that *caller* may not read.
     """
 
+    permits = None if caller.symbols.everything else caller.permits
+
     def resolve(text: str) -> Symbol | None:
-        symbol = market.resolve(text)
+        symbol = market.resolve(text, permits=permits)
         if symbol is None and not market.complete and ":" not in text:
             waits = "the stored symbols are not read yet, /readyz says why"
             raise unavailable(f"symbol {shown(text)}: {waits}; name its venue, or try again")

@@ -1,6 +1,6 @@
 """What the HTTP handlers ask of the rest of the gateway and of storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from core.market.bar import Bar
@@ -26,7 +26,9 @@ class Market(Protocol):
     directory: int
     """Stands for the carried symbols: another one when names may mean something else."""
 
-    def resolve(self, text: str, *, stocks: bool = False) -> Symbol | None:
+    def resolve(
+        self, text: str, *, stocks: bool = False, permits: Callable[[Symbol], bool] | None = None
+    ) -> Symbol | None:
         """The carried symbol that *text* names; raises SymbolError, None for an unknown one.
 
         With *stocks* only symbols of venues that are declared to be of stocks count.

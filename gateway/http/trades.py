@@ -33,7 +33,7 @@ class TradesApi:
     now_ns: Clock
 
     def routes(self) -> list[DataRoute]:
-        return [DataRoute("/v1/trades", self.page, vary=("Accept",))]
+        return [DataRoute("/v1/trades", self.page, vary=("Accept",), closes=False)]
 
     async def page(self, request: web.Request) -> Answer:
         """A page of trades, by symbol, then time, with the token that leads to the next."""

@@ -56,12 +56,12 @@ class UdfApi:
 
     def data_routes(self) -> list[DataRoute]:
         return [
-            DataRoute("/udf/symbols", self.symbol),
-            DataRoute("/udf/symbol_info", self.group),
+            DataRoute("/udf/symbols", self.symbol, closes=False),
+            DataRoute("/udf/symbol_info", self.group, closes=False),
             DataRoute("/udf/history", self.history),
             DataRoute("/udf/marks", self.marks),
             DataRoute("/udf/timescale_marks", self.timescale_marks),
-            DataRoute("/udf/quotes", self.quotes),
+            DataRoute("/udf/quotes", self.quotes, closes=False),
         ]
 
     def routes(self) -> list[web.RouteDef]:

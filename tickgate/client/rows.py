@@ -46,6 +46,8 @@ class Rows(list[M], Generic[M]):
             if name.endswith(_NS):
                 times = package.to_datetime(package.Series(values, dtype="int64"), utc=True)
                 columns[name.removesuffix(_NS)] = times
+            elif None in values and any(isinstance(value, int) for value in values):
+                columns[name] = package.array(values, dtype="Int64")  # else floats: other numbers
             else:
                 columns[name] = values
         return package.DataFrame(columns)

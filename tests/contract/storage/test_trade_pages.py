@@ -111,6 +111,27 @@ async def test_pages_of_any_size_have_every_trade_once_in_order(
 
 
 @pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_trades_that_nothing_tells_apart_at_the_end_of_a_symbol_come_once(
+    database: Database, pages: TradePages, descending: bool, limit: int
+) -> None:
+    alike = [tick(0, 1, trade_id=NO_ID), tick(0, 1, trade_id=NO_ID)]
+    await fold(database, 1, [*alike, tick(0, 1, symbol=B), tick(0, 1, symbol=B)])
+    query = {"symbols": [A, B], "start_ns": 0, "end_ns": 2**63 - 1, "descending": descending}
+    found: list[Tick] = []
+    after: TradeCursor | None = None
+
+    for _ in range(8):
+        page = await pages.page(**query, limit=limit, after=after)
+        found += page.trades
+        after = page.after
+        if after is None:
+            break
+
+    assert [t.symbol for t in found] == [A, A, B, B]
+
+
+@pytest.mark.parametrize("descending", [False, True])
 async def test_trades_that_come_between_pages_neither_repeat_nor_hide_others(
     database: Database, pages: TradePages, descending: bool
 ) -> None:

@@ -1,5 +1,6 @@
 """The page and its files."""
 
+import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,10 @@ from gateway.http.page import Page
 from tests.integration.gateway_http.rig import Rig, running
 
 SCRIPT = "export const answer = 42;\n" * 100
+HTML = """<!doctype html><title>é</title>
+  <link rel="icon" href="/static/icon.svg">
+  <script src="/static/start.js" type="module"></script>
+  <a href="/docs">Docs</a>"""
 
 
 @pytest.fixture
@@ -18,7 +23,8 @@ async def site(
 ) -> AsyncIterator[Rig]:
     """A gateway with a small page of the test's own."""
     (tmp_path / "parts").mkdir()
-    (tmp_path / "index.html").write_text("<!doctype html><title>é</title>")
+    (tmp_path / "index.html").write_text(HTML)
+    (tmp_path / "start.js").write_text('import {\n  answer,\n} from "./parts/app.js";\n')
     (tmp_path / "icon.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (tmp_path / "parts" / "app.js").write_text(SCRIPT)
     (tmp_path / "notes.md").write_text("not served")
@@ -46,6 +52,25 @@ async def test_each_file_has_its_type_and_safe_headers(site: Rig) -> None:
             assert "script-src 'self';" in response.headers["Content-Security-Policy"]
             assert response.headers["Cache-Control"] == "no-cache"
             assert response.headers["Server"] == "tickgate"
+
+
+async def test_the_page_names_all_its_files_by_version_and_these_are_kept_for_long(
+    site: Rig,
+) -> None:
+    async with site.session.get(site.base + "/") as response:
+        html = await response.text()
+    names = re.findall(r'"(/static/v-[0-9a-f]{16}/[^"]+)"', html)
+
+    assert [name.rpartition("/")[2] for name in names] == ["icon.svg", "app.js", "start.js"]
+    assert html.index('rel="modulepreload"') < html.index("<script")
+    assert '"/static/icon' not in html
+    for name in names:
+        for url, control in (
+            (name, "public, max-age=31536000, immutable"),
+            (re.sub("v-[0-9a-f]{16}", "v-0123456789abcdef", name), "no-cache"),
+        ):
+            async with site.session.get(site.base + url) as response:
+                assert (response.status, response.headers["Cache-Control"]) == (200, control)
 
 
 async def test_the_chart_library_is_the_installed_packages(site: Rig) -> None:
@@ -83,6 +108,10 @@ async def test_a_file_is_packed_where_the_browser_can_unpack_it(site: Rig, encod
     "path",
     [
         "/static/notes.md",
+        "/static/v-0123456789abcdef",
+        "/static/v-0123456789abcdef/",
+        "/static/v-0123456789abcdef/v-0123456789abcdef/icon.svg",
+        "/static/v-x/icon.svg",
         "/static/parts",
         "/static/parts/",
         "/static/../keys.py",

@@ -243,7 +243,7 @@ def test_a_gap_of_months_touches_the_newest_week_only() -> None:
     assert max(start for _, start in found) == START_NS - M
 
 
-def state_after(*numbers: int) -> ShardState:
+def state_after(*numbers: int, grace_ns: int = 0) -> ShardState:
     """Blocks of a feed with these numbers, a minute apart, a trade of two symbols in each."""
     state = ShardState.fresh(0, token=1, keep_ids_ns=3_600 * 10**9)
     other = Symbol("Y:A")
@@ -251,13 +251,17 @@ def state_after(*numbers: int) -> ShardState:
     supply(state)
     for number in numbers:
         ticks = [tick(number, number), tick(number, number, symbol=Symbol("X:B"))]
-        state.fold("f", f"{number}-1", block(number, ticks if number % 2 else ticks[:1]))
+        some = ticks if number % 2 else ticks[:1]
+        state.fold("f", f"{number}-1", block(number, some, grace_ns=grace_ns))
         supply(state)
     return state
 
 
-def block(number: int, ticks: list[Tick]):
-    meta = BlockMeta(number=number, watermark_ns=0, feed_time_ns=START_NS + number * M, sealed_ns=0)
+def block(number: int, ticks: list[Tick], *, grace_ns: int = 0):
+    now_ns = START_NS + number * M
+    meta = BlockMeta(
+        number=number, watermark_ns=now_ns - grace_ns, feed_time_ns=now_ns, sealed_ns=0
+    )
     return decode_block(encode_block(meta, ticks))
 
 
@@ -278,6 +282,19 @@ def test_blocks_that_were_gone_mark_the_bars_of_their_time_for_the_venue_of_the_
     }
 
     assert marked == {("X:A", 2), ("X:A", 5), ("X:B", 5)}
+
+
+def test_blocks_that_were_gone_may_have_had_trades_that_were_late_in_time() -> None:
+    for grace_ns, minutes in ((0, {2, 5}), (2 * 10**9, {1, 2, 5}), (20 * M, {1, 2, 5})):
+        state = state_after(0, 1, 2, 5, 6, grace_ns=grace_ns)
+        state.core.close_due("f", START_NS + 30 * M)
+        marked = {
+            (row.bar.start_ns - START_NS) / M
+            for row in state.core.take_rows(1)
+            if row.bar.gap and row.bar.timeframe is Timeframe.MIN_1 and row.bar.symbol == "X:A"
+        }
+
+        assert marked == minutes
 
 
 def test_blocks_that_were_gone_before_any_tick_mark_nothing() -> None:

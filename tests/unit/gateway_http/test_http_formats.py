@@ -1,5 +1,7 @@
 """Which form an answer has, by what the caller accepts."""
 
+import time
+
 import pytest
 
 from gateway.http.errors import ApiError
@@ -25,6 +27,9 @@ STREAM = "application/vnd.apache.arrow.stream"
         ("application/json;q=0, */*", CSV),
         ("text/csv;q=0.001, application/json;q=0.000", CSV),
         ("text/csv; header=present; q=0.2, application/json; q=0.1", CSV),
+        ("text/csv;q=.9, application/json;q=.1", CSV),
+        ("text/csv;q=nonsense, application/json;q=0.9", CSV),
+        (" , nonsense, text/csv", CSV),
     ],
 )
 def test_the_best_liked_form_is_given(accept: str, form: Format) -> None:
@@ -45,3 +50,14 @@ def test_a_header_that_takes_none_of_them_is_406_and_told_what_there_is(accept: 
     for form in Format:
         assert form.value in str(caught.value)
     assert accept in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "accept", ["a" * 16_000, "a" + " " * 16_000 + "b", "a/" * 8_000, "," * 16_000]
+)
+def test_a_long_header_takes_no_longer_than_its_length(accept: str) -> None:
+    began_s = time.process_time()
+    with pytest.raises(ApiError):
+        chosen(accept, "")
+
+    assert time.process_time() - began_s < 0.25  # by its square it took seconds

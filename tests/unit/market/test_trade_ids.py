@@ -1,5 +1,7 @@
 """Known trade ids: intervals, two generations, bounded memory."""
 
+import pytest
+
 from core.market.trade_ids import TradeIds
 
 HOUR_NS = 3600 * 10**9
@@ -37,6 +39,23 @@ def test_an_id_is_known_for_at_least_the_horizon_and_then_forgotten() -> None:
     ids.advance(2 * HOUR_NS)
     assert not ids.add(2)
     assert ids.add(1)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_ids_of_a_symbol_that_was_quiet_for_long_are_forgotten_all_at_once(restored: bool) -> None:
+    ids = TradeIds(HOUR_NS)
+    ids.advance(0, 10)
+    ids.add(1)
+    ids.advance(HOUR_NS, HOUR_NS + 10)
+    ids.add(2)
+    if restored:
+        ids = TradeIds.restore(ids.snapshot(), HOUR_NS)
+
+    ids.advance(24 * HOUR_NS, 24 * HOUR_NS + 10)
+
+    assert ids.add(1)
+    assert ids.add(2)
+    assert ids.floor_ns == HOUR_NS + 10 + 1
 
 
 def test_what_was_seen_before_its_time_is_not_forgotten_unnoticed() -> None:
