@@ -34,7 +34,8 @@ export class Client {
   }
 
   /**
-   * Closed bars, by symbol, then by time, all pages. Each carries `S` and `tf`.
+   * Closed bars, by symbol, then by time, all pages. Each carries `S` and `tf`. Within a page, names
+   * that are whole numbers come first, as JavaScript has the keys of objects.
    * @param {string | string[]} symbols
    * @param {string} timeframe as `5Min`
    * @param {Span} [span] from the begin of the current day (UTC) up to now

@@ -28,6 +28,8 @@ from tickgate.client import (
     Unreachable,
 )
 from tickgate.client import history as history_module
+from tickgate.client.messages import Trade
+from tickgate.client.rows import Rows
 
 T = TypeVar("T")
 FIVE = Timeframe.MIN_5
@@ -93,6 +95,14 @@ async def test_bars_become_frames_of_pandas_and_polars_with_exact_times(rig: Rig
     assert of_pandas["start"].astype("int64").tolist() == starts
     assert of_polars["start"].cast(polars.Int64).to_list() == starts
     assert of_pandas["close"].tolist() == of_polars["close"].to_list() == [100.5, 105.5, 110.5]
+
+
+def test_ids_of_trades_of_which_some_have_none_stay_the_same_in_frames() -> None:
+    ids = [2**62 + 1, None, 2**53 + 1]
+    trades = Rows(Trade, [Trade("X:A", 1.5, 2.0, 10**18, each) for each in ids])
+
+    assert [None if pandas.isna(each) else int(each) for each in trades.to_pandas()["id"]] == ids
+    assert trades.to_polars()["id"].to_list() == ids
 
 
 async def test_no_bars_become_empty_frames_of_the_same_shape(rig: Rig) -> None:

@@ -225,3 +225,11 @@ async def test_without_a_range_it_is_today_up_to_now(market: Rig) -> None:
     _, found = await market.get(f"{STOCKS}/bars", symbols="AAPL", timeframe="1T")
 
     assert found["bars"]["AAPL"] == [stock_bar(0), stock_bar(719)]
+
+
+@pytest.mark.parametrize("path", ["bars?timeframe=1Min", "trades", "bars/latest", "snapshot"])
+async def test_a_path_names_one_stock(market: Rig, path: str) -> None:
+    status, answer = await market.get(f"{STOCKS}/AAPL,MSFT/{path}")
+
+    assert status == answer["code"] == 400
+    assert "the path names one; ask for several by symbols=" in answer["message"]

@@ -11,6 +11,7 @@ import pytest
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from core.market.symbol import Symbol
+from core.market.tick import Side, Tick
 from gateway.access.admission import Access
 from gateway.access.entitlement import Entitlement
 from gateway.access.grant import Caller
@@ -117,6 +118,47 @@ async def test_a_key_reads_its_symbols_and_no_others(one: Rig) -> None:
     assert (trades[0], metrics[0]) == (403, 403)
     assert "o" not in charts[1]
     assert Symbol("X:A") in one.market.symbols()
+
+
+async def test_a_bare_name_means_what_a_key_may_read_and_nothing_is_told_of_others(
+    one: Rig,
+) -> None:
+    await one.save(bar("SIM:A", 1), bar("X:A", 1))
+    query = "/v1/bars?symbols=A&start=2021-07-03&end=2021-07-04"
+
+    status, answer, _ = await ask(one, query, bearer("sim"))
+    _, unclear, _ = await ask(one, query, bearer("full"))
+
+    assert status == 200
+    assert len(answer["bars"]["A"]) == 1
+    assert "carried by several venues, say which: SIM:A, X:A" in unclear["message"]
+
+
+async def test_a_key_without_trades_reads_none_anywhere(one: Rig) -> None:
+    one.market.declare({"SIM": True})
+    one.market.apply_trade(Tick(Symbol("SIM:A"), 7, 126.55, 100.0, DAY, Side.BUY))
+
+    for path in (
+        "/v2/stocks/A/snapshot",
+        "/v2/stocks/snapshots?symbols=A",
+        "/v1/snapshots?symbols=A",
+    ):
+        status, answer, _ = await ask(one, path, bearer("sim"))
+        assert (status, answer["code"]) == (403, 403), path
+    _, listed, _ = await ask(one, "/v1/symbols", bearer("sim"))
+    _, all_of, _ = await ask(one, "/v1/symbols", bearer("full"))
+
+    assert [each["last_trade"] for each in listed["symbols"]] == [None]
+    assert [each["last_trade"]["i"] for each in all_of["symbols"]] == [7]
+
+
+async def test_whatever_the_answer_it_tells_what_is_left_of_the_limit(one: Rig) -> None:
+    paths = ("/v1/nothing", "/v1/bars?symbols=no%20name", "/v1/bars?symbols=SIM:A&timeframe=x")
+
+    found = [await ask(one, path, bearer("three")) for path in paths]
+
+    assert [status for status, _, _ in found] == [404, 400, 400]
+    assert [headers["X-RateLimit-Remaining"] for _, _, headers in found] == ["2", "1", "0"]
 
 
 async def test_gateways_count_a_keys_requests_together(

@@ -58,6 +58,18 @@ def test_a_name_of_somebody_elses_symbol_is_refused(spelling: str) -> None:
     assert desk.hub.names(client) == set()
 
 
+def test_a_name_of_several_venues_is_told_of_those_that_are_permitted_only() -> None:
+    desk, client = Desk("SIM:A", "X:A", "X:B", "Y:B"), Listener()
+
+    with pytest.raises(RequestError, match=r"carried by several venues, say which: SIM:A$"):
+        subscribe(desk, client, "A")
+    with pytest.raises(RequestError, match="insufficient subscription") as caught:
+        subscribe(desk, client, "B")
+
+    assert "X:B" not in str(caught.value)
+    assert desk.hub.names(client) == set()
+
+
 def test_a_channel_that_is_not_permitted_is_refused_and_an_ill_formed_name_is_400() -> None:
     desk, client = Desk("SIM:A"), Listener()
     with pytest.raises(RequestError) as caught:
