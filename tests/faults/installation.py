@@ -35,6 +35,7 @@ from tests.redis_servers import Watched
 INGEST, AGGREGATOR, GATEWAY, CLIENT = "ingest", "aggregator", "gateway", "client"
 REDIS, DATABASE = "redis", "database"
 POLL_S = 0.05
+_CALLERS = 16  # connections at a time
 _HISTORY_S = 15.0
 _ON_ITS_WAY_S = 0.2  # what was sent before a fault may still come so much later
 _ASK_S = 2.0  # bound of one question to the database
@@ -107,6 +108,26 @@ class Installation:
         """Wait until a subscriber has got so much of the trades."""
         wanted = share * self._unique
         await self.until(lambda: self.readers[0].count >= wanted, timeout_s=20)
+
+    @contextlib.asynccontextmanager
+    async def callers(self) -> AsyncIterator[None]:
+        """Connections that come and go, and ask the gateway for something large."""
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self._ask_on(), name="callers")
+            yield
+            asking.cancel()
+
+    async def _ask_on(self) -> None:
+        while True:
+            writers: list[asyncio.StreamWriter] = []
+            for _ in range(_CALLERS):
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._gateway_port)
+                    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    writers.append(writer)
+            await asyncio.sleep(POLL_S)
+            for writer in writers:
+                writer.close()
 
     async def until(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
         """Wait for what cannot be awaited itself.
