@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ class Reporter:
     readiness: Readiness
     now_ns: Clock
     monotonic_ns: MonotonicClock
+    _known: dict[str, int] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Report for ever; a report that is lost is made good by the next.
@@ -57,12 +58,17 @@ class Reporter:
             told, told_ns = news, self.monotonic_ns()
 
     def _consumed(self) -> dict[str, int]:
-        """By stream, the number of the newest block that was folded."""
-        return {
-            key: self.states[shard].positions[feed].number
-            for key, (feed, shard) in self.streams.items()
-            if feed in self.states[shard].positions
-        }
+        """By stream, the number of the newest block that was folded, late ticks and all."""
+        found: dict[str, int] = {}
+        for key, (feed, shard) in self.streams.items():
+            state = self.states[shard]
+            if state.under_way == feed:
+                if key in self._known:
+                    found[key] = self._known[key]
+            elif feed in state.positions:
+                found[key] = state.positions[feed].number
+        self._known = found
+        return found
 
     def _report(self, consumed: dict[str, int], shards: list[int]) -> RoleReport:
         states = self.readiness.states()

@@ -283,6 +283,7 @@ class AggregatorService:
         started_ns = self.monotonic_ns()
         feed, shard = self._owned.streams[entry.key]
         state = self._owned.states[shard]
+        state.under_way = feed
         missing = state.fold(feed, entry.entry_id, block, payloads=payloads)
         if missing:
             self.metrics.lost_blocks.inc(missing)
@@ -297,6 +298,7 @@ class AggregatorService:
         if block.meta.notices or state.core.amending:
             await self._amender.heed(state, feed, block)
         state.core.close_due(feed, block.meta.watermark_ns)
+        state.under_way = ""
         self.metrics.ticks.inc(len(block))
         self.metrics.lag_seconds.set((self.now_ns() - block.meta.sealed_ns) / 1e9)
         if self.monotonic_ns() - started_ns > _YIELD_S * 1e9 or len(block) > 100:

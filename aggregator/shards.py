@@ -46,6 +46,7 @@ class ShardState:
     flush: int = 0
     positions: dict[str, StreamPosition] = field(default_factory=dict)  # by feed
     changed: bool = False  # positions moved since the last checkpoint
+    under_way: str = ""  # the feed of which a block is being folded: others are asked about it
     folded: FoldedTicks | None = None  # None: ticks are not logged
     applied: Applied = field(default_factory=Applied)
     covered: dict[int, int | None] = field(default_factory=dict)  # see FlushBatch; told once

@@ -158,7 +158,7 @@ class Connection(Outlet):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.shared.roster.blocked.pop(self, None)
-        self._make_up()
+        self.make_up()
 
     def eof_received(self) -> bool:
         self._over("lost")
@@ -210,6 +210,12 @@ class Connection(Outlet):
             self.push(send.framed())
         else:
             self.shared.metrics.conflated.inc(self.miss(send.parts))
+
+    def make_up(self) -> None:
+        """Send what was held while the client was behind: before what else it is sent."""
+        parts = self.missed()
+        if parts:
+            self.deliver(self.shared.fanout.hub.frame(self.style, parts))
 
     def reply(self, message: dict[str, Any]) -> None:
         """Send one control message, alone in its array."""
@@ -272,19 +278,13 @@ class Connection(Outlet):
 
     def say_goodbye(self) -> None:
         if not self._closed:
-            self._make_up()
+            self.make_up()
             self.close(CloseCode.SERVICE_RESTART, "drain")
 
     def abort(self) -> None:
         self._transport.abort()
 
     # Inside.
-
-    def _make_up(self) -> None:
-        """Send what was held while the client was behind."""
-        parts = self.missed()
-        if parts:
-            self.deliver(self.shared.fanout.hub.frame(self.style, parts))
 
     def _own_core(self) -> Protocol:
         """The protocol core; from now on it is this connection's."""
@@ -339,6 +339,8 @@ class Connection(Outlet):
             self._on_part(self._message, received)
         elif received.opcode is Opcode.CLOSE:
             self._over("client")
+        elif self.unsent_bytes() > limits.slow_client_bytes:  # it pings, and reads nothing
+            self._close_slow("slow_bytes", f"more than {limits.slow_client_bytes} bytes behind")
 
     def _on_part(self, message: Assembly, received: Frame) -> None:
         try:

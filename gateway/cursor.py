@@ -30,6 +30,7 @@ from storage.keys import StreamKeys
 _VERSION: Final = 1
 _DIGEST_BYTES: Final = 3
 _CRC_BYTES: Final = 4
+_MAX_FEEDS: Final = 256
 _MAX_TEXT: Final = 65_536  # some hundred feeds; a longer one was not made here
 _MAX_ID: Final = 2**64 - 1  # of either part of an entry's id
 _MAX_SHIFT: Final = 63  # a number has at most ten bytes
@@ -94,7 +95,10 @@ def decode_cursor(text: str, keys: StreamKeys) -> Cursor:
             f"the cursor was made with {shards} shards, there are {keys.shards} now; "
             "subscribe without resume"
         )
-    feeds = dict(_read_feed(read, shards) for _ in range(read.number()))
+    count = read.number()
+    if count > _MAX_FEEDS:
+        raise CursorError(f"the cursor names {count} feeds, at most {_MAX_FEEDS} are accepted")
+    feeds = dict(_read_feed(read, shards) for _ in range(count))
     bars = _read_bars(read, shards)
     read.end()
     return Cursor(feeds, bars)

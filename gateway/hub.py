@@ -151,7 +151,9 @@ class Hub:
         held = {(variant.channel, variant.spelling): variant.symbol for variant in current}
         wanted = dict.fromkeys(names) | held
         if client.group is not None and style is client.style and len(wanted) == len(held):
-            return []
+            # Nothing changes; a cursor that follows stands behind what is pending.
+            is_pending = self._lanes[_key(style)].pending
+            return self._move(client, style, current, now_ns) if is_pending else []
         self._check_number({spelling for _, spelling in wanted})
         lane = self._lane(_key(style))
         scope = scope_of(caller)

@@ -40,7 +40,8 @@ class Latecomers:
         if self._look_for is None or len(self._waiting) >= _MAX_WAITING:
             return False
         self._waiting[client] = _Waiting(shown, key_id)
-        client.shared.roster.auth.start(client, client.shared.monotonic_ns())
+        if not client.authenticated:  # else what it showed before holds meanwhile
+            client.shared.roster.auth.start(client, client.shared.monotonic_ns())
         self._came.set()
         return True
 

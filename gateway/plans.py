@@ -11,6 +11,7 @@ from gateway.market import MarketState
 from gateway.messages import Name
 from storage.keys import StreamKeys, shard_of
 
+_MOST_WANTED: Final = 50_000  # names that nobody wants now are forgotten past that
 _OF_BARS: Final = TIMEFRAMES_OF.keys() - CONFLATED  # running bars are state, not history
 
 
@@ -58,6 +59,7 @@ class Plans:
         self._market, self._keys = market, keys
         self._plans: dict[tuple[tuple[Name, ...], Bounds], Plan] = {}
         self._wanted: dict[tuple[Name, Bounds], Wanted] = {}
+        self._most_wanted = _MOST_WANTED
         self._feeds: list[str] = []
         self._bars = [(keys.bars(shard),) for shard in range(keys.shards)]
         self._ticks: list[tuple[str, ...]] = [()] * keys.shards  # by shard, one of each feed
@@ -82,10 +84,15 @@ class Plans:
         return plan
 
     def leave(self, plan: Plan) -> None:
-        """A client with *plan* is done with it. What it wanted is kept until all are."""
+        """A client with *plan* is done with it. What it wanted is kept until all are, or many."""
         plan.users -= 1
-        if not plan.users:
-            del self._plans[plan.names, plan.bounds]
+        if plan.users:
+            return
+        del self._plans[plan.names, plan.bounds]
+        if len(self._wanted) > self._most_wanted:
+            used = {one for plan in self._plans.values() for one in plan.wanted}
+            self._wanted = {key: one for key, one in self._wanted.items() if one in used}
+            self._most_wanted = max(_MOST_WANTED, 2 * len(self._wanted))
 
     def refresh(self, feeds: Iterable[str]) -> None:
         """Take in new *feeds*, and bind names to symbols that are carried by now."""

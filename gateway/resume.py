@@ -47,6 +47,7 @@ _RETRY_S: Final = 0.25  # when Redis is away
 _LINGER_S: Final = 5.0  # that all is kept for the next one to resume
 _MAX_HELD: Final = 20  # requests of a client while it resumes
 _MAX_CURSORS: Final = 1_000  # kept decoded; clients come in droves with the same one
+_MAX_POSITIONS: Final = 200_000  # of these, if all are like the newest: some 20 MB
 _SECOND_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
 
@@ -173,8 +174,8 @@ class Resumes:
             )
         if len(self._guests) >= self._limits.most:
             raise RequestError(messages.INTERNAL, "too many clients resume; please try again")
-        cursor, at = self._decode(request.resume)
         self._check(client, request)
+        cursor, at = self._decode(request.resume)
         resumer = Resumer(
             plan=self._ensure().plans.enter(
                 request.names,
@@ -200,7 +201,8 @@ class Resumes:
                 cursor = decode_cursor(text, self._keys)
             except CursorError as exc:
                 raise RequestError(messages.INVALID_SYNTAX, str(exc)) from exc
-            if len(self._decoded) >= _MAX_CURSORS:
+            kept = len(self._decoded)
+            if kept >= _MAX_CURSORS or kept * len(cursor.positions(self._keys)) > _MAX_POSITIONS:
                 self._decoded.clear()
             found = self._decoded[text] = cursor, cursor.positions(self._keys)
         return found

@@ -93,7 +93,7 @@ def _refuse(client: "Connection", refusal: Refusal) -> None:
 
 def _let_in(client: "Connection", caller: Caller) -> None:
     shared = client.shared
-    client.authenticated, client.caller = True, caller
+    before, client.authenticated, client.caller = client.caller, True, caller
     shared.roster.auth.stop(client)
     if caller.key_id:
         limit = caller.connections or shared.limits.max_connections_per_key
@@ -102,6 +102,9 @@ def _let_in(client: "Connection", caller: Caller) -> None:
             client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
             return
     client.reply({"T": "success", "msg": "authenticated"})
+    if client.group is not None:  # it subscribed when nobody needed a key
+        client.caller = before
+        regrant(client, caller)
 
 
 def _renew(client: "Connection", caller: Caller) -> None:
@@ -125,6 +128,7 @@ def regrant(client: "Connection", caller: Caller) -> None:
     names = hub.names(client)
     for send in hub.regrant(client, caller, shared.monotonic_ns()):
         send.write((client,))
+    client.make_up()
     if hub.names(client) != names:
         client.reply(subscription(hub.names(client), client.endpoint))
         shared.on_change()
@@ -162,6 +166,7 @@ def _change(client: "Connection", request: Subscribe | Unsubscribe) -> None:
     hub = shared.fanout.hub
     for send in hub.unsubscribe(client, request.names, shared.monotonic_ns()):
         send.write((client,))
+    client.make_up()
     client.reply(subscription(hub.names(client), client.endpoint))
     shared.on_change()
 
@@ -181,6 +186,7 @@ def enter(
     now_ns, caller = shared.monotonic_ns(), client.caller
     for send in hub.subscribe(client, request.names, now_ns, request.options, caller):
         send.write((client,))
+    client.make_up()
     if tell:
         client.reply(subscription(hub.names(client), client.endpoint))
     for send in (*hub.snapshot(client, snapshot), *hub.cursor(client)):

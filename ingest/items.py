@@ -9,7 +9,7 @@ import msgspec
 
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol, make_symbol
-from core.market.tick import NO_ID, Side, Tick
+from core.market.tick import NO_ID, Side, Tick, plain_float
 from ingest.errors import ParseError
 from ingest.spec import PollOptions
 from ingest.times import UNITS, StampReader, number_ns
@@ -17,7 +17,14 @@ from ingest.times import UNITS, StampReader, number_ns
 _MASK_63: Final = 2**63 - 1
 _KNOWN_ANSWERS: Final = 20_000  # names whose last untimed price is remembered
 
-_FAULTS: Final = (ValueError, LookupError, TypeError, OverflowError, SymbolError)
+_FAULTS: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    SymbolError,
+)
 
 
 def hashed_id(*parts: object) -> int:
@@ -137,7 +144,7 @@ def _walk(value: Any, path: str) -> Any:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError(f"{str(value)[:40]!r} is no number")
-    return float(value)
+    return plain_float(value) if isinstance(value, str) else float(value)
 
 
 def _id(value: Any) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol, make_symbol
-from core.market.tick import NO_ID, Side, Tick
+from core.market.tick import NO_ID, Side, Tick, plain_float
 from ingest.errors import RowError
 from ingest.items import hashed_id
 
@@ -56,7 +56,13 @@ class RowReader:
             if not is_int64(time_text):
                 raise ValueError(f"event_ns {time_text[:30]!r} is no integer of 64 bits")
             return Tick(
-                symbol, trade_id, float(price), float(size), int(time_text), _side(side), seq
+                symbol,
+                trade_id,
+                plain_float(price),
+                plain_float(size),
+                int(time_text),
+                _side(side),
+                seq,
             )
         except (ValueError, SymbolError) as exc:
             raise RowError(line, _reason(exc, fields), ",".join(fields)) from exc

@@ -95,7 +95,7 @@ class VenueRest:
                 return await self._body(response)
         except TimeoutError as exc:
             raise HistoryError(name, f"GET {path}: timed out") from exc
-        except (ClientError, OSError) as exc:
+        except (ClientError, OSError, UnicodeError) as exc:  # the last: of a host's name
             raise HistoryError(name, f"GET {path}: {str(exc) or type(exc).__name__}") from exc
 
     def _refusal(self, response: ClientResponse) -> HistoryError:
@@ -128,5 +128,5 @@ def _seconds(header: str, now_ns: int) -> float | None:
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - now_ns / 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -93,7 +93,7 @@ class Session:
                 proxy=None,
             ) as socket:
                 await self._converse(socket, outlet, journal)
-        except (WebSocketException, OSError, TimeoutError) as exc:
+        except (WebSocketException, OSError, TimeoutError, UnicodeError) as exc:
             raise ConnectionLost(self._venue.name, _reason(exc)) from exc
 
     async def _converse(

@@ -40,6 +40,7 @@ def url(*schemes: str) -> Callable[[str], str]:
         parts = urlsplit(text)  # raises ValueError on an ill-formed IPv6 address or port
         if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
             raise ValueError(text)
+        parts.hostname.encode("idna")  # raises UnicodeError, a ValueError, on an empty label
         return text
 
     return read

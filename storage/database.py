@@ -222,6 +222,8 @@ class Database:
             raise DatabaseUnavailable(self.server, f"{name}: {one_line(exc)}") from exc
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as exc:
             raise SchemaError(f"{one_line(exc)}; run `tickgate migrate`") from exc
+        except psycopg.errors.InsufficientPrivilege as exc:
+            raise SchemaError(f"{one_line(exc)}; grant it, or use the user that migrated") from exc
         except TimeoutError as exc:
             reason = f"{name}: no answer within {limit_s:g} s"
             raise DatabaseUnavailable(self.server, reason) from exc

@@ -115,6 +115,9 @@ async def migrate(url: str, *, migrations: Sequence[Migration] | None = None) ->
             async with await _connect(url) as connection, connection.transaction():
                 await _lock(connection)
                 return await _apply(connection, bundled, extension, server_of(url))
+    except psycopg.errors.InsufficientPrivilege as exc:
+        reason = f"{one_line(exc)}; the user needs CREATE on the schema, and to own its tables"
+        raise SchemaError(reason) from exc
     except psycopg.OperationalError as exc:
         raise DatabaseUnavailable(server_of(url), one_line(exc)) from exc
     except TimeoutError as exc:

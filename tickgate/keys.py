@@ -37,6 +37,7 @@ _MAX_NUMBER: Final = 1_000_000_000
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,8})(s|min|h|d)")
 _UNITS_S: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 _MS_NS: Final = 1_000_000
+_LATEST_MS: Final = 253_402_300_799_000  # 9999-12-31T23:59:59Z
 
 Work = Callable[[ApiKeyStore], Coroutine[Any, Any, int]]
 
@@ -152,6 +153,7 @@ def _row(key: StoredKey) -> dict[str, Any]:
 def _time(ms: int | None) -> str | None:
     if ms is None:
         return None
+    ms = min(ms, _LATEST_MS)  # another program may have stored a later one
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -207,7 +209,10 @@ def _expiry(text: str | None) -> int | None:
         return None
     span = _SPAN.fullmatch(text)
     if span is not None:
-        return time.time_ns() // _MS_NS + int(span[1]) * _UNITS_S[span[2]] * 1_000
+        ms = time.time_ns() // _MS_NS + int(span[1]) * _UNITS_S[span[2]] * 1_000
+        if ms > _LATEST_MS:
+            raise UsageError(f"--expires: expected a time before the year 10000, was {text!r}")
+        return ms
     try:
         at_ns = parse_time_ns(text)
     except ValueError as exc:

@@ -43,3 +43,14 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     event_ns: int
     side: Side = Side.UNKNOWN
     seq: int = 0
+
+
+def plain_float(text: str) -> float:
+    """The number that *text* is, as JSON and CSV have them: Python reads more, as ``1_0``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"could not convert string to float: {text[:40]!r}")
+    return float(text)

@@ -222,7 +222,8 @@ def _raw(
     if setting.name in flags:
         return setting.flag, flags[setting.name]
     text = environ.get(setting.variable, "")
-    if text.strip() and not _LINK_VALUE.match(text):
+    is_link = setting.variable.endswith("_PORT") and _LINK_VALUE.match(text)
+    if text.strip() and not is_link:
         return setting.variable, text
     return DEFAULT, None
 

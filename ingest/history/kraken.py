@@ -20,6 +20,7 @@ _LIMIT: Final = 1_000
 _NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 _TAKER: Final = {"b": Side.BUY, "s": Side.SELL}
 _BUSY: Final = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService:Throttled")
+_PASSES: Final = ("EService:", "EGeneral:Internal")
 _US: Final = 1_000  # the frames of the live trades have whole microseconds
 
 
@@ -61,16 +62,23 @@ class KrakenHistory:
             raise HistoryError(self.name, f"{exc}: {excerpt(body)}") from exc
         ticks = [trade for trade in trades if want.first <= trade.trade_id <= want.last]
         newest = max((trade.trade_id for trade in trades), default=want.last)
-        if newest >= want.last or newest_ns <= want.since_ns:
+        since_ns = newest_ns  # others of that very time may follow; those that came are known by id
+        if newest_ns <= want.since_ns:
+            if newest < want.first or len(rows) < _LIMIT:
+                return Page(ticks, None)
+            since_ns = want.since_ns + 1  # a whole page of one time: no more of it can be had
+        if newest >= want.last:
             return Page(ticks, None)
         first = max(want.first, newest + 1)
-        return Page(ticks, Want(want.ticker, first, want.last, newest_ns + 1))
+        return Page(ticks, Want(want.ticker, first, want.last, since_ns))
 
     def _rows(self, body: bytes) -> tuple[list[Any], int]:
         answer = self._answers.decode(body)
         if answer.error:
             words = "; ".join(answer.error)[:200]
-            raise HistoryError(self.name, words, busy=any(w in words for w in _BUSY))
+            busy = any(w in words for w in _BUSY)
+            passes = busy or any(w in words for w in _PASSES)  # as an unknown pair does not
+            raise HistoryError(self.name, words, busy=busy, retryable=passes)
         newest_ns = int(msgspec.json.decode(answer.result["last"], type=str))
         rows: list[Any] = []
         for name, raw in answer.result.items():

@@ -121,9 +121,13 @@ class Alpaca:
             for item in codec.items(frame):
                 try:
                     self._take(codec, item, parsed)
-                except (ValueError, KeyError) as exc:  # msgspec's errors are ValueErrors
+                except (
+                    ValueError,
+                    KeyError,
+                    RecursionError,
+                ) as exc:  # msgspec's errors are ValueErrors
                     parsed.errors.append(ParseError("alpaca", str(exc), excerpt(bytes(item))))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             parsed.errors.append(ParseError("alpaca", str(exc), excerpt(frame)))
         return parsed.done()
 

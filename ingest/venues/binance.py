@@ -83,7 +83,7 @@ class Binance:
                 event = self._events.decode(inner).event
             if event in ("trade", "aggTrade"):
                 return Parsed(ticks=(self._tick(self._trades.decode(inner), event),))
-        except ValueError as exc:  # msgspec's errors are ValueErrors
+        except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors
             return Parsed(errors=[ParseError("binance", str(exc), excerpt(frame))])
         if event == "serverShutdown":
             return Parsed(notes=(Note(NoteKind.LEAVING, "the server is about to restart"),))

@@ -62,7 +62,7 @@ class Coinbase:
                 return Parsed(ticks=(self._tick(message),))
             if kind == "last_match":
                 return Parsed(history=(self._tick(message),))
-        except (ValueError, KeyError) as exc:  # msgspec's errors are ValueErrors
+        except (ValueError, KeyError, RecursionError) as exc:  # msgspec's errors are ValueErrors
             return Parsed(errors=[ParseError("coinbase", str(exc), excerpt(frame))])
         if kind == "error":
             text = f"{message.message}: {message.reason}".strip(": ")

@@ -64,7 +64,7 @@ class Kraken:
             if outer.channel != "trade":
                 return Parsed(notes=_notes(outer))
             ticks, errors = self._ticks(outer.data)
-        except ValueError as exc:  # msgspec's errors are ValueErrors
+        except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors
             return Parsed(errors=[ParseError("kraken", str(exc), excerpt(frame))])
         if outer.type == "snapshot":
             return Parsed(history=ticks, errors=errors)

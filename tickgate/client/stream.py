@@ -65,6 +65,7 @@ class Stream:
         self._is_closed = False
         self._renew_at_s: float | None = None  # by the loop's clock
         self._requests: deque[float] = deque(maxlen=_REQUESTS_PER_S)
+        self._sending = asyncio.Lock()
         self._heard = False
         self.state = State()
 
@@ -166,7 +167,6 @@ class Stream:
         names = by_channel(channels)
         if not names:
             return
-        await self._pace()
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ask = Ask(names=names, adds=adds, snapshot=snapshot, done=partial(_resolve, answer))
         await self._send(self._conversation.ask(ask))
@@ -177,7 +177,7 @@ class Stream:
             self._conversation.withdraw(ask)
 
     async def _pace(self) -> None:
-        """Stay below what a gateway takes from one connection in a second."""
+        """Stay below what a gateway takes from one connection in a second; one at a time."""
         loop = asyncio.get_running_loop()
         if len(self._requests) == _REQUESTS_PER_S:
             await asyncio.sleep(self._requests[0] + 1.0 - loop.time())
@@ -185,6 +185,8 @@ class Stream:
 
     async def _send(self, requests: list[bytes | str]) -> None:
         for request in requests:
+            async with self._sending:
+                await self._pace()
             if self._socket is not None:
                 with suppress(ConnectionClosed):  # who reads finds out, and everything comes again
                     await self._socket.send(request)

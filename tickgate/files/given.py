@@ -7,7 +7,7 @@ from typing import Final
 from core.market.bar import Bar
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol, make_symbol, parse_symbol
-from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick
+from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick, plain_float
 from core.market.timeframe import MINUTE_NS, Timeframe
 from gateway.http.times import parse_time_ns
 from ingest.admission import EARLIEST_NS
@@ -204,7 +204,7 @@ def _positive(values: Values, name: str) -> float:
     value = values.get(name)
     try:
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            number = float(value)
+            number = plain_float(value) if isinstance(value, str) else float(value)
             if 0 < number < math.inf:
                 return number
     except (ValueError, OverflowError):

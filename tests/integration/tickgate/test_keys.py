@@ -139,6 +139,7 @@ async def test_keys_and_files_of_a_running_dev_are_found_by_its_data_directory(
         (["add", "--requests-per-min", "-1"], "--requests-per-min"),
         (["add", "--connections", "0"], "--connections: expected"),
         (["add", "--expires", "soon"], "--expires: expected a span"),
+        (["add", "--expires", "9999999d"], "--expires: expected a time before the year 10000"),
         (["add", "--expires", "2020-01-01"], "--expires: expected a time to come"),
     ],
 )

@@ -52,3 +52,15 @@ def test_who_was_served_early_in_the_last_window_gets_all_of_this_one(names: tup
     desk.lead()
 
     assert before_cursors(client) == [[1], [1, 2, 3]]
+
+
+def test_who_asks_once_more_for_what_it_has_gets_what_is_pending_before_a_cursor() -> None:
+    desk, client = Desk("X:A"), Listener()
+    desk.subscribe(client, "X:A", options=WITH_CURSOR)
+    desk.trade("X:A")  # 1
+    desk.lead()
+    desk.trade("X:A")  # 2 is pending
+
+    desk.subscribe(client, "X:A", options=WITH_CURSOR)
+
+    assert before_cursors(client)[-1] == [1, 2]

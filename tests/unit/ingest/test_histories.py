@@ -113,24 +113,36 @@ def test_kraken_is_asked_on_by_time_until_it_has_no_more() -> None:
 
     page = history.read(wanted, body("kraken", 4, 5, 6, last=T_NS + 5))
     assert [tick.trade_id for tick in page.ticks] == [6]
-    assert page.rest == want("kraken", 7, 9, T_NS + 6)
+    assert page.rest == want("kraken", 7, 9, T_NS + 5)  # others of that very time may follow
     assert page.rest is not None
-    assert f"since={T_NS + 5}&" in history.path(page.rest)
-    assert history.read(page.rest, body("kraken", last=T_NS + 5)).rest is None
+    assert f"since={T_NS + 4}&" in history.path(page.rest)
+    assert history.read(page.rest, body("kraken", 6, last=T_NS + 5)).rest is None
     assert history.read(wanted, body("kraken", 7, last=T_NS)).rest is None
 
 
+def test_kraken_is_asked_past_a_whole_page_of_one_time() -> None:
+    history, wanted = make_history("kraken"), want("kraken", 6, 2_000)
+
+    page = history.read(wanted, body("kraken", *range(6, 1_006), last=T_NS))
+
+    assert page.rest == want("kraken", 1_006, 2_000, T_NS + 1)
+
+
 @pytest.mark.parametrize(
-    ("words", "busy"),
-    [("EGeneral:Too many requests", True), ("EQuery:Unknown asset pair", False)],
+    ("words", "busy", "retryable"),
+    [
+        ("EGeneral:Too many requests", True, True),
+        ("EService:Unavailable", False, True),
+        ("EQuery:Unknown asset pair", False, False),
+    ],
 )
-def test_kraken_says_what_is_wrong_in_words(words: str, busy: bool) -> None:
+def test_kraken_says_what_is_wrong_in_words(words: str, busy: bool, retryable: bool) -> None:
     answer = json.dumps({"error": [words], "result": {}}).encode()
 
     with pytest.raises(HistoryError, match=words) as caught:
         make_history("kraken").read(want("kraken", 6, 7), answer)
 
-    assert caught.value.busy is busy
+    assert (caught.value.busy, caught.value.retryable) == (busy, retryable)
 
 
 def test_krakens_whole_seconds_and_ids_that_are_none() -> None:

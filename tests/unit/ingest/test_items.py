@@ -115,7 +115,9 @@ def test_last_prices_of_any_number_of_names_are_kept_in_bounded_memory() -> None
     assert len(items._last) <= 20_000
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"7", b'{"d":[]}', b'{"d":{}}', b"\xff"], ids=range(6))
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"7", b'{"d":[]}', b'{"d":{}}', b"\xff", b"[" * 200_000], ids=range(7)
+)
 def test_an_answer_without_the_items_is_an_error_in_words(body: bytes) -> None:
     ticks, errors = reader(**FULL).read(body, symbol=None, arrived_ns=5)
 

@@ -88,3 +88,9 @@ def test_any_number_of_names_is_read_in_bounded_memory() -> None:
         reader.read(changed(symbol=f"S{n}"), 2)
 
     assert len(reader._symbols) <= 50_000
+
+
+@pytest.mark.parametrize("price", ["1_0", "\uff11", "1.5 x", ""])
+def test_what_only_python_takes_for_a_number_is_no_price(price: str) -> None:
+    with pytest.raises(RowError):
+        RowReader("X", None).read(changed(price=price), 2)

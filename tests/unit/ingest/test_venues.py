@@ -148,8 +148,9 @@ def test_a_malformed_trade_of_a_kraken_frame_leaves_the_others() -> None:
 @pytest.mark.parametrize(
     "frame",
     ["", "{", "[]", "7", b"\xff\xfe\x00", b"\x00" * 300, "\ud800", '{"type":7,"e":7,"channel":7}',
-     '{"type":"match","e":"trade","channel":"trade","data":7}'],
-    ids=range(9),
+     '{"type":"match","e":"trade","channel":"trade","data":7}',
+     '{"type":"match","e":"trade","channel":"trade","x":' + "[" * 200_000],
+    ids=range(10),
 )  # fmt: skip
 def test_garbage_is_an_error_in_words_and_never_raises(feed: str, frame: str | bytes) -> None:
     parsed = make_venue(feed, []).parse(frame)

@@ -95,6 +95,13 @@ def test_variables_of_a_container_platform_are_no_settings(variable: str) -> Non
     assert loaded.values == Sample()
 
 
+def test_an_address_is_a_link_only_where_a_port_is_expected() -> None:
+    assert "APP_NAME" in error(environ={"APP_NAME": "tcp://10.0.0.1:80"})
+    loaded = load(environ={"APP_FEED": "tcp://10.0.0.1:80"})
+
+    assert loaded.values.feed == ("tcp://10.0.0.1:80",)
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load(environ={"APP_PORT": " "}).values.port == 8080
 
