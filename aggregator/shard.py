@@ -329,7 +329,7 @@ class ShardCore:
             window = state.minute
             if segment.run and (window is None or segment.open_ns >= window.end_ns):
                 # Repeats, as one feed tells times later than another, shall not open a window.
-                comes_new = state.come_after_all(segment)
+                comes_new = state.come_after_all(segment.run)
                 window = self._minute(state, segment.open_ns) if comes_new else None
             if (
                 window is None

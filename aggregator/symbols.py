@@ -51,11 +51,9 @@ class SymbolState:
     def parents(self, start_ns: int) -> list[Window]:
         return [self.windows[tf, tf.floor_ns(start_ns)] for tf in PARENTS]
 
-    def come_after_all(self, segment: Segment) -> bool:
-        """Are the ids of *segment*, if it has some, above all that are known?"""
-        if segment.run is None:
-            return False
-        first, last = segment.run
+    def come_after_all(self, run: tuple[int, int]) -> bool:
+        """Are the ids of the *run* of a segment, if it has some, above all that are known?"""
+        first, last = run
         return last == NO_ID or self.ids.are_after_all(first)
 
     def are_new(self, segment: Segment) -> bool:

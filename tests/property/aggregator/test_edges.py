@@ -37,6 +37,17 @@ def test_a_minute_that_closes_after_a_restart_is_still_one_of_ticks(restart: boo
     assert not any(is_imported(Window.from_row(row)) for row in minutes)
 
 
+def test_the_last_trade_is_the_newest_by_time_not_the_one_that_came_last() -> None:
+    folding = Harness()
+    folding.fold([trade(1, 0), Tick(SYMBOLS[1], 1, 1.0, 1.0, 0)])
+    for first, at_ns in ((10, 1_000), (20, 500)):
+        numbers = range(first, first + 5)
+        others = [Tick(SYMBOLS[1], n, 100.1, 0.1, at_ns + n, seq=n) for n in numbers]
+        folding.fold([*(trade(n, at_ns + n) for n in numbers), *others])
+
+    assert {last.trade_id for last in folding.core.take_last_trades()} == {14}
+
+
 def test_repeats_that_another_feed_tells_in_the_next_minute_open_no_window() -> None:
     folding = Harness()
     edge_ns = 1_000 * 15 * MINUTE_NS
@@ -74,6 +85,10 @@ def test_running_bars_that_nobody_got_are_taken_once_more() -> None:
     folding.core.touch(bars)
 
     assert sorted(folding.core.take_running(), key=str) == sorted(bars, key=str)
+    folding.close(10**18 + 60 * MINUTE_NS)
+    folding.core.touch(bars)
+    assert folding.core.take_running() == []
+    Harness().core.touch(bars)  # its shard has moved
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.market.timeframe import MINUTE_NS
@@ -17,6 +17,9 @@ def as_text(minute: int) -> str:
     return (_EPOCH + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@example(1_439, 1, 3_000, {5, 2_999}, False)
+@example(1_439, 1, 3_000, set(), False)
+@example(7, 5, 300, set(), False)
 @given(
     st.integers(0, _LAST),
     st.sampled_from([1, 2, 5, 7, 15, 60, 1_440]),

@@ -74,6 +74,13 @@ def test_what_does_not_look_like_a_cursor_is_garbled(text: str) -> None:
         decode_cursor(text, KEYS)
 
 
+def test_a_cursor_of_more_feeds_than_there_can_be_is_refused() -> None:
+    cursor = Cursor({f"f{n}": [ZERO_ID, ZERO_ID] for n in range(257)}, [ZERO_ID, ZERO_ID])
+
+    with pytest.raises(CursorError, match="names 257 feeds, at most 256 are accepted"):
+        decode_cursor(encode_cursor(cursor, KEYS.namespace), KEYS)
+
+
 def test_there_is_no_cursor_before_the_streams_are_known() -> None:
     positions = Positions()
     make = CursorMaker(positions, KEYS)

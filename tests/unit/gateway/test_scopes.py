@@ -143,3 +143,16 @@ def test_origins_tell_pages_of_the_settings_from_their_own() -> None:
     assert not origins.allows("https://other.example.com")
     assert not Origins().others
     assert Origins(["*"]).allows("https://other.example.com")
+
+
+def test_names_that_nobody_wants_any_more_are_forgotten_when_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.plans._MOST_WANTED", 3)
+    plans = Plans(Desk("SIM:A").market, StreamKeys("test", 2))
+    stays = plans.enter(tuple(names("SIM:A")))
+    for number in range(50):
+        plans.leave(plans.enter(tuple(names("SIM:A", f"SIM:B{number}", f"SIM:C{number}"))))
+
+    assert len(plans._wanted) <= 5
+    assert plans.enter(tuple(names("SIM:A", "X:D"))).wanted[0] is stays.wanted[0]

@@ -40,6 +40,7 @@ def reasons(verdict: Verdict) -> list[Reason]:
         (tick(size=1e101), Reason.OUT_OF_RANGE),
         (tick(price=5e-324), Reason.OUT_OF_RANGE),
         (Tick(tick().symbol, 1, 1.0, 1.0, 631_152_000 * 10**9 - 1), Reason.ANCIENT),
+        (Tick(tick().symbol, 1, 1.0, 1.0, 2**63 - 1), Reason.FUTURE),
     ],
 )
 def test_a_tick_with_impossible_numbers_is_refused_with_its_reason(
