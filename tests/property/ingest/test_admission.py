@@ -10,6 +10,8 @@ from tests.unit.ingest.ticks import START_NS, S, tick
 
 LIMITS = AdmissionLimits(max_future_ns=2 * S, max_lateness_ns=8 * S, dedup_horizon_ns=4 * S)
 
+KEPT_NS = LIMITS.dedup_horizon_ns + LIMITS.max_future_ns
+
 # A small grid around the edges of the limits: random nanoseconds never land on one.
 seconds = st.integers(0, 24).map(lambda n: n / 2)
 ticks = st.builds(
@@ -45,7 +47,8 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
             assert 0 < good.price < float("inf")
             key = (good.symbol, good.trade_id)
             is_old = good.event_ns < newest_before - LIMITS.dedup_horizon_ns
-            assert good.trade_id == NO_ID or key not in counted or is_old
+            if good.trade_id != NO_ID and key in counted and not is_old:  # the id is used anew
+                assert good.event_ns - counted[key].event_ns > KEPT_NS
             counted[key] = good
         for bad, reason in verdict.refused:
             if reason is Reason.FUTURE:
