@@ -31,7 +31,7 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
 ) -> None:
     clock = FeedClock(kind)
     admission = Admission(clock, LIMITS)
-    counted: dict[tuple[str, int], Tick] = {}
+    seen_ns: dict[tuple[str, int], int] = {}  # by id, the feed time
     monotonic_ns = 0
 
     for (after_s, batch), reconnected in zip(batches, reconnects, strict=False):
@@ -43,13 +43,15 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
 
         kept_out = len(verdict.refused) + verdict.duplicates
         assert len(verdict.admitted) + kept_out == len(batch)
+        newest_ns = newest_before
         for good in verdict.admitted:
             assert 0 < good.price < float("inf")
             key = (good.symbol, good.trade_id)
-            is_old = good.event_ns < newest_before - LIMITS.dedup_horizon_ns
-            if good.trade_id != NO_ID and key in counted and not is_old:  # the id is used anew
-                assert good.event_ns - counted[key].event_ns > KEPT_NS
-            counted[key] = good
+            is_old = good.event_ns < newest_ns - LIMITS.dedup_horizon_ns
+            newest_ns = max(newest_ns, good.event_ns)
+            if good.trade_id != NO_ID and key in seen_ns and not is_old:  # the id is used anew
+                assert newest_ns - seen_ns[key] > KEPT_NS
+            seen_ns[key] = newest_ns
         for bad, reason in verdict.refused:
             if reason is Reason.FUTURE:
                 assert kind is not ClockKind.REPLAY or bad.event_ns >= LATEST_NS
