@@ -102,9 +102,10 @@ class MarketState:
         """
         choices = self._directory.choices(text)
         if permits is not None and choices:
-            choices = list(filter(permits, choices))
-            if not choices:
-                return self._directory.choices(text)[0]  # not to be told of: the caller says so
+            permitted = list(filter(permits, choices))
+            if not permitted:
+                return choices[0]  # not to be told of: the caller says so
+            choices = permitted
         if not stocks:
             return only_one(text, choices)
         found = only_one(text, [symbol for symbol in choices if self.is_stock(symbol)])

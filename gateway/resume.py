@@ -201,10 +201,10 @@ class Resumes:
                 cursor = decode_cursor(text, self._keys)
             except CursorError as exc:
                 raise RequestError(messages.INVALID_SYNTAX, str(exc)) from exc
-            kept = len(self._decoded)
-            if kept >= _MAX_CURSORS or kept * len(cursor.positions(self._keys)) > _MAX_POSITIONS:
+            at, kept = cursor.positions(self._keys), len(self._decoded)
+            if kept >= _MAX_CURSORS or kept * len(at) > _MAX_POSITIONS:
                 self._decoded.clear()
-            found = self._decoded[text] = cursor, cursor.positions(self._keys)
+            found = self._decoded[text] = cursor, at
         return found
 
     def _ensure(self) -> Recovery:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.market.symbol import Symbol
-from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Tick
+from core.market.tick import LATEST_NS, LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Tick
 from core.market.trade_ids import TradeIds
 from ingest.feed_clock import ClockKind, FeedClock
 
-LATEST_NS: Final = 9_214_646_400 * 10**9  # 2262-01-01: in the year after it int64 ends
 EARLIEST_NS: Final = 631_152_000 * 10**9  # 1990-01-01: nothing traded electronically before
 
 MAX_INT64: Final = 2**63 - 1

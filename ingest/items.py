@@ -144,7 +144,7 @@ def _walk(value: Any, path: str) -> Any:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError(f"{str(value)[:40]!r} is no number")
-    return plain_float(value) if isinstance(value, str) else float(value)
+    return plain_float(value)
 
 
 def _id(value: Any) -> tuple[int, int]:

@@ -11,6 +11,7 @@ NO_ID: Final = -(2**63)
 """`trade_id` of a tick whose venue gives none: never de-duplicated, ordered by arrival."""
 
 
+LATEST_NS: Final = 9_214_646_400 * 10**9  # 2262-01-01: int64 ends in that year
 LEAST_AMOUNT: Final = 1e-100
 MOST_AMOUNT: Final = 1e100
 """Prices and sizes of a tick lie between these, far beyond any market: products and sums of them
@@ -45,12 +46,13 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0
 
 
-def plain_float(text: str) -> float:
-    """The number that *text* is, as JSON and CSV have them: Python reads more, as ``1_0``.
+def plain_float(value: float | str) -> float:
+    """The number that *value* is, a text as JSON and CSV have them: Python reads more, as ``1_0``.
 
     Raises:
         ValueError: it is none.
+        OverflowError: an integer beyond all floats.
     """
-    if "_" in text or not text.isascii():
-        raise ValueError(f"could not convert string to float: {text[:40]!r}")
-    return float(text)
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ValueError(f"could not convert string to float: {value[:40]!r}")
+    return float(value)

@@ -8,10 +8,11 @@ import datetime as dt
 import re
 from typing import Final
 
+from core.market.tick import LATEST_NS
 from core.market.timeframe import DAY_NS, MINUTE_NS, SECOND_NS
 
 MIN_NS: Final = 0
-MAX_NS: Final = 9_214_646_400 * SECOND_NS  # 2262-01-01: the last year that int64 ns can name
+MAX_NS: Final = LATEST_NS
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001  only ever shifted by UTC seconds
 _EPOCH_DAY: Final = _EPOCH.toordinal()
 _DATE: Final = r"([0-9]{4})-([0-9]{2})-([0-9]{2})"

@@ -204,7 +204,7 @@ def _positive(values: Values, name: str) -> float:
     value = values.get(name)
     try:
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            number = plain_float(value) if isinstance(value, str) else float(value)
+            number = plain_float(value)
             if 0 < number < math.inf:
                 return number
     except (ValueError, OverflowError):

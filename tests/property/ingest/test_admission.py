@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.market.block import decode_block
-from core.market.tick import NO_ID, Tick
-from ingest.admission import LATEST_NS, Admission, AdmissionLimits, Reason
+from core.market.tick import LATEST_NS, NO_ID, Tick
+from ingest.admission import Admission, AdmissionLimits, Reason
 from ingest.blocks import Moment, ShardBlocks
 from ingest.feed_clock import NEVER, ClockKind, FeedClock
 from tests.unit.ingest.ticks import START_NS, S, tick
