@@ -67,8 +67,10 @@ async def test_a_phone_shows_one_of_several_charts_at_a_time(
 
         await expect(charts.nth(1)).to_be_visible()
         await expect(charts.nth(0)).to_be_hidden()
-        sizes = await desk.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
-        assert sizes == [390, 390]
+        for width in (430, 390, 360, 320):
+            await desk.page.set_viewport_size({"width": width, "height": 844})
+            sizes = "() => [document.documentElement.scrollWidth, innerWidth]"
+            assert await desk.page.evaluate(sizes) == [width, width]
 
 
 async def test_what_one_chart_is_refused_costs_the_others_nothing(
