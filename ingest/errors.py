@@ -40,10 +40,15 @@ class ConnectionLost(TickgateError):
 
 
 class PollError(TickgateError):
-    """One pull of an endpoint failed; ``retryable`` tells whether asking again can help."""
+    """One pull of an endpoint failed; ``retryable`` tells whether asking again at once can help.
 
-    def __init__(self, url: str, reason: str, *, retryable: bool) -> None:
-        self.url, self.reason, self.retryable = url, reason, retryable
+    ``busy_s``: it asked to be left alone for so long.
+    """
+
+    def __init__(
+        self, url: str, reason: str, *, retryable: bool, busy_s: float | None = None
+    ) -> None:
+        self.url, self.reason, self.retryable, self.busy_s = url, reason, retryable, busy_s
         super().__init__(url, reason)
 
     def __str__(self) -> str:

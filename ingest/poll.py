@@ -10,6 +10,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from core.market.tick import Tick
+from core.market.timeframe import SECOND_NS
 from core.runtime.breaker import Breaker
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.retry import full_jitter
@@ -18,6 +19,7 @@ from ingest.feed import FeedJournal, TickOutlet, WarnLimiter
 from ingest.feed_clock import ClockKind
 from ingest.items import ItemReader
 from ingest.limits import IngestLimits
+from ingest.retry_after import MAX_S, seconds_of
 from ingest.spec import PollOptions
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,8 @@ class Poll:
 
     A pull: 1 s to connect, 2 s between bytes, 3 s in all; time-outs, lost connections, 429 and
     5xx are tried three times with full jitter; five failed pulls in a row open the address's
-    circuit breaker, which lets one probe through every 10 s.
+    circuit breaker, which lets one probe through every 10 s. A 429 that says for how long stops
+    the pulls of all addresses for that time, as they are asked of one server.
     """
 
     clock_kind = ClockKind.PULLED
@@ -66,6 +69,7 @@ class Poll:
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
         self._targets = _targets(options)
         self._warnings = WarnLimiter()
+        self._busy_until_ns = 0
 
     async def run(self, outlet: TickOutlet, journal: FeedJournal) -> None:
         """Never returns; failing addresses are shown in the journal."""
@@ -99,7 +103,8 @@ class Poll:
         due_ns = self._monotonic_ns() + int(offset_s * 1e9)
         while True:
             await asyncio.sleep(max(0, due_ns - self._monotonic_ns()) / 1e9)
-            if target.breaker.allows(self._monotonic_ns() / 1e9):
+            now_ns = self._monotonic_ns()
+            if now_ns >= self._busy_until_ns and target.breaker.allows(now_ns / 1e9):
                 ticks = await self._pull(target, http, journal)
                 await outlet.put(ticks)
             turns = max(1, -(-(self._monotonic_ns() - due_ns) // every_ns))
@@ -110,7 +115,11 @@ class Poll:
             body = await self._get(target.url, http)
         except PollError as exc:
             target.fault = exc.reason
-            target.breaker.record(ok=False, now_s=self._monotonic_ns() / 1e9)
+            now_ns = self._monotonic_ns()
+            # Who says for how long it is busy works.
+            target.breaker.record(ok=exc.busy_s is not None, now_s=now_ns / 1e9)
+            busy_until_ns = now_ns + int((exc.busy_s or 0.0) * SECOND_NS)
+            self._busy_until_ns = max(self._busy_until_ns, busy_until_ns)
             ticks: list[Tick] = []
         else:
             target.fault = ""
@@ -144,13 +153,22 @@ class Poll:
         try:
             async with http.get(url, headers={"Accept": "application/json"}) as response:
                 if response.status != 200:
-                    retryable = response.status == 429 or response.status >= 500
-                    raise PollError(url, f"status {response.status}", retryable=retryable)
+                    raise self._refusal(url, response)
                 return await self._body(response, url)
         except TimeoutError as exc:
             raise PollError(url, "timed out", retryable=True) from exc
         except (ClientError, OSError) as exc:
             raise PollError(url, str(exc) or type(exc).__name__, retryable=True) from exc
+
+    def _refusal(self, url: str, response: ClientResponse) -> PollError:
+        reason = f"status {response.status}"
+        header = response.headers.get("Retry-After", "")
+        busy_s = seconds_of(header, self._now_ns()) if response.status == 429 else None
+        if busy_s is not None:
+            busy_s = min(busy_s, MAX_S)
+            reason = f"{reason}, not to be asked for {busy_s:.0f} s"
+            return PollError(url, reason, retryable=False, busy_s=busy_s)
+        return PollError(url, reason, retryable=response.status == 429 or response.status >= 500)
 
     async def _body(self, response: ClientResponse, url: str) -> bytes:
         parts: list[bytes] = []

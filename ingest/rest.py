@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
@@ -12,6 +11,7 @@ from core.runtime.ports import Clock, MonotonicClock
 from ingest.errors import HistoryError
 from ingest.history import Page, TradeHistory, Want
 from ingest.limits import IngestLimits
+from ingest.retry_after import seconds_of
 from ingest.venue_gate import VenueGate
 from ingest.venues.protocol import MAX_ID
 
@@ -105,7 +105,7 @@ class VenueRest:
             f"GET {response.url.path_qs}: status {status}",
             retryable=status in _BUSY or status >= 500,
             busy=status in _BUSY,
-            retry_after_s=_seconds(response.headers.get("Retry-After", ""), self.now_ns()),
+            retry_after_s=seconds_of(response.headers.get("Retry-After", ""), self.now_ns()),
         )
 
     async def _body(self, response: ClientResponse) -> bytes:
@@ -120,13 +120,3 @@ class VenueRest:
 
     def _now_s(self) -> float:
         return self.monotonic_ns() / 1e9
-
-
-def _seconds(header: str, now_ns: int) -> float | None:
-    """A ``Retry-After`` header: seconds, or a date; None where it is neither."""
-    if header.isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now_ns / 1e9)
-    except (ValueError, OverflowError):
-        return None

@@ -4,11 +4,11 @@ from collections import deque
 from typing import Final
 
 from core.runtime.breaker import Breaker, BreakerState
+from ingest.retry_after import MAX_S
 
 _MAX_FAILURES: Final = 5  # requests in a row, then the breaker opens
 _OPEN_S: Final = 10.0
 _BUSY_S: Final = 10.0  # where a venue says that it is busy, and not for how long
-_MAX_BUSY_S: Final = 300.0
 
 
 class VenueGate:
@@ -67,5 +67,5 @@ class VenueGate:
         """The venue wants no request for *retry_after_s* (None: it did not say); it works."""
         self.refused += 1
         self._breaker.record(ok=True, now_s=now_s)
-        pause_s = _BUSY_S if retry_after_s is None else min(retry_after_s, _MAX_BUSY_S)
+        pause_s = _BUSY_S if retry_after_s is None else min(retry_after_s, MAX_S)
         self._busy_until_s = max(self._busy_until_s, now_s + pause_s)

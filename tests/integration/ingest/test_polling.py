@@ -1,10 +1,12 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from core.market.timeframe import SECOND_NS
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.ingest.rig import Stored, running
@@ -34,6 +36,8 @@ class Exchange:
             await asyncio.sleep(5)
         if mood == "flaky" and self.asked[symbol] % 2:
             return web.Response(status=503)
+        if mood == "busy":
+            return web.Response(status=429, headers={"Retry-After": "2"})
         if mood == "gone":
             return web.Response(status=404)
         if mood == "garbage":
@@ -177,3 +181,30 @@ async def test_the_breaker_spares_an_address_that_keeps_failing(
         await eventually(lambda: exchange.asked.get("B", 0) >= 20)
 
         assert exchange.asked["A"] == 5
+
+
+async def test_a_server_that_says_for_how_long_it_is_busy_is_left_alone_for_that_time(
+    exchange: Exchange, redis_url: str, namespace: str, stored: Stored, eventually: Eventually
+) -> None:
+    exchange.moods["A"] = "busy"
+    exchange.trade("A", 1)
+    spec = f"poll:{exchange.url}/{{symbol}}?symbols=A,B&every=0.1&{PATHS}"
+
+    async with running([spec], redis_url, namespace):
+        await eventually(lambda: exchange.asked.get("A") == 1)
+        began_ns = time.monotonic_ns()
+        exchange.moods["A"] = ""
+        asked = exchange.asked.get("B", 0)
+        await asyncio.sleep(1)
+        assert exchange.asked.get("B", 0) <= asked + 1  # which was on its way
+
+        async def shown() -> bool:
+            return any("not to be asked for 2 s" in f.detail for f in await stored.statuses())
+
+        await eventually(shown)
+
+        async def there() -> bool:
+            return await stored.ids("POLL:A") == [1]
+
+        await eventually(there)
+        assert time.monotonic_ns() - began_ns > 1.5 * SECOND_NS
