@@ -19,7 +19,7 @@ from core.market.tick import Tick
 from core.market.timeframe import Timeframe
 from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.retry import full_jitter
-from ingest.admission import Admission
+from ingest.admission import Admission, Reason
 from ingest.blocks import MAX_BATCH, Moment, ShardBlocks
 from ingest.errors import HistoryError
 from ingest.feed_clock import NEVER, ClockKind, FeedClock
@@ -29,7 +29,7 @@ from ingest.history import Page, Want
 from ingest.limits import IngestLimits
 from ingest.rest import VenueRest
 from ingest.venues.protocol import MAX_ID
-from storage.quarantine import QuarantineWriter
+from storage.quarantine import QuarantineRecord, QuarantineWriter
 from storage.roles import RoleBoard
 from storage.tick_writer import TickWriter
 
@@ -39,6 +39,8 @@ _NEAR: Final = 100  # ids around a time in which trades may not be in order of t
 _FAR_NS: Final = 2**62
 _STRETCHES: Final = 1_000
 _KEPT: Final = 10_000  # records that the quarantine holds
+_SHOWN: Final = 1_000  # refused trades of a run that are put there: others shall find room, too
+_REFUSALS: Final = frozenset(reason.value for reason in Reason)
 
 
 class NobodyFolds(TickgateError):
@@ -101,6 +103,8 @@ class BackfillStreams:
     writer: TickWriter
     board: RoleBoard
     flow: FlowLedger
+    quarantine: QuarantineWriter
+    feed: str
     shards: int
     limits: IngestLimits
     patience_s: float
@@ -147,13 +151,15 @@ class BackfillStreams:
             verdict = self._admission.judge(
                 ticks[at : at + MAX_BATCH], monotonic_ns=self.monotonic_ns(), wall_ns=self.now_ns()
             )
-            self.refused += len(verdict.refused)
+            await self._refuse(verdict.refused)
             self._blocks.add(verdict.admitted, position=0, now=self._moment())
         await self._write(idle_ns=_FAR_NS)
         await self._caught_up(self.limits.hand_over_ticks)
 
     async def end(self, notices: Sequence[Notice]) -> None:
-        """All ticks of a symbol were put: tell *notices*, and close the windows that it is in.
+        """All ticks of a symbol were put: tell *notices*, and close those windows that are over.
+
+        A window that is not over stays open: live trades belong into it still.
 
         Raises:
             LeaseLost, StreamUnavailable: as :meth:`put`.
@@ -163,8 +169,21 @@ class BackfillStreams:
             return
         self._blocks.tell(notices, now=self._moment())
         over_ns = Timeframe.MIN_15.floor_ns(newest_ns) + Timeframe.MIN_15.ns
-        self._clock.advance(over_ns + self.limits.grace_ns, self.monotonic_ns())
+        closing_ns = min(over_ns + self.limits.grace_ns, self.now_ns())
+        self._clock.advance(closing_ns, self.monotonic_ns())
         await self._write(idle_ns=0)
+
+    async def _refuse(self, refused: Sequence[tuple[Tick, Reason]]) -> None:
+        """Count them, and put the first of many into the quarantine."""
+        room = max(0, _SHOWN - self.refused)
+        self.refused += len(refused)
+        now_ns = self.now_ns()
+        await self.quarantine.put(
+            [
+                QuarantineRecord(self.feed, reason.value, now_ns, tick)
+                for tick, reason in refused[:room]
+            ]
+        )
 
     async def folded(self) -> None:
         """Wait until the aggregator has folded all.
@@ -317,4 +336,7 @@ async def count_refused(quarantine: QuarantineWriter, feed: str, since_ns: int) 
         StreamUnavailable: Redis is away or refuses.
     """
     records = await quarantine.newest(_KEPT)
-    return sum(record.feed == feed and record.at_ns >= since_ns for record in records)
+    return sum(
+        record.feed == feed and record.at_ns >= since_ns and record.reason not in _REFUSALS
+        for record in records
+    )

@@ -117,12 +117,8 @@ class ItemReader:
         value = _walk(item, self._options.time)
         unit = self._options.unit
         if unit == "rfc3339":
-            time_ns = self._stamps.read_ns(str(value))
-        else:
-            time_ns = number_ns(value, UNITS[unit])
-        if not -_MASK_63 <= time_ns <= _MASK_63:
-            raise ValueError(f"time {value!r} in {unit} is out of range")
-        return time_ns
+            return self._stamps.read_ns(str(value))
+        return number_ns(value, UNITS[unit])
 
     def _error(self, error: Exception, body: bytes) -> ParseError:
         reason = f"no {error}" if isinstance(error, LookupError) else str(error)

@@ -87,10 +87,8 @@ class ReplayFile:
     def _row(self, line: str) -> Row:
         assert self._reader is not None
         self._number += 1
-        text = line.rstrip("\r\n")[:_MAX_LINE_CHARS]
-        fields = text.split(",") if '"' not in text else next(csv.reader([text]), [])
         try:
-            return Row(self._number, self._reader.read(fields, self._number + 1), None)
+            return Row(self._number, self._reader.read(_fields(line), self._number + 1), None)
         except RowError as exc:
             return Row(self._number, None, exc)
 
@@ -121,12 +119,15 @@ class ReplayFile:
 
 
 def _id_text(line: str) -> str:
-    """The second field, without a full parse: quotes are rare."""
-    if '"' in line:
-        fields = next(csv.reader([line]), [])
-        return fields[1] if len(fields) == len(HEADER) else ""
-    fields = line.rstrip("\r\n").split(",")
+    """The second field, where there are six."""
+    fields = _fields(line)
     return fields[1] if len(fields) == len(HEADER) else ""
+
+
+def _fields(line: str) -> list[str]:
+    """Without a full parse, where nothing is quoted: quotes are rare."""
+    text = line.rstrip("\r\n")[:_MAX_LINE_CHARS]
+    return text.split(",") if '"' not in text else next(csv.reader([text]), [])
 
 
 def _reason(error: Exception) -> str:

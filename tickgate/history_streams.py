@@ -66,18 +66,21 @@ async def history_streams(
     redis = connect(settings.redis_url)
     try:
         writer = await _open_writer(redis, feed, venue, settings)
+        quarantine = QuarantineWriter(redis, keys)
         try:
             streams = BackfillStreams(
                 writer=writer,
                 board=RoleBoard(redis, keys, now_ns=time.time_ns),
                 flow=FlowLedger([keys.ticks(feed, shard) for shard in range(settings.shards)]),
+                quarantine=quarantine,
+                feed=feed,
                 shards=settings.shards,
                 limits=ingest_limits(settings),
                 patience_s=_PATIENCE_S,
                 now_ns=time.time_ns,
                 monotonic_ns=time.monotonic_ns,
             )
-            yield HistoryStreams(streams, feed, QuarantineWriter(redis, keys), opened_ns)
+            yield HistoryStreams(streams, feed, quarantine, opened_ns)
         finally:
             await writer.release()
     finally:

@@ -22,6 +22,7 @@ TICK_COLUMNS: Final = ("symbol", "trade_id", "event_ns", "side", "price", "size"
 TICK_REQUIRED: Final = TICK_COLUMNS[:-1]
 
 _MAX_INT64: Final = 2**63 - 1
+_MAX_TRADES: Final = 10**15  # of a minute: those of a day's minutes add up to 64 bits
 _SLACK: Final = 1e-3  # a vendor's average is rounded, and may lie beyond the prices for that
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL, "": Side.UNKNOWN, "unknown": Side.UNKNOWN}
 _MAX_SYMBOLS: Final = 50_000
@@ -88,7 +89,7 @@ class BarReader:
             low=_positive(values, "low"),
             close=_positive(values, "close"),
             volume=_positive(values, "volume"),
-            trades=_whole(values, "trades", 1, _MAX_INT64),
+            trades=_whole(values, "trades", 1, _MAX_TRADES),
             vwap=_positive(values, "vwap"),
         )
         _check_prices(bar)
@@ -218,7 +219,7 @@ def _whole(values: Values, name: str, least: int, most: int) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value):
         number = int(value)
     if number is None or not least <= number <= most:
-        expected = "1 or more" if least == 1 else "of 64 bits"
+        expected = "of 64 bits" if most == _MAX_INT64 else f"{least} to {most}"
         raise ValueError(f"{name} {_shown(value)}: expected a whole number, {expected}")
     return number
 

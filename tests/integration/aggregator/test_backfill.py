@@ -11,6 +11,7 @@ import pytest
 from core.market.symbol import Symbol, make_symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
+from core.runtime.ports import Clock
 from ingest.backfill import Backfill, BackfillStreams, NobodyFolds, Outcome, count_refused
 from ingest.errors import HistoryError
 from ingest.flow import FlowLedger
@@ -77,6 +78,7 @@ async def backfill(
     names: Sequence[str] = (),
     limits: IngestLimits = LIMITS,
     patience_s: float = 20.0,
+    now_ns: Clock = wall_ns,
 ) -> list[Outcome]:
     """From the first of *span* up to before the last."""
     history, feed = make_history(rest.venue.feed), f"backfill-{rest.venue.feed}"
@@ -88,10 +90,12 @@ async def backfill(
         writer=writer,
         board=RoleBoard(rig.redis, rig.keys, now_ns=wall_ns),
         flow=FlowLedger([rig.keys.ticks(feed, shard) for shard in range(SHARDS)]),
+        quarantine=QuarantineWriter(rig.redis, rig.keys),
+        feed=feed,
         shards=SHARDS,
         limits=limits,
         patience_s=patience_s,
-        now_ns=wall_ns,
+        now_ns=now_ns,
         monotonic_ns=time.monotonic_ns,
     )
     try:
@@ -276,3 +280,45 @@ async def test_it_ends_where_nobody_answers(rig: Rig) -> None:
         rest.fault = 500
         with pytest.raises(HistoryError, match="status 500"):
             await backfill(rig, rest, made, limits=limits)
+
+
+async def test_a_window_that_is_not_over_is_left_to_the_live_trades(
+    rig: Rig, eventually: Eventually
+) -> None:
+    async with fake_venue("binance") as venue, fake_history(venue) as rest, folding(rig):
+        made = trades(venue, past(60), 140)  # 21 minutes
+        now_ns = made[-1].event_ns + LIMITS.grace_ns + 1
+        await backfill(rig, rest, made, now_ns=lambda: now_ns)
+
+        over = [t for t in made if t.event_ns < made[-1].event_ns // MINUTE_NS * MINUTE_NS]
+        minutes = {key: bar for key, bar in oracle(over).items() if key[1] is Timeframe.MIN_1}
+
+        async def closed() -> dict[object, object]:
+            bars = {(b.symbol, b.timeframe, b.start_ns): plain(b) for b in await rig.stored()}
+            assert {key: bar for key, bar in bars.items() if key[1] is Timeframe.MIN_1} == minutes
+            return bars
+
+        bars = await eventually(closed)
+        quarters = [start_ns for _, timeframe, start_ns in bars if timeframe is Timeframe.MIN_15]
+        assert quarters == [made[0].event_ns]
+
+        await rig.write(made[100:], end=True)
+        await eventually(lambda: bars_are(rig, made))
+
+
+async def test_what_is_refused_is_in_the_quarantine(rig: Rig, eventually: Eventually) -> None:
+    async with fake_venue("binance") as venue, fake_history(venue) as rest, folding(rig):
+        made = trades(venue, past(60), 20)
+        wrong_ns = made[-1].event_ns + STEP_NS
+        number = venue.trade(NAMES["binance"], price=1e120, size=1.0, at_ns=wrong_ns, pushed=False)
+        last = trades(venue, wrong_ns + STEP_NS, 1)
+
+        (outcome,) = await backfill(rig, rest, [*made, *last])
+
+        assert (outcome.trades, outcome.refused) == (21, 1)
+        quarantine = QuarantineWriter(rig.redis, rig.keys)
+        (record,) = await quarantine.newest(10)
+        assert (record.feed, record.reason) == ("backfill-binance", "out_of_range")
+        assert (record.tick.trade_id, record.tick.price) == (number, 1e120)
+        assert await count_refused(quarantine, "backfill-binance", 0) == 0  # by the aggregator
+        await eventually(lambda: bars_are(rig, made))

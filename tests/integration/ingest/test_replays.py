@@ -76,15 +76,17 @@ async def test_bad_rows_are_quarantined_with_their_line_and_the_rest_goes_on(
     rows = [
         row(1), "only,three,fields\n", row(3), f"ABC,4,{START_NS},buy,-1,1\n", "\n",
         f"A B,6,{START_NS},buy,1,1\n", f'"ABC3","7",{START_NS},"sell","2.5","1"\n', row(8),
+        f'"{"x" * 200_000}\n', row(10),
     ]  # fmt: skip
     path = write(tmp_path / "trades.csv", rows)
 
     await replay(stored, f"replay:{path}?speed=max")
 
-    assert sorted(tick.trade_id for tick in await stored.ticks()) == [1, 3, 7, 8]
+    assert sorted(tick.trade_id for tick in await stored.ticks()) == [1, 3, 7, 8, 10]
     found = sorted((r.reason, r.detail.partition(":")[0]) for r in await stored.quarantined())
     assert found == [
-        ("ill_formed", "line 3"), ("ill_formed", "line 6"), ("ill_formed", "line 7"),
+        ("ill_formed", "line 10"), ("ill_formed", "line 3"), ("ill_formed", "line 6"),
+        ("ill_formed", "line 7"),
         ("price_not_positive", ""),
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.times import StampReader, number_ns
+from ingest.times import StampReader, number_ns, timestamp_ns
 
 MINUTE_NS = 1_618_677_780 * 10**9  # 2021-04-17T16:43:00Z
 
@@ -65,3 +65,20 @@ def test_a_number_of_units_is_read_without_rounding(
 def test_a_time_that_is_no_number_is_refused(value: float | str) -> None:
     with pytest.raises(ValueError, match="no time in numbers"):
         number_ns(value, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2262-04-11T23:47Z"]
+)
+def test_a_stamp_that_64_bits_do_not_hold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="before 1677 or after 2262"):
+        StampReader().read_ns(text)
+
+
+def test_a_number_that_64_bits_do_not_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="before 1677 or after 2262"):
+        number_ns(9_223_372_037, 10**9)
+    with pytest.raises(ValueError, match="before 1677 or after 2262"):
+        timestamp_ns((0).to_bytes(4, "big") + (-(2**34)).to_bytes(8, "big", signed=True))
+    with pytest.raises(ValueError, match="before 1677 or after 2262"):
+        timestamp_ns((2**34 - 1).to_bytes(8, "big"))
