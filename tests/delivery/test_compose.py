@@ -125,6 +125,13 @@ def test_images_have_a_version(name: str) -> None:
     assert re.search(r"\d", tag)
 
 
+def test_one_service_builds_the_image_that_all_of_ours_run() -> None:
+    services = compose()["services"]
+
+    assert [name for name in services if "build" in services[name]] == ["migrate"]
+    assert len({services[name]["image"] for name in OWN}) == 1
+
+
 def test_only_loopback_is_published() -> None:
     published = [p for s in compose()["services"].values() for p in s.get("ports", [])]
 
