@@ -43,7 +43,8 @@ USER 10001:10001
 # 8080: page, HTTP and WebSocket of the gateway; 9100: health and metrics of ingest and aggregate.
 EXPOSE 8080 9100
 STOPSIGNAL SIGTERM
-# /livez of the gateway; compose.yaml passes the address of the other roles.
+# /livez of the gateway, by TICKGATE_PORT and TICKGATE_TLS_CERTIFICATE; compose.yaml passes the
+# address of the other roles.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "/opt/tickgate/healthcheck.py"]
 ENTRYPOINT ["tickgate"]

@@ -1,13 +1,14 @@
-# tickgate: every target sets up what it needs. Needs make and Python 3.11 or newer with venv.
+# tickgate: every target sets up what it needs. Needs make and Python 3.11 to 3.14 with venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The first of these that is new enough; `make venv PYTHON=/path/to/python3` to choose another.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+# The first of these that the pinned versions have wheels for, else whatever python3 is;
+# `make venv PYTHON=/path/to/python3` to choose another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo "$$p" && exit; done; echo python3)
 # Test runs are measured when COVERAGE is set; `make coverage` reports.
 RUN := $(if $(COVERAGE),$(BIN)/python -m coverage run,$(BIN)/python)

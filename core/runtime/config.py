@@ -212,7 +212,7 @@ def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
     if number.ge is not None and number.le is not None:
         return f" from {number.ge} to {number.le}"
     words = {"of at least": number.ge, "above": number.gt, "of at most": number.le}
-    said = [f"{word} {bound:g}" for word, bound in words.items() if bound is not None]
+    said = [f"{word} {bound}" for word, bound in words.items() if bound is not None]
     return " " + " and ".join(said) if said else ""
 
 

@@ -99,7 +99,8 @@ class StateApi:
         """All metrics of this process, in the format that Prometheus asks for."""
         exposition, content_type = choose_encoder(request.headers.get("Accept", ""))
         body = exposition(self.registry)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+        return web.Response(body=body, headers=headers)
 
     @property
     def _draining(self) -> bool:

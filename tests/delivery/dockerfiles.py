@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,12 @@ class Instruction:
         """The exec form at the end of *rest*."""
         words: list[str] = json.loads(self.rest[self.rest.index("[") :])
         return words
+
+
+def gateway_url(environ: Mapping[str, str]) -> str:
+    """What the health check asks without an address."""
+    script = runpy.run_path(str(ROOT / "deploy" / "healthcheck.py"))
+    return str(script["gateway_url"](environ))
 
 
 def instructions(text: str) -> list[Instruction]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.runtime import config
-from tests.delivery.dockerfiles import ROOT
+from tests.delivery.dockerfiles import ROOT, gateway_url
 from tickgate import rules
 from tickgate.arguments import parse
 from tickgate.cli import COMMANDS
@@ -105,10 +105,10 @@ def test_a_role_is_asked_on_the_port_it_serves(name: str) -> None:
     port = service["environment"].get(
         "TICKGATE_PORT", service["environment"].get("TICKGATE_OPS_PORT")
     )
-    script = (ROOT / "deploy" / "healthcheck.py").read_text()
+    asked = rest[1] if rest[1:] else gateway_url(variables(service))
 
     assert (word, rest[0]) == ("python", "/opt/tickgate/healthcheck.py")
-    assert f"http://127.0.0.1:{port}/livez" in (rest[1] if rest[1:] else script)
+    assert asked == f"http://127.0.0.1:{port}/livez"
 
 
 def test_roles_have_time_to_drain_before_they_are_killed() -> None:
@@ -123,6 +123,13 @@ def test_images_have_a_version(name: str) -> None:
 
     assert image
     assert re.search(r"\d", tag)
+
+
+def test_one_service_builds_the_image_that_all_of_ours_run() -> None:
+    services = compose()["services"]
+
+    assert [name for name in services if "build" in services[name]] == ["migrate"]
+    assert len({services[name]["image"] for name in OWN}) == 1
 
 
 def test_only_loopback_is_published() -> None:

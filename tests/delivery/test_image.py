@@ -1,18 +1,24 @@
 """The container image: what goes in, who runs it, and whether its health check tells the truth."""
 
+import os
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from loadtest.dev import DevServer, dev_server
 from tests.conftest import find_free_port
-from tests.delivery.dockerfiles import ROOT, copied, instructions, is_ignored
-from tickgate.settings import Settings
+from tests.delivery.dockerfiles import ROOT, copied, gateway_url, instructions, is_ignored
+from tests.integration.gateway.test_tls import make
+from tickgate.settings import SETTINGS, Settings
 
 DOCKERFILE = instructions((ROOT / "Dockerfile").read_text())
 IGNORE = [
@@ -67,12 +73,19 @@ def test_the_image_starts_the_program() -> None:
     assert entry[0] in PROJECT["project"]["scripts"]
 
 
-def health_check(*extra: str) -> "subprocess.CompletedProcess[str]":
+def health_check(*extra: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     """The image's own command, with this machine's names for its program and its file."""
     command = next(i for i in DOCKERFILE if i.name == "HEALTHCHECK").json()
     here = {"python": sys.executable, "/opt/tickgate/healthcheck.py": "deploy/healthcheck.py"}
     words = [here.get(word, word) for word in command]
-    return subprocess.run([*words, *extra], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    return subprocess.run(
+        [*words, *extra],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +135,50 @@ def test_the_health_check_fails_where_nothing_answers(path: str) -> None:
     assert "refused" in done.stderr
 
 
-def test_without_an_address_the_health_check_asks_the_gateways_default_port() -> None:
-    script = (ROOT / "deploy" / "healthcheck.py").read_text()
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, f"http://127.0.0.1:{Settings().port}/livez"),
+        ({"TICKGATE_PORT": "9000"}, "http://127.0.0.1:9000/livez"),
+        (
+            {"TICKGATE_PORT": "", "TICKGATE_TLS_CERTIFICATE": "/run/tls.pem"},
+            f"https://127.0.0.1:{Settings().port}/livez",
+        ),
+    ],
+)
+def test_without_an_address_the_health_check_asks_the_gateway_where_its_variables_put_it(
+    environ: dict[str, str], url: str
+) -> None:
+    known = {setting.variable for setting in SETTINGS}
 
-    assert f'"http://127.0.0.1:{Settings().port}/livez"' in script
+    assert gateway_url(environ) == url
+    assert set(environ) <= known
+
+
+def test_the_health_check_passes_on_a_gateway_with_a_certificate_for_another_name(
+    tmp_path: Path,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make(tmp_path, "feed.example.com"))
+    with HTTPServer(("127.0.0.1", 0), _Alive) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            done = health_check(TICKGATE_PORT=str(server.server_port), TICKGATE_TLS_CERTIFICATE="x")
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+class _Alive(BaseHTTPRequestHandler):
+    """Answers 200 to everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""

@@ -2,18 +2,30 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.delivery.dockerfiles import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
-def make(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    environ = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+def make(*words: str, cwd: Path = ROOT, **environ: str) -> "subprocess.CompletedProcess[str]":
+    program = shutil.which("make")
+    assert program is not None
+    ours = ("MAKEFLAGS", "MAKELEVEL", "PYTHON")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
-        ["make", *words], cwd=cwd, env=environ, capture_output=True, text=True, timeout=60
+        [program, *words],
+        cwd=cwd,
+        env=inherited | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -40,6 +52,29 @@ def test_an_old_python_is_refused_in_words(tmp_path: Path) -> None:
     assert "tickgate needs Python 3.11 or newer" in done.stderr
     assert "make venv PYTHON=" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("installed", "chosen"),
+    [
+        ({"python3": "3, 13", "python3.14": "3, 14"}, "python3"),
+        ({"python3": "3, 15", "python3.12": "3, 12", "python3.14": "3, 14"}, "python3.14"),
+        ({"python3": "3, 9", "python3.11": "3, 11"}, "python3.11"),
+        ({"python3": "3, 15"}, "python3"),
+    ],
+)
+def test_a_python_that_the_pinned_versions_fit_is_chosen(
+    installed: dict[str, str], chosen: str, tmp_path: Path
+) -> None:
+    for name, version in installed.items():
+        faked = f"import sys; sys.version_info = ({version}, 0); exec(sys.argv[1])"
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{faked}' \"$2\"\n")
+        program.chmod(0o755)
+
+    done = make("--eval=which:;@echo $(PYTHON);", "which", PATH=str(tmp_path))
+
+    assert done.stdout.split() == [chosen]
 
 
 def test_every_dependency_is_pinned_and_no_host_is_named() -> None:

@@ -15,7 +15,7 @@ class ParquetMissing(TickgateError):
     """Parquet was asked for and pyarrow is not installed."""
 
     def __str__(self) -> str:
-        return "Parquet needs pyarrow: install it by `pip install 'tickgate[parquet]'`, or use csv"
+        return "Parquet needs pyarrow: `pip install pyarrow` where tickgate runs, or use csv"
 
 
 class _Gate(io.RawIOBase):

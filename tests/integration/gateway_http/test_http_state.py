@@ -210,6 +210,7 @@ async def test_metrics_count_requests_by_route_and_status(
         text = await response.text()
 
     assert response.headers["Content-Type"].startswith(content_type)
+    assert response.headers["Cache-Control"] == "no-store"
     assert 'gateway_http_requests_total{route="/v1/bars",status="400"} 1.0' in text
     assert 'gateway_http_requests_total{route="/v1/symbols",status="200"} 1.0' in text
     assert 'gateway_http_requests_total{route="unmatched",status="404"} 1.0' in text

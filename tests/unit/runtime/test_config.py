@@ -17,6 +17,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: Annotated[float, Meta(ge=0, description="time")] = 1.5
     many: Annotated[int, Meta(ge=1, description="at least one")] = 3
     few: Annotated[float, Meta(gt=0, le=9, description="above none")] = 3.0
+    max_bytes: Annotated[int, Meta(ge=1 << 24, description="room")] = 1 << 25
     loud: Annotated[bool, Meta(description="noise", extra={"commands": ("run",)})] = False
     shape: Annotated[Literal["text", "json"], Meta(description="lines")] = "text"
     name: Annotated[str, Meta(pattern="^[a-z]*$", description="name")] = "x"
@@ -62,6 +63,7 @@ def test_a_flag_wins_over_a_variable_and_a_variable_over_the_default() -> None:
         ({"port": "x"}, {}, "--port: expected a whole number from 0 to 65535, was 'x'"),
         ({"port": "1.5"}, {}, "--port: expected a whole number from 0 to 65535, was '1.5'"),
         ({}, {"APP_PORT": "65536"}, "APP_PORT: expected a whole number from 0 to 65535, "),
+        ({"max_bytes": "1"}, {}, "--max-bytes: expected a whole number of at least 16777216, was "),
         ({"many": "0"}, {}, "--many: expected a whole number of at least 1, was '0'"),
         ({"few": "0"}, {}, "--few: expected a number above 0 and of at most 9, was '0'"),
         ({"wait_s": "nan"}, {}, "--wait-s: expected a number of at least 0, was 'nan'"),

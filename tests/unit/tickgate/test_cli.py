@@ -123,6 +123,20 @@ def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("backfill", ["--stream-retention-s", "--stream-max-bytes"]),
+        ("import", ["--stream-retention-s", "--stream-max-bytes"]),
+        ("import", ["--dedup-horizon-s", "--max-future-ms"]),
+    ],
+)
+def test_a_command_takes_the_settings_that_it_goes_by(command: str, flags: list[str]) -> None:
+    shown = next(each for each in cli.COMMANDS if each.name == command).settings()
+
+    assert set(flags) <= {setting.flag for setting in shown}
+
+
 def test_a_url_that_is_not_understood_does_not_give_its_password_away(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
