@@ -385,6 +385,7 @@ def _venue(feed: str, options: VenueOptions) -> VenueProtocol:
         key=options.key,
         secret=options.secret,
         msgpack=options.encoding == "msgpack",
+        per_exchange=options.ids == "exchange",
     )
 
 

@@ -12,7 +12,7 @@ feed          source                         options
 ``binance``   symbols: ``BTCUSDT``           ``url`` ``rest_url`` ``silence``
 ``kraken``    pairs: ``BTC/USD``             ``url`` ``rest_url`` ``silence``
 ``alpaca``    symbols, or ``*``              ``url`` ``silence`` ``key`` ``secret`` ``venue``
-                                             ``encoding``
+                                             ``encoding`` ``ids``
 ``sim``       none                           ``symbols`` ``rate`` ``seed`` ``history``
 ``replay``    a file's path                  ``speed`` ``venue`` ``start``
 ``poll``      an http(s) URL                 ``symbols`` ``venue`` ``every`` ``items`` ``symbol``
@@ -52,12 +52,16 @@ class VenueOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlpacaOptions(VenueOptions, frozen=True, kw_only=True):
-    """A stream of the Alpaca protocol. ``venue`` is that of symbols that come without one."""
+    """A stream of the Alpaca protocol. ``venue`` is that of symbols that come without one.
+
+    ``ids``: who counts a symbol's trades, the stream or each exchange for itself.
+    """
 
     venue: str = "ALPACA"
     key: str = ""
     secret: str = ""
     encoding: Literal["json", "msgpack"] = "json"
+    ids: Literal["stream", "exchange"] = "stream"
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,9 +236,11 @@ def _alpaca(read: _Options, source: str) -> AlpacaOptions:
         if symbol != "*" and not re.fullmatch(_ALPACA, symbol):
             raise SpecError(read.spec, "a symbol", symbol, "names such as AAPL or BTC/USD, or *")
     _refuse_repeats(read.spec, symbols)
+    url = _stream_url(read)
+    many = bool(url) and urlsplit(url).path.rstrip("/").endswith("sip")
     options = AlpacaOptions(
         symbols=tuple(symbols),
-        url=_stream_url(read),
+        url=url,
         silence_s=_silence_s(read),
         venue=read.take(
             "venue", values.venue_name, "ALPACA", "a letter, then letters, digits and _"
@@ -242,6 +248,12 @@ def _alpaca(read: _Options, source: str) -> AlpacaOptions:
         key=read.take("key", str, "", "the key's id"),
         secret=read.take("secret", str, "", "the key's secret"),
         encoding=read.take("encoding", values.one_of("json", "msgpack"), "json", "json, msgpack"),
+        ids=read.take(
+            "ids",
+            values.one_of("stream", "exchange"),
+            "exchange" if many else "stream",
+            "stream, exchange",
+        ),
     )
     if bool(options.key) != bool(options.secret):
         raise SpecError(read.spec, "option key", "one of key and secret", "both, or none")

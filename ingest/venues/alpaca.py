@@ -15,11 +15,16 @@ from core.market.notice import Cancel, CancelAction, Correction, Notice
 from core.market.symbol import Symbol
 from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick
 from ingest.errors import ParseError
+from ingest.items import hashed_id
 from ingest.times import StampReader, timestamp_ns
 from ingest.venues.protocol import MAX_ID, Note, NoteKind, Parsed, SymbolCache, excerpt
 
 MSGPACK: Final = "application/msgpack"
 _TAKER: Final = {"B": Side.BUY, "S": Side.SELL, "": Side.UNKNOWN}
+_NOWHERE: Final = (
+    "E"  # "market independent": no trade takes place there, and tickgate says so of all
+)
+_ID_BITS: Final = 48  # with five for a letter, ids stay below 2^53: JavaScript reads them exactly
 _TIMESTAMP: Final = -1  # the extension type; source: MessagePack specification
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
@@ -38,6 +43,7 @@ class _Trade(msgspec.Struct, gc=False):
     s: float
     t: str | Ext
     i: _Id = NO_ID
+    x: str | None = None
     tks: str = ""
 
 
@@ -50,6 +56,7 @@ class _Correction(msgspec.Struct, gc=False):
     ci: _Id
     cp: _Amount
     cs: _Amount
+    x: str | None = None
 
 
 class _Cancel(msgspec.Struct, gc=False):
@@ -59,6 +66,7 @@ class _Cancel(msgspec.Struct, gc=False):
     p: _Amount
     s: _Amount
     a: str = CancelAction.CANCEL.value
+    x: str | None = None
     tks: str = ""
 
 
@@ -93,11 +101,14 @@ class Alpaca:
         key: str = "",
         secret: str = "",
         msgpack: bool = False,
+        per_exchange: bool = False,
     ) -> None:
         """*symbols* as the other side spells them, or ``*``; without *key* nobody logs in.
 
-        *venue* is the first part of the symbols that come without one.
+        *venue* is the first part of the symbols that come without one. *per_exchange*: each
+        exchange counts its trades for itself.
         """
+        self._own_id = exchange_id if per_exchange else _same_id
         self.headers: Mapping[str, str] = {"Content-Type": MSGPACK} if msgpack else {}
         self._encode = msgspec.msgpack.encode if msgpack else msgspec.json.encode
         self._is_binary = msgpack
@@ -158,7 +169,7 @@ class Alpaca:
     def _tick(self, trade: _Trade) -> Tick:
         return Tick(
             self._symbol(trade.S),
-            trade.i,
+            self._own_id(trade.i, trade.x),
             trade.p,
             trade.s,
             self._time_ns(trade.t),
@@ -170,10 +181,10 @@ class Alpaca:
         return Correction(
             self._symbol(said.S),
             self._time_ns(said.t),
-            said.oi,
+            self._own_id(said.oi, said.x),
             said.op,
             said.os,
-            said.ci,
+            self._own_id(said.ci, said.x),
             said.cp,
             said.cs,
         )
@@ -182,7 +193,7 @@ class Alpaca:
         return Cancel(
             self._symbol(said.S),
             self._time_ns(said.t),
-            said.i,
+            self._own_id(said.i, said.x),
             said.p,
             said.s,
             _TAKER[said.tks],
@@ -216,6 +227,26 @@ class Alpaca:
 
 
 _MAX_VENUES: Final = 64
+
+
+def exchange_id(number: int, exchange: str | None) -> int:
+    """The id of the trade that *exchange*, a letter, has the *number* for; below 2^53.
+
+    The letter's place in the alphabet stands above the lowest 48 bits. What does not fit is
+    hashed to 63 bits; without a number there is no id, and without an exchange it stays.
+    """
+    if number == NO_ID or not exchange or exchange == _NOWHERE:
+        return number
+    place = ord(exchange) - ord("A") + 1 if len(exchange) == 1 else 0
+    if 1 <= place <= 26 and number < 1 << _ID_BITS:
+        return place << _ID_BITS | number
+    return hashed_id(exchange, number)
+
+
+def _same_id(number: int, exchange: str | None) -> int:
+    """Ids are those of one exchange, or told apart by the sender."""
+    del exchange
+    return number
 
 
 class _Frame:

@@ -14,6 +14,7 @@ from ingest.errors import SpecError
 from ingest.spec import AlpacaOptions, FeedSpec
 from ingest.times import timestamp_ns
 from ingest.venues import Alpaca
+from ingest.venues.alpaca import exchange_id
 from ingest.venues.protocol import Note, NoteKind, Parsed
 
 # docs.alpaca.markets, Real-time Stock Data: the examples of the page
@@ -245,3 +246,51 @@ def test_its_spec_says_where_and_as_whom(text: str, options: AlpacaOptions) -> N
 def test_a_wrong_spec_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         FeedSpec.parse(text)
+
+
+def test_trades_that_each_exchange_counts_for_itself_are_told_apart() -> None:
+    venue = Alpaca(["*"], per_exchange=True)
+    frame = ",".join(
+        f'{{"T":"t","S":"AAPL","i":17,"p":100,"s":1,"t":"2021-02-22T15:51:44Z"{exchange}}}'
+        for exchange in (',"x":"Q"', ',"x":"K"', ',"x":"E"', "", ',"x":null')
+    )
+
+    ticks = venue.parse(f"[{frame}]").ticks
+
+    assert [tick.trade_id for tick in ticks] == [17 * 2**48 + 17, 11 * 2**48 + 17, 17, 17, 17]
+    assert {tick.seq for tick in ticks} == {17}
+    m, d = 13 * 2**48, 4 * 2**48
+    (corrected,) = venue.parse(CORRECTION).notices
+    assert corrected == msgspec.structs.replace(
+        CORRECTED, trade_id=m + CORRECTED.trade_id, new_id=m + CORRECTED.new_id
+    )
+    (cancelled,) = venue.parse(CANCEL).notices
+    assert cancelled == msgspec.structs.replace(CANCELLED, trade_id=d + 465)
+
+
+def test_ids_of_exchanges_stay_exact_in_javascript_or_are_hashed() -> None:
+    most = exchange_id(2**48 - 1, "Z")
+    assert most < 2**53
+    assert exchange_id(NO_ID, "Q") == NO_ID
+    hashed = {exchange_id(2**48, "Q"), exchange_id(2**48, "K"), exchange_id(1, "q"),
+              exchange_id(1, "QQ")}  # fmt: skip
+    assert len(hashed) == 4
+    assert all(2**53 < id_ < 2**63 for id_ in hashed)
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ("", "stream"),
+        ("?url=wss://stream.data.alpaca.markets/v2/sip", "exchange"),
+        ("?url=wss://stream.data.alpaca.markets/v2/delayed_sip/", "exchange"),
+        ("?url=wss://stream.data.alpaca.markets/v2/iex", "stream"),
+        ("?url=wss://x/v2/sip&ids=stream", "stream"),
+        ("?ids=exchange", "exchange"),
+    ],
+)
+def test_the_address_tells_who_counts_the_trades(options: str, ids: str) -> None:
+    spec = FeedSpec.parse(f"alpaca:AAPL{options}")
+
+    assert isinstance(spec.options, AlpacaOptions)
+    assert spec.options.ids == ids
