@@ -1,12 +1,18 @@
 """What is left of trades when corrections and cancels are applied to them. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
+from core.market.timeframe import MINUTE_NS
+
+EARLY_NS: Final = 360 * MINUTE_NS
+"""What was said longer than this before a trade is about another trade of that id: exchanges that
+number the trades of a day begin anew, and stocks rest for eight hours at night."""
 
 Amendment = Correction | Cancel
 
@@ -37,10 +43,11 @@ def amended(ticks: Sequence[Tick], words: Iterable[Word]) -> list[Tick]:
     It does not matter in which order these came, nor how often: they are applied by their times.
     A corrected trade keeps its place and event time, and may be corrected or cancelled under its
     new id again. Where a trade of that id came in its own right, here or where a sighting says,
-    the two are one from then on: the corrected one, with the correction's data.
+    the two are one from then on: the corrected one, with the correction's data. What was said
+    more than :data:`EARLY_NS` before a trade is not about it.
     """
-    about, seen = _by_id(set(words))
     own = {tick.trade_id: tick for tick in ticks if tick.trade_id != NO_ID}
+    about, seen = _by_id({word for word in words if not _is_of_before(word, own)})
     concerned = _joined(own.keys() & about.keys(), about)
     live: _Live = {id_: (None, id_, 0.0, 0.0) for id_ in concerned & seen}
     for id_ in concerned & own.keys():
@@ -56,6 +63,13 @@ def amended(ticks: Sequence[Tick], words: Iterable[Word]) -> list[Tick]:
         for tick in ticks
         if tick.trade_id not in concerned or tick.trade_id in now
     ]
+
+
+def _is_of_before(word: Word, own: Mapping[int, Tick]) -> bool:
+    """Is *word* about a trade that had the id of one of *own* before it?"""
+    said_ns = word.at_ns if isinstance(word, Sighting) else word.event_ns
+    ids = (word.trade_id, word.new_id) if isinstance(word, Correction) else (word.trade_id,)
+    return any(id_ in own and said_ns < own[id_].event_ns - EARLY_NS for id_ in ids)
 
 
 def earlier_ids(words: Iterable[Word]) -> dict[int, set[int]]:

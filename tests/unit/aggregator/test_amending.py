@@ -25,7 +25,7 @@ def tick(ident: int, *, minute: int = 0, price: float = 10.0) -> Tick:
 
 
 def off(ident: int) -> Cancel:
-    return Cancel(A, 1, ident, 1.0, 1.0)
+    return Cancel(A, START_NS + 1, ident, 1.0, 1.0)
 
 
 def amend(
@@ -131,7 +131,7 @@ def test_all_trades_of_a_minute_may_go_and_one_come_back_late(harness: Harness) 
 
 
 def test_what_makes_no_difference_is_not_published(harness: Harness) -> None:
-    same = Correction(A, 1, 2, 10.0, 1.0, 2, 10.0, 1.0)
+    same = Correction(A, START_NS + 1, 2, 10.0, 1.0, 2, 10.0, 1.0)
 
     assert amend(harness.core, TICKS, [same]) is Outcome.SAME
     assert amend(harness.core, TICKS, [off(9)]) is Outcome.SAME
@@ -196,7 +196,7 @@ def test_a_minute_that_was_emptied_before_it_closed_needs_no_row() -> None:
         harness.flush()
     assert not harness.core.symbols[A].windows
 
-    again = Cancel(A, 2, 1, 1.0, 1.0)
+    again = Cancel(A, START_NS + 2, 1, 1.0, 1.0)
     rows = harness.rows.values()
     assert amend(harness.core, [tick(1)], [again], before=[off(1)], rows=rows) is Outcome.SAME
     lost = amend(harness.core, [tick(1), tick(2)], [again], before=[off(1)], rows=rows)
@@ -206,14 +206,14 @@ def test_a_minute_that_was_emptied_before_it_closed_needs_no_row() -> None:
 def test_what_empties_a_minute_may_be_said_before_what_fills_it() -> None:
     harness = Harness()
     harness.fold([tick(1), tick(10, minute=5)])
-    late_word = Cancel(A, 2, 1, 1.0, 1.0)
+    late_word = Cancel(A, START_NS + 2, 1, 1.0, 1.0)
     amend(harness.core, [tick(1)], [late_word])
     for _ in range(3):
         harness.close(START_NS + 2 * HOUR_NS)
         harness.flush()
     rows = harness.rows.values()
 
-    new = Correction(A, 1, 1, 10.0, 1.0, 5, 12.0, 1.0)
+    new = Correction(A, START_NS + 1, 1, 10.0, 1.0, 5, 12.0, 1.0)
     assert amend(harness.core, [tick(1)], [new], before=[late_word], rows=rows) is Outcome.REVISED
 
     assert trades(harness.flush()) == {

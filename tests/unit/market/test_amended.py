@@ -4,7 +4,15 @@ import itertools
 
 import pytest
 
-from core.market.amended import Amendment, Sighting, amended, concerning, earlier_ids, families
+from core.market.amended import (
+    EARLY_NS,
+    Amendment,
+    Sighting,
+    amended,
+    concerning,
+    earlier_ids,
+    families,
+)
 from core.market.notice import Cancel, Correction
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
@@ -102,3 +110,15 @@ def test_a_trade_is_known_by_all_the_ids_that_it_had() -> None:
     assert concerning(8, some) == {1, 7, 8}
     assert concerning(4, some) == {3, 4}
     assert concerning(99, some) == {99}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [off(1, at=-EARLY_NS), to(1, 7, at=-EARLY_NS), to(7, 1, at=-EARLY_NS),
+     Sighting(A, 5, 1, -EARLY_NS)],
+)  # fmt: skip
+def test_what_was_said_long_before_a_trade_is_about_another_one_of_that_id(
+    before: Amendment | Sighting,
+) -> None:
+    assert amended([tick(1), tick(2)], [before]) == [tick(1), tick(2)]
+    assert shown(amended([tick(1), tick(2)], [before, to(1, 2)])) == [(2, 20.0)]
