@@ -172,6 +172,22 @@ def test_a_bare_name_goes_to_the_first_that_carries_it_for_good() -> None:
     assert late.group is None
 
 
+def test_whether_a_bare_name_is_refused_does_not_depend_on_who_else_has_it() -> None:
+    desk, early, late = Desk("V1:BTC-USD"), Listener(), Listener()
+    desk.subscribe(early, "BTC-USD")
+    desk.carry("V2:BTC-USD")
+
+    with pytest.raises(RequestError, match="V1:BTC-USD, V2:BTC-USD") as caught:
+        desk.subscribe(late, "BTC-USD")
+    desk.subscribe(early, A)
+    desk.trade("V1:BTC-USD", "V2:BTC-USD")
+    desk.flush()
+
+    assert caught.value.code == 400
+    assert late.group is None
+    assert early.seen == [("BTC-USD", 1)]
+
+
 def test_one_symbol_under_two_spellings_comes_twice() -> None:
     desk, client = Desk(A), Listener()
     desk.subscribe(client, "A/USD", "a-usd")
