@@ -207,9 +207,10 @@ class Hub:
         """The last trades and the running bars of *names*, which *client* is subscribed to."""
         if client.group is None:
             return []
-        by_name = {(v.channel, v.spelling): v for v in client.group.variants}
+        held, codec = client.group.variants, client.style.codec
+        by_name = {(v.channel, v.spelling): v for v in held}
         wanted = [by_name[name] for name in names if name in by_name]
-        fragments = snapshot_fragments(self._market, wanted, client.style.codec)
+        fragments = snapshot_fragments(self._market, wanted, codec, held=held)
         return [self._alone(client, fragments)] if fragments else []
 
     def cursor(self, client: Client) -> list[Send]:
