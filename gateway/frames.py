@@ -30,10 +30,11 @@ class Fragment:
     """Some items of one symbol and spelling: encoded once, shared by all clients.
 
     ``key`` names channel and spelling: of two fragments with one key the later replaces the
-    earlier where only the newest is wanted; None is never replaced.
+    earlier where only the newest is wanted; None is never replaced. One that ``adds`` replaces
+    none: it says more of what came before.
     """
 
-    __slots__ = ("_items", "_units", "body", "codec", "count", "key", "tail")
+    __slots__ = ("_items", "_units", "adds", "body", "codec", "count", "key", "tail")
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class Fragment:
         *,
         items: Callable[[], Sequence[bytes]],
         key: tuple[str, str] | None = None,
+        adds: bool = False,
     ) -> None:
         """*body* holds *count* items with separators between; *items* gives them one by one."""
-        self.body, self.count, self.codec, self.key = body, count, codec, key
+        self.body, self.count, self.codec, self.key, self.adds = body, count, codec, key, adds
         self.tail = SEPARATORS[codec] + body  # as it stands behind another
         self._items = items
         self._units: list[tuple[bytes, int]] = []

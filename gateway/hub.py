@@ -148,7 +148,7 @@ class Hub:
         _check_channels(names, caller)
         style = self._styled(client, options)
         current = client.group.variants if client.group else ()
-        held = {(variant.channel, variant.spelling): variant.symbol for variant in current}
+        held = {(variant.channel, variant.spelling): variant for variant in current}
         wanted = dict.fromkeys(names) | held
         if client.group is not None and style is client.style and len(wanted) == len(held):
             # Nothing changes; a cursor that follows stands behind what is pending.
@@ -159,8 +159,8 @@ class Hub:
         scope = scope_of(caller)
         try:
             variants = [
-                lane.routes.variant(name, style.codec, known=symbol, scope=scope)
-                for name, symbol in wanted.items()
+                lane.routes.variant(name, style.codec, held=variant, scope=scope)
+                for name, variant in wanted.items()
             ]
         except (SymbolError, NotPermitted) as exc:
             self._tidy(_key(style))
@@ -180,8 +180,9 @@ class Hub:
         for old in group.variants:
             if caller.permits_channel(old.channel):
                 name = (old.channel, old.spelling)
+                held = None if old.symbol is None else old  # what waits may lead elsewhere now
                 with contextlib.suppress(SymbolError, NotPermitted):
-                    kept.append(routes.variant(name, style.codec, known=old.symbol, scope=scope))
+                    kept.append(routes.variant(name, style.codec, held=held, scope=scope))
         return self._move(client, style, kept, now_ns)
 
     def unsubscribe(self, client: Client, names: Iterable[Name], now_ns: int) -> list[Send]:
@@ -206,9 +207,10 @@ class Hub:
         """The last trades and the running bars of *names*, which *client* is subscribed to."""
         if client.group is None:
             return []
-        by_name = {(v.channel, v.spelling): v for v in client.group.variants}
+        held, codec = client.group.variants, client.style.codec
+        by_name = {(v.channel, v.spelling): v for v in held}
         wanted = [by_name[name] for name in names if name in by_name]
-        fragments = snapshot_fragments(self._market, wanted, client.style.codec)
+        fragments = snapshot_fragments(self._market, wanted, codec, held=held)
         return [self._alone(client, fragments)] if fragments else []
 
     def cursor(self, client: Client) -> list[Send]:

@@ -1,6 +1,7 @@
 """Who gets which messages: topics, the spellings they go out under, and groups of clients. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -65,8 +66,11 @@ class Variant:
         return seen
 
 
-def _key(variant: Variant) -> tuple[Channel, str, Codec, Entitlement | None]:
-    return variant.channel, variant.spelling, variant.codec, variant.scope
+_Key = tuple[Channel, str, Codec, Symbol | None, Entitlement | None]
+
+
+def _key(variant: Variant) -> _Key:
+    return variant.channel, variant.spelling, variant.codec, variant.symbol, variant.scope
 
 
 class NotPermitted(TickgateError):
@@ -217,8 +221,9 @@ class Routes:
 
     def __init__(self, market: MarketState) -> None:
         self._market = market
-        self._variants: dict[tuple[Channel, str, Codec, Entitlement | None], Variant] = {}
-        self._free: list[int] = []  # codes, from 1 on, that were in use
+        self._variants: dict[_Key, Variant] = {}
+        self._codes = count(1)
+        self._free: list[int] = []  # codes that were in use
         self._waiting: dict[str, dict[Variant, None]] = {}  # by folded name, nobody carries it
         self.topics: dict[Channel, dict[Symbol, Topic]] = {channel: {} for channel in CHANNELS}
         self.wild: dict[Channel, dict[Variant, None]] = {channel: {} for channel in CHANNELS}
@@ -228,13 +233,14 @@ class Routes:
         name: tuple[Channel, str],
         codec: Codec,
         *,
-        known: Symbol | None = None,
+        held: Variant | None = None,
         scope: Entitlement | None = None,
     ) -> Variant:
-        """The variant of that name; one that has groups is shared.
+        """The variant of that name; one that has groups is shared by all who mean that symbol.
 
-        A name that is bound stays bound: *known* is the symbol that its owner knows it for. One
-        that is not, and ``*``, leads to symbols within *scope* only.
+        What its owner has *held* by that name stays: the symbol that it is bound to, or that it
+        waits. A new name is judged by what venues carry, whatever others have subscribed to. What
+        is not bound, and ``*``, leads to symbols within *scope* only.
 
         Raises:
             SymbolError: a new name is ill-formed, carried by several venues, or no stock where
@@ -242,20 +248,21 @@ class Routes:
             NotPermitted: its symbol is not within *scope*.
         """
         channel, spelling = name
-        symbol = known
-        if scope is not None and symbol is None and spelling != WILDCARD:
-            symbol = self._resolve_within(scope, spelling, stocks=codec.stocks)
+        symbol = held.symbol if held is not None else self._meant(spelling, codec, scope)
         named = symbol or (spelling if ":" in spelling else None)
         if scope is not None and named is not None:
             if not scope.permits(named):
                 raise NotPermitted(spelling)
             scope = None  # there is nothing left for it to bound
-        shared = self._variants.get((channel, spelling, codec, scope))
-        if shared is not None:
-            return shared
-        if symbol is None and spelling != WILDCARD:
-            symbol = self._market.resolve(spelling, stocks=codec.stocks)
-        return Variant(channel, spelling, codec, symbol, scope)
+        shared = self._variants.get((channel, spelling, codec, symbol, scope))
+        return shared or Variant(channel, spelling, codec, symbol, scope)
+
+    def _meant(self, spelling: str, codec: Codec, scope: Entitlement | None) -> Symbol | None:
+        if spelling == WILDCARD:
+            return None
+        if scope is not None:
+            return self._resolve_within(scope, spelling, stocks=codec.stocks)
+        return self._market.resolve(spelling, stocks=codec.stocks)
 
     def _resolve_within(self, scope: Entitlement, spelling: str, *, stocks: bool) -> Symbol | None:
         """As the market resolves it; what is wrong is told of symbols within *scope* only."""
@@ -291,9 +298,7 @@ class Routes:
             for name in (fold(symbol), fold(symbol.partition(":")[2])):
                 for variant in list(self._waiting.get(name, ())):
                     if self._offers(variant.codec, symbol) and variant.sees(symbol):
-                        self._wait_no_more(variant)
-                        variant.symbol = symbol
-                        self._attach(variant, symbol)
+                        self._bind(variant, symbol)
 
     def wanted(self, channel: Channel, symbol: Symbol) -> Topic | None:
         """The topic to publish to; None when nobody listens."""
@@ -332,7 +337,7 @@ class Routes:
 
     def _register(self, variant: Variant) -> None:
         self._variants[_key(variant)] = variant
-        variant.code = self._free.pop() if self._free else len(self._variants)
+        variant.code = self._free.pop() if self._free else next(self._codes)
         if variant.spelling == WILDCARD:
             self.wild[variant.channel][variant] = None
         elif variant.symbol is None:
@@ -340,12 +345,20 @@ class Routes:
         else:
             self._attach(variant, variant.symbol)
 
+    def _bind(self, variant: Variant, symbol: Symbol) -> None:
+        self._wait_no_more(variant)
+        del self._variants[_key(variant)]
+        variant.symbol = symbol
+        self._variants.setdefault(_key(variant), variant)  # one may be there: then that is shared
+        self._attach(variant, symbol)
+
     def _attach(self, variant: Variant, symbol: Symbol) -> None:
         variant.topic = self._topic(variant.channel, symbol)
         variant.topic.variants[variant] = None
 
     def _forget(self, variant: Variant) -> None:
-        del self._variants[_key(variant)]
+        if self._variants.get(_key(variant)) is variant:
+            del self._variants[_key(variant)]
         self._free.append(variant.code)
         if variant.topic is not None:
             topic, variant.topic = variant.topic, None

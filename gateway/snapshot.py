@@ -1,6 +1,6 @@
 """What a client gets first that asks for a snapshot: last trades and running bars. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
@@ -10,15 +10,22 @@ from gateway.market import MarketState
 from gateway.routes import Variant
 from gateway.topics import message_fragment
 
+_Spellings = Mapping[tuple[Channel, Symbol], Sequence[str]]
+"""How a client names symbols besides ``*``."""
+
 
 def snapshot_fragments(
-    market: MarketState, variants: Iterable[Variant], codec: Codec
+    market: MarketState, wanted: Iterable[Variant], codec: Codec, *, held: Iterable[Variant]
 ) -> list[Fragment]:
-    """The newest values of *variants*, each spelling's once: trades, and bars as running bars."""
+    """The newest values of the *wanted* variants among those *held*: trades, running bars.
+
+    Each comes once for each spelling; for ``*``, too, a symbol that is named comes as named.
+    """
+    spellings = _spellings(held)
     trades: dict[tuple[str, Symbol], None] = {}
     bars: dict[tuple[str, Symbol, Timeframe], None] = {}
-    for variant in variants:
-        for spelling, symbol in _named(market, variant):
+    for variant in wanted:
+        for spelling, symbol in _named(market, variant, spellings):
             if variant.channel is Channel.TRADES:
                 trades[spelling, symbol] = None
             elif variant.channel in TIMEFRAMES_OF:
@@ -28,12 +35,27 @@ def snapshot_fragments(
     return [fragment for fragment in found if fragment is not None]
 
 
-def _named(market: MarketState, variant: Variant) -> list[tuple[str, Symbol]]:
+def _spellings(held: Iterable[Variant]) -> _Spellings:
+    found: dict[tuple[Channel, Symbol], list[str]] = {}
+    for variant in held:
+        if variant.symbol is not None:
+            found.setdefault((variant.channel, variant.symbol), []).append(variant.spelling)
+    return found
+
+
+def _named(
+    market: MarketState, variant: Variant, spellings: _Spellings
+) -> list[tuple[str, Symbol]]:
     if variant.spelling == WILDCARD:
         symbols = market.symbols()
         if variant.codec.stocks:
             symbols = [symbol for symbol in symbols if market.is_stock(symbol)]
-        return [(symbol, symbol) for symbol in symbols if variant.sees(symbol)]
+        return [
+            (spelling, symbol)
+            for symbol in symbols
+            if variant.sees(symbol)
+            for spelling in spellings.get((variant.channel, symbol), (symbol,))
+        ]
     return [] if variant.symbol is None else [(variant.spelling, variant.symbol)]
 
 

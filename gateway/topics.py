@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from core.market.bar import Bar
+from core.market.notice import Notice
 from core.market.symbol import Symbol
 from gateway import encode
 from gateway.channels import CONFLATED, TYPES, Channel, Codec, Mode
@@ -179,7 +180,8 @@ def body_fragment(
     def items() -> list[bytes]:
         return [encoded(channel, (message,), spelling, codec) for message in messages]
 
-    return Fragment(body, len(messages), codec, items=items, key=(channel, spelling))
+    adds = all(isinstance(message, Notice) for message in messages)
+    return Fragment(body, len(messages), codec, items=items, key=(channel, spelling), adds=adds)
 
 
 def encoded(channel: Channel, messages: Sequence[Any], spelling: str, codec: Codec) -> bytes:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.http.errors import ApiError, shown
+from gateway.http.weights import weight
 
 _MEDIA: Final = re.compile(r"([^\s;,/]+)/([^\s;,]+)[ \t]*(;.*)?", re.DOTALL)
-_QUALITY: Final = re.compile(r"[01](?:\.[0-9]*)?|\.[0-9]+")  # some callers leave the zero out
 
 
 _Range = tuple[str, str, float]
@@ -51,15 +51,7 @@ def _ranges(accept: str) -> Iterator[_Range]:
     for text in accept.split(","):
         match = _MEDIA.match(text.strip())
         if match is not None:
-            yield match[1].lower(), match[2].lower(), _quality(match[3] or "")
-
-
-def _quality(parameters: str) -> float:
-    for text in parameters.split(";"):
-        name, _, value = text.partition("=")
-        if name.strip().lower() == "q" and _QUALITY.fullmatch(value.strip()):
-            return float(value)
-    return 1.0
+            yield match[1].lower(), match[2].lower(), weight(match[3] or "")
 
 
 def _liking(ranges: Iterable[_Range], media: str) -> float:

@@ -25,15 +25,17 @@ class HttpMetrics:
         )
         self.history_bars = Counter(
             "gateway_http_history_bars_total",
-            "Bars read from the database for answers of /v1/bars.",
+            "Bars in answers made for /v1/bars, /udf/history and the SDKs' paths of bars; an "
+            "answer out of a cache counts none.",
             registry=registry,
         )
         self.cache_lookups = Counter(
             "gateway_http_cache_lookups_total",
-            "Look-ups: hit, joined (waits for another's load) or load; of the cache answers, ready "
-            "answers in this process, and of shared, those in Redis (asked where answers has "
-            "none), also stale, skipped and away.",
-            ["cache", "outcome"],  # closed sets; cache: answers, shared, price_samples, …
+            "Look-ups: hit, joined (waits for another's load) or load. Caches: answers (ready ones "
+            "in this process), shared (those in Redis, asked where answers has none; also stale, "
+            "skipped and away), latest and newest (bars, stored and rolled up), days, "
+            "price_samples (bars for /udf/symbols) and roles (the role board).",
+            ["cache", "outcome"],  # closed sets
             registry=registry,
         )
         self.of_request = functools.cache(self._of_request)  # to find them anew takes longer

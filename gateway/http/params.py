@@ -233,14 +233,19 @@ def resolver(market: Directory, caller: Caller = ANYBODY) -> Resolve:
     def resolve(text: str) -> Symbol | None:
         symbol = market.resolve(text, permits=permits)
         if symbol is None and not market.complete and ":" not in text:
-            waits = "the stored symbols are not read yet, /readyz says why"
-            raise unavailable(f"symbol {shown(text)}: {waits}; name its venue, or try again")
+            raise not_read_yet(text, "name its venue, or try again")
         named = parse_symbol(text) if symbol is None and ":" in text else symbol
         if named is not None and not caller.permits(named):
             raise forbidden(text)
         return symbol
 
     return resolve
+
+
+def not_read_yet(text: str, remedy: str) -> ApiError:
+    """503: whether anybody carries *text* is not known before the stored symbols were read."""
+    waits = "the stored symbols are not read yet, /readyz says why"
+    return unavailable(f"symbol {shown(text)}: {waits}; {remedy}")
 
 
 def forbidden(text: str) -> ApiError:

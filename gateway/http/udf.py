@@ -23,7 +23,7 @@ from gateway.http.errors import ApiError
 from gateway.http.history import SETTLED_NS
 from gateway.http.metrics import HttpMetrics
 from gateway.http.middlewares import json_response
-from gateway.http.params import Resolve, resolver
+from gateway.http.params import Resolve, not_read_yet, resolver
 from gateway.http.ports import History, Market
 from gateway.http.present import Present
 from gateway.http.serving import JSON, Answer, DataRoute, Life
@@ -89,6 +89,8 @@ class UdfApi:
         """What the library has to know of a symbol."""
         symbol = UdfParams(request.query.items()).symbol(self._resolve(request))
         if self.market.resolve(symbol) is None:
+            if not self.market.complete:
+                raise not_read_yet(symbol, "try again")
             raise UnknownSymbol(symbol)
         sample = await self.samples.get(symbol, lambda: self._sample(symbol))
         return _present(answers.symbol_answer(self._info(symbol, sample)), symbol)
@@ -260,10 +262,7 @@ def _quote(
 ) -> answers.Quote | answers.NoQuote:
     if isinstance(found, ApiError):
         return answers.no_quote(name, found.message)
-    standing = standings.get(found)
-    if standing is None:
-        return answers.quote(name, found, None, None, None)
-    return answers.quote(name, found, standing.trade, standing.day, standing.previous_day)
+    return answers.quote(name, found, standings.get(found))
 
 
 def _named(name: str, resolve: Resolve) -> Symbol | ApiError:

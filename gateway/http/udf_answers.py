@@ -15,11 +15,10 @@ from core.market.bar import Bar
 from core.market.resolution import Resolution
 from core.market.rolled import rolled, windows
 from core.market.symbol import Symbol
-from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, SECOND_NS
 from gateway.encode import rfc3339
 from gateway.http.answers import encode, newest
-from gateway.http.days import day_of
+from gateway.http.days import Standing, day_of
 from gateway.http.errors import ErrorAnswer
 from gateway.http.params import matches
 from gateway.http.udf_requests import MAX_BARS, UNKNOWN_SYMBOL, SearchQuery
@@ -135,16 +134,16 @@ class FoundSymbol(msgspec.Struct, frozen=True):
 
 
 class QuoteValues(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The last price and the day, with the change against the day before where it is known."""
+    """The last price, the day and the change against the day before, where these are known."""
 
     short_name: str
     exchange: str
     description: str
     lp: float
-    open_price: float
-    high_price: float
-    low_price: float
-    volume: float
+    open_price: float | None = None
+    high_price: float | None = None
+    low_price: float | None = None
+    volume: float | None = None
     prev_close_price: float | None = None
     ch: float | None = None
     chp: float | None = None
@@ -349,36 +348,47 @@ def timescale_marks(bars: Sequence[Bar], resolution: Resolution) -> list[Timesca
     return marks
 
 
-def quote(
-    name: str, symbol: Symbol, trade: Tick | None, day: Bar | None, before: Bar | None
-) -> Quote | NoQuote:
-    """What *symbol* costs under the *name* that it was asked for by.
+def quote(name: str, symbol: Symbol, standing: Standing | None) -> Quote | NoQuote:
+    """What *symbol* costs under the *name* that it was asked for by, as it stands.
 
-    *day* is that of its last trade, *before* the one before; None where nothing was traded.
+    Where its day is not known, as among many symbols that traded on other days, the last price
+    stands alone.
     """
-    if day is None:
+    price = None if standing is None else _last_price(standing)
+    if standing is None or price is None:
         return no_quote(name, "no trade of it is known yet")
-    price = day.close if trade is None else trade.price
     venue, _, ticker = symbol.partition(":")
-    values = QuoteValues(
-        ticker,
-        venue,
-        description_of(symbol),
-        price,
-        day.open,
-        day.high,
-        day.low,
-        day.volume,
-    )
-    if before is not None and day_of(before.start_ns) == day_of(day.start_ns) - DAY_NS:
-        change = float(Decimal(repr(price)) - Decimal(repr(before.close)))
-        values = msgspec.structs.replace(
-            values,
-            prev_close_price=before.close,
-            ch=change,
-            chp=change / before.close * 100,
-        )
+    values = QuoteValues(ticker, venue, description_of(symbol), price)
+    if standing.day is not None:
+        values = _with_day(values, standing.day, standing.previous_day)
     return Quote(name, values)
+
+
+def _last_price(standing: Standing) -> float | None:
+    if standing.trade is not None:
+        return standing.trade.price
+    bar = standing.day or standing.minute
+    return None if bar is None else bar.close
+
+
+def _with_day(values: QuoteValues, day: Bar, before: Bar | None) -> QuoteValues:
+    """*values* with the day of the last trade, and the change against the calendar day before."""
+    values = msgspec.structs.replace(
+        values,
+        open_price=day.open,
+        high_price=day.high,
+        low_price=day.low,
+        volume=day.volume,
+    )
+    if before is None or day_of(before.start_ns) != day_of(day.start_ns) - DAY_NS:
+        return values
+    change = float(Decimal(repr(values.lp)) - Decimal(repr(before.close)))
+    return msgspec.structs.replace(
+        values,
+        prev_close_price=before.close,
+        ch=change,
+        chp=change / before.close * 100,
+    )
 
 
 def no_quote(name: str, reason: str) -> NoQuote:

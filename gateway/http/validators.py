@@ -5,6 +5,8 @@ from typing import Final
 
 import xxhash
 
+from gateway.http.weights import weight
+
 _TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 
@@ -46,19 +48,9 @@ def takes_gzip(accept_encoding: str) -> bool:
     others = False
     for item in accept_encoding.lower().split(","):
         name, _, parameters = item.partition(";")
-        allowed = _weight(parameters) > 0
+        allowed = weight(parameters) > 0
         if name.strip() in _GZIP_NAMES:
             return allowed
         if name.strip() == "*":
             others = allowed
     return others
-
-
-def _weight(parameters: str) -> float:
-    name, _, value = parameters.partition("=")
-    if name.strip() != "q":
-        return 1.0
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0

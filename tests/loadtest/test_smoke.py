@@ -1,6 +1,9 @@
 """Ten seconds of the load test against the whole system."""
 
 import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +55,29 @@ def test_the_open_loop_generator_gets_every_trade_once(server: DevServer, tmp_pa
     assert 0 < report.p50_ms <= report.p99_ms <= report.max_ms < 5_000
     assert {seen.symbol for seen in report.symbols} == set(names)
     assert sum(n for seen in report.symbols for n in seen.minutes.values()) == report.deliveries
+
+
+_ALONE = """
+from locust.env import Environment
+from loadtest.locustfile import Board, StreamUser
+
+StreamUser.board = Board()
+environment = Environment(host="http://127.0.0.1:{port}")
+environment.events.request.add_listener(lambda exception, **_: print(type(exception).__name__))
+StreamUser(environment).run()
+"""
+
+
+def test_a_subscriber_that_cannot_connect_is_a_failure_and_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    ended = subprocess.run(  # locust patches the process that imports it
+        [sys.executable, "-c", _ALONE.format(port=port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.stdout.split(), ended.returncode) == (["ConnectionRefusedError"], 0), ended.stderr

@@ -87,7 +87,7 @@ class Conversation:
         """Has the gateway accepted the credentials, or asked for none?"""
         if not self.has_begun or self._login is not None:
             return False
-        return self._sent is None or self._sent.request["action"] != "auth"
+        return not self._is_asked("auth")
 
     @property
     def is_waiting(self) -> bool:
@@ -167,7 +167,7 @@ class Conversation:
             return
         if isinstance(item, Success):
             self.has_begun = True
-            if item.msg == "authenticated":
+            if item.msg == "authenticated" and self._is_asked("auth"):
                 self._sent = None
         elif isinstance(item, Subscription):
             self._confirm(item, now_ns)
@@ -214,9 +214,10 @@ class Conversation:
         self._wanted.replace(as_said(msgspec.structs.asdict(agreed)))
         if not self._wanted:
             self._cursor = ""  # what begins after this begins anew
-        sent, self._sent = self._sent, None
-        if sent is None:
+        sent = self._sent
+        if sent is None or not self._is_answer(sent.request):
             return
+        self._sent = None
         self._has_subscribed = self._has_subscribed or sent.request["action"] == "subscribe"
         if sent.lost:
             self._held += self._gaps(sent.request, now_ns)
@@ -224,12 +225,23 @@ class Conversation:
             self._asks.popleft()
             sent.ask.done(None)
 
+    def _is_answer(self, request: dict[str, Any]) -> bool:
+        """Is the set as *request* leaves it? One that is told unasked may come before the answer.
+
+        Nothing else tells them apart. Where both are alike it does not matter which one it is.
+        """
+        if request["action"] == "auth":
+            return False
+        return self._wanted.is_after(_names(request), adds=request["action"] == "subscribe")
+
+    def _is_asked(self, action: str) -> bool:
+        return self._sent is not None and self._sent.request["action"] == action
+
     def _gaps(self, request: dict[str, Any], now_ns: int) -> list[Message]:
         """The client's own words for what nobody can give it any more."""
-        names = {name: symbols for name, symbols in request.items() if isinstance(symbols, tuple)}
         return [
             Gap(symbol, self._cursor_ns, now_ns, "lost", channels)
-            for symbol, channels in by_symbol(names).items()
+            for symbol, channels in by_symbol(_names(request)).items()
         ]
 
     def _refuse(self, error: Error) -> None:
@@ -252,3 +264,7 @@ class Conversation:
             self._asks.popleft()
             kind = Refused if error.code == _INTERNAL else SymbolRefused
             sent.ask.done(kind(error.code, error.msg))
+
+
+def _names(request: dict[str, Any]) -> ByChannel:
+    return {name: symbols for name, symbols in request.items() if isinstance(symbols, tuple)}

@@ -211,7 +211,14 @@ def _limit(given: str | int) -> int:
 
 
 def _chunks(symbols: Names) -> Iterator[str]:
-    """The symbols in lists of a request's length."""
-    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    """The symbols in lists of a request's length, in the order in which gateways answer.
+
+    As far as names tell it: one without its venue stands where its letters do.
+    """
+    names = [symbols] if isinstance(symbols, str) else sorted(dict.fromkeys(symbols), key=_folded)
     for begin in range(0, len(names), _SYMBOLS_AT_ONCE):
         yield ",".join(names[begin : begin + _SYMBOLS_AT_ONCE])
+
+
+def _folded(name: str) -> str:
+    return name.upper().replace("/", "-")

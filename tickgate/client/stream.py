@@ -4,6 +4,7 @@ import asyncio
 import errno
 import inspect
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class Stream:
         self._renew_at_s: float | None = None  # by the loop's clock
         self._requests: deque[float] = deque(maxlen=_REQUESTS_PER_S)
         self._sending = asyncio.Lock()
+        self._asked_s = -math.inf  # by the loop's clock
         self._heard = False
         self.state = State()
 
@@ -184,9 +186,12 @@ class Stream:
         self._requests.append(loop.time())
 
     async def _send(self, requests: list[bytes | str]) -> None:
+        loop = asyncio.get_running_loop()
         for request in requests:
+            self._asked_s = loop.time()
             async with self._sending:
                 await self._pace()
+            self._asked_s = loop.time()
             if self._socket is not None:
                 with suppress(ConnectionClosed):  # who reads finds out, and everything comes again
                     await self._socket.send(request)
@@ -273,21 +278,31 @@ class Stream:
             await self._inbox.put(received.messages, received.cursor)
 
     async def _receive(self, socket: ClientConnection) -> bytes | str:
-        """The next frame; shows a new token meanwhile when the old one is about to expire."""
+        """The next frame; shows a new token meanwhile when the old one is about to expire.
+
+        How long to wait for it changes when something is asked meanwhile, so it is looked at again
+        at least as often as an answer may take.
+        """
         loop = asyncio.get_running_loop()
-        patience_s = self._patience_s()
-        deadline_s = None if patience_s is None else loop.time() + patience_s
+        since_s = loop.time()
         while True:
-            times_s = [at_s for at_s in (deadline_s, self._renew_at_s) if at_s is not None]
+            times_s = (self._deadline_s(since_s), self._renew_at_s, loop.time() + _ANSWER_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(min(times_s, default=None)):
+                async with asyncio.timeout_at(min(at_s for at_s in times_s if at_s is not None)):
                     return await socket.recv()
+            deadline_s = self._deadline_s(since_s)
             if deadline_s is not None and loop.time() >= deadline_s:
                 socket.transport.abort()  # who is silent does not answer a close either
-                raise TimeoutError(f"nothing was heard for {patience_s:g} s")
-            login = await self._login()
-            if login is not None:
-                await self._send(self._conversation.log_in_again(login))
+                raise TimeoutError(f"nothing was heard for {self._patience_s():g} s")
+            if self._renew_at_s is not None and loop.time() >= self._renew_at_s:
+                login = await self._login()
+                if login is not None:
+                    await self._send(self._conversation.log_in_again(login))
+
+    def _deadline_s(self, since_s: float) -> float | None:
+        """When a connection that is silent since then, or since the last request, is dead."""
+        patience_s = self._patience_s()
+        return None if patience_s is None else max(since_s, self._asked_s) + patience_s
 
     def _patience_s(self) -> float | None:
         conversation = self._conversation

@@ -72,6 +72,10 @@ class Wanted:
         """The set is this from now on."""
         self._names = dict.fromkeys(_pairs(names))
 
+    def is_after(self, names: ByChannel, *, adds: bool) -> bool:
+        """Is the set as a change leaves it that adds *names*, or takes them away?"""
+        return all((pair in self._names) == adds for pair in _pairs(names))
+
     def by_channel(self) -> ByChannel:
         """The whole set."""
         found: ByChannel = {}

@@ -76,8 +76,11 @@ async def test_more_symbols_than_fit_into_a_request_are_asked_for_in_several(
     await rig.save(*(bar(name, 0) for name in names))
 
     bars = await ask(Client(rig.base).bars, names, start="2021-07-03")
+    mixed = ["X:A4", "x:a1", "X:A3", "X:A0", "X:A2"]
+    some = await ask(Client(rig.base).bars, mixed, start="2021-07-03", limit=3)
 
     assert [row.symbol for row in bars] == names
+    assert [row.symbol for row in some] == ["X:A0", "x:a1", "X:A2"]
 
 
 async def test_bars_become_frames_of_pandas_and_polars_with_exact_times(rig: Rig) -> None:

@@ -34,6 +34,7 @@ from tickgate.client import (
     UpdatedBar,
     connect,
 )
+from tickgate.client import stream as stream_module
 from tickgate.client.address import Credentials
 from tickgate.client.http import Requests
 
@@ -217,6 +218,28 @@ async def test_a_way_that_goes_silent_is_left_for_a_new_one(
             assert [message.id async for message in only_trades(stream, 1)] == [1]
 
     assert "nothing was heard for 0.5 s" in {state.reason for state in states}
+
+
+async def test_a_request_on_a_way_that_is_dead_is_made_again_on_a_new_one(
+    rig: Rig, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_ANSWER_S", 0.5)
+    states: list[State] = []
+    async with (
+        breakable(rig) as (proxy, url),
+        connect(url, backoff=SOON, on_state=states.append) as stream,
+        asyncio.TaskGroup() as group,
+    ):
+        await asyncio.sleep(0.7)  # longer than an answer may take: nobody has asked for one
+        proxy.black_hole()
+        asked = group.create_task(stream.subscribe(trades="SIM:A"), name="subscribe")
+        await eventually(lambda: states[-1].phase == "lost")
+        await proxy.heal()
+        async with asyncio.timeout(10):
+            await asked
+        assert stream.subscriptions == {"trades": ("SIM:A",)}
+
+    assert states[1].reason == "nothing was heard for 0.5 s"
 
 
 async def test_a_symbol_that_is_refused_raises_where_it_was_asked_for(rig: Rig) -> None:

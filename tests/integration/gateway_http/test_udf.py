@@ -11,7 +11,7 @@ import pytest
 from core.market.bar import Bar
 from core.market.symbol import Symbol
 from core.market.tick import Tick
-from core.market.timeframe import MINUTE_NS, Timeframe
+from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from tests.integration.gateway_http.charts import Chart
 from tests.integration.gateway_http.rig import DAY, NOON, Rig, bar
 
@@ -332,6 +332,24 @@ async def test_quotes_have_the_change_against_the_day_before_under_the_names_ask
     assert values["volume"] == 2.0 * (len([m for m in MINUTES if m >= 0]) + 1)
 
 
+async def test_a_quote_of_a_symbol_that_last_traded_long_ago_stands_among_newer_ones(
+    rig: Rig,
+) -> None:
+    names = [Symbol(f"COINBASE:Q{day}-USD") for day in range(5)]
+    await rig.save(*(bar(name, -1_440 * day) for day, name in enumerate(names)))
+    rig.market.add_symbols(names)
+    for day, name in enumerate(names):
+        rig.market.apply_trade(Tick(name, 1, 10.0 + day, 1.0, DAY - day * DAY_NS))
+
+    answer = await Chart(rig=rig, symbol=names[0], resolution="1").ask(
+        "quotes", symbols=",".join(names)
+    )
+
+    values = [quote["v"] for quote in answer["d"]]
+    assert [of_one["lp"] for of_one in values] == [10.0, 11.0, 12.0, 13.0, 14.0]
+    assert ["volume" in of_one for of_one in values] == [True, True, True, False, False]
+
+
 BAD = [
     ("history", 400, "resolution is missing"),
     ("history?resolution=2W&symbol=BTC-USD", 400, "minutes from 1 to 1440"),
@@ -355,6 +373,17 @@ async def test_every_error_is_json_that_the_library_reads(rig: Rig) -> None:
 
         assert (response.status, answer["s"], answer["code"]) == (status, "error", status), path
         assert reason in answer["errmsg"]
+
+
+async def test_no_symbol_is_unknown_before_the_symbols_were_read(rig: Rig) -> None:
+    rig.market.complete = False
+
+    for path in (f"symbols?symbol={BTC}", "symbols?symbol=BTC-USD"):
+        async with rig.session.get(f"{rig.base}/udf/{path}") as response:
+            answer = await response.json()
+
+        assert (response.status, answer["s"]) == (503, "error"), path
+        assert "not read yet" in answer["errmsg"]
 
 
 async def test_another_method_and_a_database_that_is_away_are_told_in_the_same_way(

@@ -323,6 +323,52 @@ def test_a_gateway_that_takes_a_symbol_away_unasked_is_believed(talk: Talk) -> N
     assert talk.reconnect()[0]["trades"] == ["B"]
 
 
+def told(**names: list[str]) -> dict[str, Any]:
+    return {"T": "subscription", **names}
+
+
+def test_a_set_that_is_told_unasked_answers_no_change(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+    talk.ask(trades=("C",))
+    talk.ask(adds=False, trades=("A",))
+    talk.outcomes.clear()
+
+    assert talk.said(told(trades=["A"])) == []
+    assert talk.outcomes == []
+    assert talk.said(told(trades=["A", "C"])) == [{"action": "unsubscribe", "trades": ["A"]}]
+    assert talk.said(told(trades=["A"])) == []
+    assert talk.outcomes == [None]
+    talk.said(told())
+
+    assert talk.outcomes == [None, None]
+    assert not talk.conversation.is_waiting
+
+
+def test_a_refusal_behind_a_set_that_is_told_unasked_is_that_of_the_change(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+    talk.ask(trades=("C",))
+
+    talk.said(told(trades=["B"]), error(409, "not allowed"))
+
+    assert [type(outcome) for outcome in talk.outcomes] == [type(None), SymbolRefused]
+    assert talk.conversation.subscriptions == {"trades": ("B",)}
+
+
+def test_a_set_that_is_told_unasked_lets_nobody_in_and_being_let_in_answers_no_change(
+    talk: Talk,
+) -> None:
+    subscribe(talk, trades=("A", "B"))
+    talk.conversation.log_in_again(dict(KEY))
+
+    talk.said(told(trades=["B"]))
+    assert not talk.conversation.is_let_in
+    talk.said(AUTHENTICATED)
+    assert talk.conversation.is_let_in
+    talk.ask(trades=("C",))
+    talk.said(AUTHENTICATED)
+    assert talk.conversation.is_waiting
+
+
 def test_a_change_that_nobody_waits_for_is_not_asked_any_more(talk: Talk) -> None:
     first, (request,) = talk.put(True, False, {"trades": ("A",)})
     second, _ = talk.put(True, False, {"trades": ("B",)})

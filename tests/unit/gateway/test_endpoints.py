@@ -179,6 +179,24 @@ def test_a_name_waits_until_its_venue_is_declared(desk: Desk) -> None:
     assert everywhere.ids == [1, 2, 3, 4]
 
 
+def test_names_that_waited_twice_for_one_stock_are_served_and_forgotten(desk: Desk) -> None:
+    early, late = Listener(Codec.STOCK_JSON), Listener(Codec.STOCK_JSON)
+    with_new = VENUES | {"NEW": True}
+    desk.subscribe(early, "NVDA", "AAPL")
+    desk.hub.carry(desk.market.declare(with_new))
+    desk.market.declare(VENUES)
+    desk.subscribe(late, "NVDA")
+    desk.hub.carry(desk.market.declare(with_new))
+
+    for _ in range(2):
+        desk.trade(UNDECLARED, STOCK)
+        desk.flush(after_ms=100)
+        desk.unsubscribe(late, "NVDA")
+        desk.unsubscribe(early, "NVDA")
+
+    assert (early.seen, late.seen) == ([("NVDA", 1), ("AAPL", 2), ("AAPL", 4)], [("NVDA", 1)])
+
+
 def test_venues_are_declared_once(desk: Desk) -> None:
     assert desk.market.declare(VENUES) == []
     assert desk.market.declare({"ALP": False}) == []

@@ -172,6 +172,22 @@ def test_a_bare_name_goes_to_the_first_that_carries_it_for_good() -> None:
     assert late.group is None
 
 
+def test_whether_a_bare_name_is_refused_does_not_depend_on_who_else_has_it() -> None:
+    desk, early, late = Desk("V1:BTC-USD"), Listener(), Listener()
+    desk.subscribe(early, "BTC-USD")
+    desk.carry("V2:BTC-USD")
+
+    with pytest.raises(RequestError, match="V1:BTC-USD, V2:BTC-USD") as caught:
+        desk.subscribe(late, "BTC-USD")
+    desk.subscribe(early, A)
+    desk.trade("V1:BTC-USD", "V2:BTC-USD")
+    desk.flush()
+
+    assert caught.value.code == 400
+    assert late.group is None
+    assert early.seen == [("BTC-USD", 1)]
+
+
 def test_one_symbol_under_two_spellings_comes_twice() -> None:
     desk, client = Desk(A), Listener()
     desk.subscribe(client, "A/USD", "a-usd")
@@ -275,8 +291,22 @@ def test_a_snapshot_has_the_newest_values_once_per_spelling() -> None:
     desk.send(desk.hub.snapshot(client, [*names, (Channel.TRADES, "not subscribed")]))
     nothing = desk.hub.snapshot(client, [(Channel.TRADES, "UNKNOWN")])
 
-    assert client.seen == [("A-USD", 77), (A, 77), ("A-USD", 3.0)]
+    assert client.seen == [("A-USD", 77), ("A-USD", 3.0)]
     assert nothing == []
+
+
+def test_a_snapshot_of_a_star_has_each_symbol_once_as_it_is_named() -> None:
+    desk, client = Desk(A, B), Listener()
+    for number, symbol in enumerate((A, B), start=1):
+        desk.market.apply_trade(Tick(Symbol(symbol), number, 1.0, 1.0, 5))
+        desk.bar(symbol, float(number))
+    desk.subscribe(client, "A/USD", "a-usd", "*")
+    desk.subscribe(client, B, "*", channel=Channel.BARS)
+
+    stars: list[Any] = [(Channel.TRADES, "*"), (Channel.BARS, "*")]
+    desk.send(desk.hub.snapshot(client, stars))
+
+    assert client.seen == [("A/USD", 1), ("a-usd", 1), (B, 2), (A, 1.0), (B, 2.0)]
 
 
 def test_who_is_served_first_changes_from_window_to_window() -> None:

@@ -12,10 +12,12 @@ from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
 from gateway.channels import Channel, Codec, Mode
+from gateway.conflation import Conflation
 from gateway.market import MarketState
 from gateway.messages import Options, RequestError, Subscribe, decode_request
 from gateway.notices import NoticeRun, notice_item
 from gateway.recall import TRIES, TRIES_UNTOLD, Recall
+from gateway.routes import Send
 from gateway.session import subscription
 from storage.rows import SymbolRow
 from tests.unit.gateway.listeners import START_NS, Desk, Listener, block_of
@@ -117,6 +119,36 @@ def test_mode_latest_gets_the_newest_trade_and_what_is_said_around_it() -> None:
     desk.flush()
 
     assert [(m["T"], m["i"]) for m in client.messages] == [("x", 2), ("t", 4), ("x", 5)]
+
+
+class Behind(Listener):
+    """Takes nothing for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missed = Conflation()
+
+    def offer(self, send: Send) -> None:
+        self.missed.add(send.parts)
+
+
+def test_who_is_behind_in_mode_latest_gets_the_newest_trade_though_news_of_it_came_since() -> None:
+    desk, client = Desk(A, B), Behind()
+    desk.subscribe(client, "*", options=Options(mode=Mode.LATEST))
+
+    desk.trade(A, B)
+    desk.flush(after_ms=100)
+    desk.cancel(A)
+    desk.cancel(B)
+    desk.flush(after_ms=100)
+    desk.trade(B)
+    desk.flush(after_ms=100)
+    client.deliver(desk.hub.frame(client.style, client.missed.take()))
+
+    by_symbol: dict[str, list[Any]] = {A: [], B: []}
+    for message in client.messages:
+        by_symbol[message["S"]].append((message["T"], message["i"]))
+    assert by_symbol == {A: [("t", 1), ("x", 3)], B: [("t", 5)]}
 
 
 def test_many_notices_are_cut_into_messages_like_trades() -> None:

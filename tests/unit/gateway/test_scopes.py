@@ -70,6 +70,34 @@ def test_a_name_of_several_venues_is_told_of_those_that_are_permitted_only() -> 
     assert desk.hub.names(client) == set()
 
 
+def test_a_name_that_went_to_another_venue_than_for_others_stays_there() -> None:
+    desk, client, other = Desk(), Listener(), Listener()
+    subscribe(desk, client, "A")
+    desk.carry("X:A")
+    subscribe(desk, other, "A", caller=Caller())
+    desk.carry("SIM:A")
+
+    subscribe(desk, client, "SIM:B")
+    desk.trade("X:A", "SIM:A")
+    desk.flush()
+
+    assert client.seen == [("A", 2)]
+    assert other.seen == [("A", 1)]
+
+
+def test_a_name_that_waits_goes_on_waiting_whatever_else_is_subscribed() -> None:
+    desk, client = Desk(), Listener()
+    subscribe(desk, client, "A")
+    desk.carry("X:A")
+
+    subscribe(desk, client, "SIM:B")
+    desk.carry("SIM:A")
+    desk.trade("X:A", "SIM:A")
+    desk.flush()
+
+    assert client.seen == [("A", 2)]
+
+
 def test_a_channel_that_is_not_permitted_is_refused_and_an_ill_formed_name_is_400() -> None:
     desk, client = Desk("SIM:A"), Listener()
     with pytest.raises(RequestError) as caught:

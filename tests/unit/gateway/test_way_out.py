@@ -9,15 +9,16 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from gateway.channels import Codec
-from gateway.conflation import Conflation, cursor_fragment
+from gateway.conflation import MOST_ADDED, Conflation, cursor_fragment
 from gateway.frames import Fragment
 from gateway.parsers import Parsers
 
 LOG = logging.getLogger("test")
 
 
-def part(symbol: str, body: bytes) -> Fragment:
-    return Fragment.of([body], Codec.JSON, key=("trades", symbol))
+def part(symbol: str, body: bytes, *, adds: bool = False) -> Fragment:
+    key = ("trades", symbol)
+    return Fragment(body, 1, Codec.JSON, items=lambda: [body], key=key, adds=adds)
 
 
 def test_of_what_was_missed_the_newest_is_kept_and_the_cursor_comes_last() -> None:
@@ -30,6 +31,33 @@ def test_of_what_was_missed_the_newest_is_kept_and_the_cursor_comes_last() -> No
     assert (first, second) == (0, 2)
     assert bodies == [b"1", b"2", b'{"T":"cursor","c":"y"}']
     assert held.take() == []
+
+
+def test_what_is_said_of_the_newest_trade_does_not_take_its_place() -> None:
+    held = Conflation()
+    said = [b"%d" % number for number in range(MOST_ADDED + 2)]
+
+    dropped = [held.add([part("A", b"trade")])]
+    dropped += [held.add([part("A", body, adds=True)]) for body in said]
+    bodies = [fragment.body for fragment in held.take()]
+    held.add([part("A", b"x", adds=True)])
+    replaced = held.add([part("A", b"trade"), part("B", b"1")])
+
+    assert bodies == [b"trade", *said[2:]]
+    assert sum(dropped) == 2
+    assert replaced == 1
+    assert [fragment.body for fragment in held.take()] == [b"trade", b"1"]
+
+
+def test_what_is_said_where_no_trade_waits_is_bounded_as_well() -> None:
+    held = Conflation()
+    said = [b"%d" % number for number in range(3 * MOST_ADDED)]
+
+    dropped = sum(held.add([part("A", body, adds=True)]) for body in said)
+    bodies = [fragment.body for fragment in held.take()]
+
+    assert bodies == said[dropped:]
+    assert len(bodies) == MOST_ADDED
 
 
 def frame(payload: bytes, *, fin: bool = True) -> bytes:

@@ -28,7 +28,7 @@ STREAM = "application/vnd.apache.arrow.stream"
         ("text/csv;q=0.001, application/json;q=0.000", CSV),
         ("text/csv; header=present; q=0.2, application/json; q=0.1", CSV),
         ("text/csv;q=.9, application/json;q=.1", CSV),
-        ("text/csv;q=nonsense, application/json;q=0.9", CSV),
+        ("text/csv;q=nonsense, application/json;q=0.1", JSON),
         (" , nonsense, text/csv", CSV),
     ],
 )

@@ -53,6 +53,8 @@ def test_a_caller_that_does_not_list_it_has_not(header: str) -> None:
         ("*, gzip;q=0.000", False),
         ("*;q=0", False),
         ("gzip;q=much", False),
+        ("gzip;q=1e3", False),
+        ("gzip;level=1;q=0", False),
         ("notgzip", False),
     ],
 )

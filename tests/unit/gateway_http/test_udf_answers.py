@@ -11,6 +11,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from gateway.http import udf_answers as answers
+from gateway.http.days import Standing
 from gateway.http.errors import ApiError, BadParameter
 from gateway.http.udf_requests import SearchQuery, UnknownSymbol
 
@@ -29,6 +30,10 @@ def bar(minute: int = 0, **fields: Any) -> Bar:
         "vwap": 10.5,
     }
     return Bar(BTC, Timeframe.MIN_1, DAY + minute * MINUTE_NS, **(values | fields))
+
+
+def standing(trade: Tick | None, day: Bar | None = None, before: Bar | None = None) -> Standing:
+    return Standing(trade, None, None, day, before)
 
 
 def as_json(answer: object) -> Any:
@@ -220,7 +225,7 @@ def test_a_quote_has_the_change_against_the_day_before() -> None:
     before = msgspec.structs.replace(bar(close=10.7), start_ns=DAY - DAY_NS)
     trade = Tick(BTC, 1, 11.0, 1.0, DAY)
 
-    assert as_json(answers.quote("btc/usd", BTC, trade, day, before)) == {
+    assert as_json(answers.quote("btc/usd", BTC, standing(trade, day, before))) == {
         "s": "ok",
         "n": "btc/usd",
         "v": {
@@ -243,13 +248,25 @@ def test_a_quote_without_a_day_before_has_no_change() -> None:
     older = msgspec.structs.replace(bar(), start_ns=DAY - 2 * DAY_NS)
 
     for before in (None, older):
-        values = as_json(answers.quote("A", BTC, None, bar(close=9.5), before))["v"]
+        values = as_json(answers.quote("A", BTC, standing(None, bar(close=9.5), before)))["v"]
         assert values["lp"] == 9.5
         assert not {"ch", "chp", "prev_close_price"} & set(values)
 
 
-def test_what_was_never_traded_has_no_quote() -> None:
-    quoted = as_json(answers.quote("A", BTC, None, None, None))
+def test_a_quote_whose_day_is_not_known_has_the_last_price_alone() -> None:
+    trade = Tick(BTC, 1, 11.0, 1.0, DAY)
+    words = {"short_name": "BTC-USD", "exchange": "COINBASE", "description": "BTC/USD on Coinbase"}
+
+    of_trade = as_json(answers.quote("A", BTC, standing(trade)))
+    of_bar = as_json(answers.quote("A", BTC, Standing(None, bar(close=9.5), None, None, None)))
+
+    assert of_trade == {"s": "ok", "n": "A", "v": {**words, "lp": 11.0}}
+    assert of_bar == {"s": "ok", "n": "A", "v": {**words, "lp": 9.5}}
+
+
+@pytest.mark.parametrize("how", [None, Standing(None, None, None, None, None)])
+def test_what_was_never_traded_has_no_quote(how: Standing | None) -> None:
+    quoted = as_json(answers.quote("A", BTC, how))
 
     assert (quoted["s"], quoted["n"], quoted["v"]) == ("error", "A", {})
     assert "no trade" in quoted["errmsg"]
