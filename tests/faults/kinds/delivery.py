@@ -10,6 +10,7 @@ from tests.faults.kinds.fault import Fault
 from tests.faults.load import shuffled
 
 _HOUR_NS = 3600 * 10**9
+_HORIZON_NS = _HOUR_NS  # dedup_horizon_s: what comes again later is delivered again
 
 
 class Duplicates(Fault):
@@ -19,11 +20,14 @@ class Duplicates(Fault):
     about = "every trade by two feeds side by side, one in four again within each; a kill on top"
 
     def arrange(self, plan: Plan) -> None:
-        delivered = []
+        delivered, newest_ns = [], 0
         for trade in plan.load:
             delivered.append(trade)
+            newest_ns = max(newest_ns, trade.time_ns)
             if self.dice.random() < 0.25:
-                delivered.append(self.dice.choice(delivered[-500:]))
+                again = self.dice.choice(delivered[-500:])  # which may be a repeat itself
+                if newest_ns - again.time_ns < _HORIZON_NS:
+                    delivered.append(again)
         plan.delivered = delivered
         plan.feeds = 2
 
