@@ -224,7 +224,7 @@ class App {
   #connection(state) {
     this.#chip.show(state);
     if (state.phase !== "live") {
-      for (const pane of this.#desk.panes) pane.isBehind = true;
+      for (const pane of this.#desk.panes) pane.fallBehind();
       this.#tape.interrupt();
     }
     // What happened meanwhile; and while there is no stream, HTTP may still work.
@@ -303,6 +303,7 @@ class App {
 
   #second() {
     this.#session.checkPace();
+    this.#heal(); // what could not be had before
     this.#days.complete();
     this.#earlier.complete();
   }

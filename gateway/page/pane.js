@@ -1,5 +1,6 @@
 /** One chart with its heading: a symbol and a timeframe, drawn and kept up to date. */
 
+import { Backoff, mayPass } from "./backoff.js";
 import { Board } from "./board.js";
 import { PriceChart } from "./chart.js";
 import { History } from "./history.js";
@@ -49,7 +50,8 @@ export class ChartPane {
   /** @type {Timeframe} */
   timeframe = "1Min";
   /** Bars were missed, or none were asked for yet: once the stream stands, history is read. */
-  isBehind = true;
+  #isBehind = true;
+  #backoff = new Backoff();
 
   /**
    * @param {number} index
@@ -155,7 +157,7 @@ export class ChartPane {
     this.timeframe = timeframe;
     this.problem = "";
     this.isRefused = false;
-    this.isBehind = true;
+    this.fallBehind();
     this.#hovered = null;
     this.#isFirstDraw = true;
     this.#changed.clear();
@@ -171,7 +173,13 @@ export class ChartPane {
       onError: (error) => {
         this.problem = error?.message ?? "";
         if (error) this.#events.onError(error);
+        else this.#backoff.reset();
         this.#events.onData();
+      },
+      onBehind: (error) => {
+        if (!mayPass(error)) return;
+        this.#isBehind = true;
+        this.#backoff.failed();
       },
     });
   }
@@ -188,10 +196,16 @@ export class ChartPane {
     this.root.remove();
   }
 
-  /** Read the bars that were missed, if any were. */
+  /** Bars are being missed. */
+  fallBehind() {
+    this.#isBehind = true;
+    this.#backoff.reset();
+  }
+
+  /** Read the bars that were missed, if any were; where that failed, not too soon after. */
   heal() {
-    if (!this.isBehind) return;
-    this.isBehind = false;
+    if (!this.#isBehind || !this.#backoff.isDue) return;
+    this.#isBehind = false;
     this.#history?.refresh();
   }
 
