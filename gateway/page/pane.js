@@ -21,8 +21,9 @@ const FAR_BARS = 20; // of Shift and an arrow key
  */
 
 /**
- * What the rest of the page knows, for the words of a pane without a chart.
- * @typedef {{isLost: boolean, isKnown: boolean, symbols: number}} Surroundings
+ * What the rest of the page knows, for the words of a pane. `note`: what the gateway said of the
+ * stream, of no chart in particular.
+ * @typedef {{isLost: boolean, isKnown: boolean, symbols: number, note: string}} Surroundings
  */
 
 export class ChartPane {
@@ -280,19 +281,19 @@ export class ChartPane {
   }
 
   /** Say why there is no chart, or below it why there is no more of it. @param {Surroundings} around */
-  #cover({ isLost, isKnown, symbols }) {
+  #cover({ isLost, isKnown, symbols, note }) {
     const isEmpty = !this.bars.length;
-    this.#board.note(isEmpty ? "" : this.problem);
+    this.#board.note(isEmpty ? "" : this.problem || note);
     if (!isEmpty) this.#board.uncover();
     else if (this.problem) this.#board.problem("This chart cannot be shown", this.problem);
     else if (this.symbol === null && isLost) {
-      this.#board.wait("Not connected", "The page goes on by itself once the gateway is there.");
+      this.#board.wait("Not connected", note || "The page goes on by itself once the gateway is there.");
     } else if (this.symbol === null) {
       this.#board.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
     } else if (!this.#history?.isLoaded && isLost) {
-      this.#board.wait("Not connected", `${this.symbol} is shown once the gateway is there.`);
+      this.#board.wait("Not connected", note || `${this.symbol} is shown once the gateway is there.`);
     } else if (!this.#history?.isLoaded) {
-      this.#board.wait("Loading", this.symbol);
+      this.#board.wait("Loading", note || this.symbol);
     } else if (isKnown || !symbols) {
       this.#board.wait("Waiting for the first trade", `${this.symbol} has not traded yet.`);
     } else {
