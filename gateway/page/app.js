@@ -28,6 +28,13 @@ const SECOND_MS = 1000;
 const STATUS_MS = 5000;
 const DAY_MS = 5000; // the day's volume of the symbols on the charts
 const WATCHED = "tickgate.watched";
+const MAX_QUOTED = 60; // characters of a symbol that an error repeats
+
+/** Errors quote the symbol that they are about. @param {string} symbol @param {string} message */
+function isNamed(symbol, message) {
+  const [given, said] = [symbol.slice(0, MAX_QUOTED), message].map((text) => text.toUpperCase());
+  return said.includes(`'${given}'`) || said.includes(`"${given}"`);
+}
 
 class App {
   #store = new Store();
@@ -69,7 +76,7 @@ class App {
     events: {
       onQuote: (symbol) => this.#list.touch(symbol),
       onState: (state) => this.#connection(state),
-      onSubscribed: () => this.#heal(),
+      onSubscribed: () => this.#stand(),
       onBar: (message) => this.#desk.panes.forEach((pane) => pane.takeBar(message)),
       onTrade: (trade) => this.#takeTrade(trade),
       onSaid: (message) => this.#takeSaid(message),
@@ -93,6 +100,8 @@ class App {
   #known = 0;
   /** What is streamed for the charts, as it was asked for. */
   #streamed = "";
+  /** What the gateway said last of the whole stream, until that stands again. */
+  #note = "";
   #draw = perFrame((nowMs) => this.#frame(nowMs));
 
   start() {
@@ -224,7 +233,7 @@ class App {
   #connection(state) {
     this.#chip.show(state);
     if (state.phase !== "live") {
-      for (const pane of this.#desk.panes) pane.isBehind = true;
+      for (const pane of this.#desk.panes) pane.fallBehind();
       this.#tape.interrupt();
     }
     // What happened meanwhile; and while there is no stream, HTTP may still work.
@@ -233,7 +242,14 @@ class App {
     this.#draw();
   }
 
-  /** The stream stands (again): fetch what was missed. */
+  /** The stream stands (again). */
+  #stand() {
+    this.#note = "";
+    this.#heal();
+    this.#draw();
+  }
+
+  /** Fetch what was missed, as far as the stream stands. */
   #heal() {
     if (!this.#session.stream.isSubscribed) return;
     for (const pane of this.#desk.panes) pane.heal();
@@ -264,16 +280,22 @@ class App {
     this.#draw();
   }
 
-  /** The stream refused a symbol; the others go on without it. @param {string} message */
+  /**
+   * The stream refused a symbol, and the others go on without it; or the gateway said something
+   * else, which is no chart's fault and passes.
+   * @param {string} message
+   */
   #refuse(message) {
-    const named = this.#desk.panes.filter(
-      (pane) => pane.symbol && message.toUpperCase().includes(pane.symbol.toUpperCase()),
-    );
-    for (const pane of named.length ? named : [this.#desk.active]) {
+    const named = this.#desk.panes.filter((pane) => pane.symbol && isNamed(pane.symbol, message));
+    for (const pane of named) {
       pane.problem = message;
       pane.isRefused = true;
     }
-    this.#stream();
+    if (named.length) this.#stream();
+    else {
+      this.#note = message;
+      say(message);
+    }
     this.#draw();
   }
 
@@ -303,6 +325,7 @@ class App {
 
   #second() {
     this.#session.checkPace();
+    this.#heal(); // what could not be had before
     this.#days.complete();
     this.#earlier.complete();
   }
@@ -315,10 +338,11 @@ class App {
     if (this.#store.size !== this.#known) this.#list.arrange();
     this.#known = this.#store.size;
     this.#desk.adopt();
-    const isLost = this.#session.stream.state.phase === "lost";
+    const around = {
+      isLost: this.#session.stream.state.phase === "lost", symbols: this.#store.size, note: this.#note,
+    };
     for (const pane of this.#desk.panes) {
-      const isKnown = this.#store.get(pane.symbol) !== undefined;
-      pane.frame({ isLost, isKnown, symbols: this.#store.size });
+      pane.frame({ ...around, isKnown: this.#store.get(pane.symbol) !== undefined });
     }
     this.#tape.write(nowMs, this.#store.get(this.#tape.symbol)?.decimals ?? 2);
   }

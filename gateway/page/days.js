@@ -1,5 +1,7 @@
 /** The day of each symbol that is shown, and the line of its last hours: asked for when due. */
 
+import { Backoff, mayPass } from "./backoff.js";
+
 /**
  * @typedef {object} DaysOptions
  * @property {import("./session.js").Session} session
@@ -12,9 +14,10 @@
 
 export class Days {
   #options;
-  /** Symbols whose day was asked for on this connection. @type {Set<string>} */
+  /** Symbols whose day was asked for on this connection, and not in vain. @type {Set<string>} */
   #asked = new Set();
   #utcDay = "";
+  #backoff = new Backoff();
 
   /** @param {DaysOptions} options */
   constructor(options) {
@@ -24,6 +27,7 @@ export class Days {
   /** What is known may be old: the connection was lost. */
   forget() {
     this.#asked.clear();
+    this.#backoff.reset();
     this.#options.sparks.forget();
   }
 
@@ -41,17 +45,33 @@ export class Days {
     if (day !== this.#utcDay) this.#asked.clear(); // yesterday is another day now
     this.#utcDay = day;
     const symbols = listed();
-    const shown = new Set([...symbols, ...charted()]);
-    const missing = [...shown].filter((symbol) => !this.#asked.has(symbol));
-    for (const symbol of missing) this.#asked.add(symbol);
-    this.#load(missing);
+    if (this.#backoff.isDue) this.#ask(new Set([...symbols, ...charted()]));
     sparks.renew(symbols, serverMs).then((isNew) => isNew && onLines(symbols), onError);
   }
 
-  /** @param {readonly string[]} symbols */
-  #load(symbols) {
+  /** @param {Set<string>} shown */
+  async #ask(shown) {
+    const missing = [...shown].filter((symbol) => !this.#asked.has(symbol));
+    if (!missing.length) return;
+    for (const symbol of missing) this.#asked.add(symbol);
+    const error = await this.#load(missing);
+    if (!error) this.#backoff.reset();
+    else if (mayPass(error)) {
+      for (const symbol of missing) this.#asked.delete(symbol);
+      this.#backoff.failed();
+    }
+  }
+
+  /** @param {readonly string[]} symbols @returns {Promise<unknown>} what went wrong, which has been told */
+  async #load(symbols) {
     const { session, onError } = this.#options;
-    if (!symbols.length || document.hidden || !session.stream.isSubscribed) return;
-    session.loadSnapshots(symbols).catch(onError);
+    if (!symbols.length || document.hidden || !session.stream.isSubscribed) return null;
+    try {
+      await session.loadSnapshots(symbols);
+      return null;
+    } catch (error) {
+      onError(error);
+      return error;
+    }
   }
 }

@@ -244,10 +244,10 @@ async function start() {
   const theme = new Theme();
   byId("theme").addEventListener("click", () => theme.toggle());
   byId("key").addEventListener("submit", (event) => event.preventDefault());
-  const key = storedKey();
+  const { key, secret } = storedKey();
   if (key) {
-    /** @type {HTMLInputElement} */ (byId("key-id")).value = key.id;
-    /** @type {HTMLInputElement} */ (byId("key-secret")).value = key.secret;
+    /** @type {HTMLInputElement} */ (byId("key-id")).value = key;
+    /** @type {HTMLInputElement} */ (byId("key-secret")).value = secret ?? "";
   }
   const input = /** @type {HTMLInputElement} */ (byId("filter"));
   input.addEventListener("input", () => filter(input.value));

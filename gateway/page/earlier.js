@@ -1,6 +1,7 @@
 /** The trades before the live ones: read once the history has caught up with the stream. */
 
-import { ClientError, Refused } from "./tickgate.js";
+import { Backoff, mayPass } from "./backoff.js";
+import { ClientError } from "./tickgate.js";
 
 const AGAIN_MS = 3000; // the history is some seconds behind the stream
 const MAX_ASKED = 6;
@@ -13,6 +14,7 @@ export class Earlier {
   #abort = new AbortController();
   #asked = 0;
   #nextMs = 0;
+  #backoff = new Backoff();
 
   /**
    * @param {import("./tickgate.js").Client} client
@@ -28,7 +30,7 @@ export class Earlier {
     const { symbol, wanting } = this.#tape;
     if (symbol !== this.#symbol || !wanting) this.#begin(symbol);
     if (!symbol || !wanting || document.hidden) return;
-    if (this.#asked >= MAX_ASKED || performance.now() < this.#nextMs) return;
+    if (this.#asked >= MAX_ASKED || performance.now() < this.#nextMs || !this.#backoff.isDue) return;
     this.#asked += 1;
     this.#nextMs = Infinity; // while it is asked for
     this.#ask(symbol, wanting, this.#abort.signal);
@@ -41,6 +43,7 @@ export class Earlier {
     this.#symbol = symbol;
     this.#asked = 0;
     this.#nextMs = 0;
+    this.#backoff.reset();
   }
 
   /** @param {string} symbol @param {{fromMs: number, toMs: number}} span @param {AbortSignal} signal */
@@ -50,13 +53,19 @@ export class Earlier {
         start: new Date(fromMs).toISOString(), end: new Date(toMs).toISOString(),
         sort: "desc", limit: this.#tape.room, signal,
       });
-      if (!signal.aborted) this.#tape.join(trades);
+      if (signal.aborted) return;
+      this.#backoff.reset();
+      this.#tape.join(trades);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ClientError)) throw error;
       // A key that may not read history: the tape has what comes live, and that is no news.
-      if (error instanceof Refused) this.#asked = MAX_ASKED;
+      if (!mayPass(error)) this.#asked = MAX_ASKED;
+      else {
+        this.#asked -= 1; // it says nothing of how far the history is
+        this.#backoff.failed();
+      }
     }
-    if (!signal.aborted) this.#nextMs = performance.now() + AGAIN_MS;
+    this.#nextMs = performance.now() + AGAIN_MS;
   }
 }

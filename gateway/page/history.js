@@ -19,6 +19,7 @@ const MAX_REVISED = 20; // more of them at a time are cheaper as a page
  * @property {() => void} onReset the whole series changed
  * @property {(time: number) => void} onBar one bar changed
  * @property {(error: Error | null) => void} onError loading failed, or works again
+ * @property {(error: Error) => void} onBehind bars that should be here did not come: refresh later
  */
 
 export class History {
@@ -80,7 +81,7 @@ export class History {
    * already known, so that no hole stays and revised bars are taken in.
    */
   refresh() {
-    this.#turn = this.#turn.then(() => this.#load(() => this.#newest()));
+    this.#turn = this.#turn.then(() => this.#load(() => this.#newest(), this.#events.onBehind));
     return this.#turn;
   }
 
@@ -191,7 +192,7 @@ export class History {
       this.refresh();
       return;
     }
-    this.#turn = this.#turn.then(() => this.#load(() => this.#again(starts)));
+    this.#turn = this.#turn.then(() => this.#load(() => this.#again(starts), this.#events.onBehind));
   }
 
   /** @param {number[]} starts */
@@ -235,8 +236,12 @@ export class History {
     return { bars: bars.map((bar) => barFromWire(bar, true)), next };
   }
 
-  /** One load at a time, its failure told. @param {() => Promise<void>} load */
-  async #load(load) {
+  /**
+   * One load at a time, its failure told.
+   * @param {() => Promise<void>} load
+   * @param {(error: Error) => void} [onFailure] where nothing else asks again
+   */
+  async #load(load, onFailure) {
     if (this.#abort.signal.aborted) return;
     this.#loading = true;
     let failure = null;
@@ -248,6 +253,7 @@ export class History {
     this.#loading = false;
     if (this.#abort.signal.aborted) return;
     this.#events.onError(failure);
-    if (!failure) this.#events.onReset();
+    if (failure) onFailure?.(failure);
+    else this.#events.onReset();
   }
 }

@@ -1,5 +1,6 @@
 /** One chart with its heading: a symbol and a timeframe, drawn and kept up to date. */
 
+import { Backoff, mayPass } from "./backoff.js";
 import { Board } from "./board.js";
 import { PriceChart } from "./chart.js";
 import { History } from "./history.js";
@@ -20,8 +21,9 @@ const FAR_BARS = 20; // of Shift and an arrow key
  */
 
 /**
- * What the rest of the page knows, for the words of a pane without a chart.
- * @typedef {{isLost: boolean, isKnown: boolean, symbols: number}} Surroundings
+ * What the rest of the page knows, for the words of a pane. `note`: what the gateway said of the
+ * stream, of no chart in particular.
+ * @typedef {{isLost: boolean, isKnown: boolean, symbols: number, note: string}} Surroundings
  */
 
 export class ChartPane {
@@ -49,7 +51,8 @@ export class ChartPane {
   /** @type {Timeframe} */
   timeframe = "1Min";
   /** Bars were missed, or none were asked for yet: once the stream stands, history is read. */
-  isBehind = true;
+  #isBehind = true;
+  #backoff = new Backoff();
 
   /**
    * @param {number} index
@@ -155,7 +158,7 @@ export class ChartPane {
     this.timeframe = timeframe;
     this.problem = "";
     this.isRefused = false;
-    this.isBehind = true;
+    this.fallBehind();
     this.#hovered = null;
     this.#isFirstDraw = true;
     this.#changed.clear();
@@ -171,7 +174,13 @@ export class ChartPane {
       onError: (error) => {
         this.problem = error?.message ?? "";
         if (error) this.#events.onError(error);
+        else this.#backoff.reset();
         this.#events.onData();
+      },
+      onBehind: (error) => {
+        if (!mayPass(error)) return;
+        this.#isBehind = true;
+        this.#backoff.failed();
       },
     });
   }
@@ -188,10 +197,16 @@ export class ChartPane {
     this.root.remove();
   }
 
-  /** Read the bars that were missed, if any were. */
+  /** Bars are being missed. */
+  fallBehind() {
+    this.#isBehind = true;
+    this.#backoff.reset();
+  }
+
+  /** Read the bars that were missed, if any were; where that failed, not too soon after. */
   heal() {
-    if (!this.isBehind) return;
-    this.isBehind = false;
+    if (!this.#isBehind || !this.#backoff.isDue) return;
+    this.#isBehind = false;
     this.#history?.refresh();
   }
 
@@ -266,19 +281,19 @@ export class ChartPane {
   }
 
   /** Say why there is no chart, or below it why there is no more of it. @param {Surroundings} around */
-  #cover({ isLost, isKnown, symbols }) {
+  #cover({ isLost, isKnown, symbols, note }) {
     const isEmpty = !this.bars.length;
-    this.#board.note(isEmpty ? "" : this.problem);
+    this.#board.note(isEmpty ? "" : this.problem || note);
     if (!isEmpty) this.#board.uncover();
     else if (this.problem) this.#board.problem("This chart cannot be shown", this.problem);
     else if (this.symbol === null && isLost) {
-      this.#board.wait("Not connected", "The page goes on by itself once the gateway is there.");
+      this.#board.wait("Not connected", note || "The page goes on by itself once the gateway is there.");
     } else if (this.symbol === null) {
       this.#board.wait("Waiting for the first trade", "Symbols appear here as soon as a feed delivers.");
     } else if (!this.#history?.isLoaded && isLost) {
-      this.#board.wait("Not connected", `${this.symbol} is shown once the gateway is there.`);
+      this.#board.wait("Not connected", note || `${this.symbol} is shown once the gateway is there.`);
     } else if (!this.#history?.isLoaded) {
-      this.#board.wait("Loading", this.symbol);
+      this.#board.wait("Loading", note || this.symbol);
     } else if (isKnown || !symbols) {
       this.#board.wait("Waiting for the first trade", `${this.symbol} has not traded yet.`);
     } else {

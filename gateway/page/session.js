@@ -10,6 +10,7 @@ import { barChannels } from "./timeframes.js";
 const SAID_OF_TRADES = ["c", "x", "gap"]; // corrections, cancels, missing trades
 const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may be old: no latency
 const SLOW_CLIENT = 407;
+const NOT_PERMITTED = 409;
 const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
 
 /**
@@ -43,6 +44,8 @@ export class Session {
   #watched = [];
   /** @type {Set<string>} */
   #symbols = new Set();
+  /** Channels that the key does not permit. @type {Set<string>} */
+  #denied = new Set();
   #liveFromMs = Infinity;
   /** Prices of the list come once a second instead of trade by trade. */
   isLight = false;
@@ -164,10 +167,16 @@ export class Session {
     for (const { symbol, timeframe } of this.#watched) {
       for (const channel of barChannels(timeframe)) (wanted[channel] ??= new Set()).add(symbol);
     }
-    const channels = Object.fromEntries(
-      Object.entries(wanted).map(([channel, symbols]) => [channel, [...symbols]]),
-    );
-    this.#stream.subscribe({ channels });
+    const permitted = Object.entries(wanted).filter(([channel]) => !this.#denied.has(channel));
+    const channels = permitted.map(([channel, symbols]) => [channel, [...symbols]]);
+    this.#stream.subscribe({ channels: Object.fromEntries(channels) });
+  }
+
+  /** A key may permit some channels only: go on with the others. @param {string} channel */
+  #goWithout(channel) {
+    this.#denied.add(channel);
+    if (channel === "trades") this.#goLight(); // running bars have prices, too
+    else this.#subscribe();
   }
 
   #subscribed() {
@@ -205,7 +214,9 @@ export class Session {
 
   /** @param {number} code @param {string} message */
   #refused(code, message) {
+    const denied = code === NOT_PERMITTED ? /\bchannel (\w+)$/.exec(message)?.[1] : undefined;
     if (code === SLOW_CLIENT) this.#goLight();
+    else if (denied) this.#goWithout(denied);
     else if (KEY_CODES.includes(code)) {
       this.#stream.stop();
       this.#events.onKeyWanted(message);

@@ -1,5 +1,6 @@
 /** Small lines of the last hours' closes, one request for all of them. */
 
+import { Backoff, mayPass } from "./backoff.js";
 import { tone } from "./board.js";
 
 const TIMEFRAME = /** @type {const} */ ("15Min");
@@ -16,6 +17,7 @@ export class Sparks {
   /** What was asked for last, and when. */
   #asked = "";
   #askedMs = -Infinity;
+  #backoff = new Backoff();
 
   /** @param {import("./tickgate.js").Client} client */
   constructor(client) {
@@ -27,25 +29,42 @@ export class Sparks {
    * @param {readonly string[]} symbols
    * @param {number} serverMs
    * @returns {Promise<boolean>} whether there are new ones
+   * @throws {ClientError} they cannot be had now; a later call asks again
    */
   async renew(symbols, serverMs) {
     const names = symbols.join();
-    if (!names || (names === this.#asked && serverMs - this.#askedMs < RENEW_MS)) return false;
+    const isNew = names !== this.#asked || serverMs - this.#askedMs >= RENEW_MS;
+    if (!names || !isNew || !this.#backoff.isDue) return false;
     this.#asked = names;
     this.#askedMs = serverMs;
+    try {
+      this.#closes = await this.#read(symbols, serverMs);
+    } catch (error) {
+      if (mayPass(error)) {
+        this.#asked = "";
+        this.#backoff.failed();
+      }
+      throw error;
+    }
+    this.#backoff.reset();
+    return true;
+  }
+
+  /** @param {readonly string[]} symbols @param {number} serverMs */
+  async #read(symbols, serverMs) {
     const start = new Date(serverMs - SPAN_MS).toISOString();
     /** @type {Map<string, number[]>} */
     const closes = new Map(symbols.map((symbol) => [symbol, []]));
     for (const bar of await this.#client.bars([...symbols], TIMEFRAME, { start })) {
       closes.get(bar.S)?.push(bar.c);
     }
-    this.#closes = closes;
-    return true;
+    return closes;
   }
 
-  /** Ask again at the next chance: what was asked for did not come, or is old. */
+  /** Ask again at the next chance: what is known may be old. */
   forget() {
     this.#asked = "";
+    this.#backoff.reset();
   }
 
   /**

@@ -3,6 +3,12 @@
 import { decimalsOf, foldSymbol, splitSymbol } from "./format.js";
 
 const MAX_SHOWN_DECIMALS = 8;
+const DAY_MS = 86_400_000;
+
+/** The UTC day that holds a time, as a number. @param {number} timeMs */
+function dayOf(timeMs) {
+  return Math.floor(timeMs / DAY_MS);
+}
 
 /**
  * @typedef {object} Quote
@@ -13,10 +19,11 @@ const MAX_SHOWN_DECIMALS = 8;
  * @property {number | null} price last trade
  * @property {number} timeMs event time of the last trade
  * @property {1 | -1 | 0} direction of the last change of price
- * @property {number | null} reference previous daily close, or the day's open
- * @property {number | null} high of the day
- * @property {number | null} low of the day
- * @property {number | null} volume of the day, as of the last snapshot
+ * @property {number | null} day that of the last trade (UTC), by its number: the next four are of it
+ * @property {number | null} reference close of the day before, or the day's open
+ * @property {number | null} high
+ * @property {number | null} low
+ * @property {number | null} volume as of the last snapshot
  * @property {number} decimals most digits after the point seen in a price
  */
 
@@ -48,7 +55,7 @@ export class Store {
     const { venue, ticker } = splitSymbol(symbol);
     this.#quotes.set(symbol, {
       symbol, venue, ticker, folded: foldSymbol(symbol), price: null, timeMs: 0, direction: 0,
-      reference: null, high: null, low: null, volume: null, decimals: 0,
+      day: null, reference: null, high: null, low: null, volume: null, decimals: 0,
     });
     this.#full.set(foldSymbol(symbol), symbol);
     const bare = foldSymbol(ticker);
@@ -76,6 +83,7 @@ export class Store {
     if (quote.price !== null && price !== quote.price) {
       quote.direction = price > quote.price ? 1 : -1;
     }
+    this.#begin(quote, dayOf(timeMs), price);
     quote.price = price;
     quote.timeMs = timeMs;
     if (quote.high !== null) quote.high = Math.max(quote.high, price);
@@ -93,18 +101,42 @@ export class Store {
   snapshot(symbol, snapshot) {
     const quote = this.#quotes.get(symbol);
     if (!quote || !snapshot) return;
-    const day = snapshot.dailyBar;
-    const reference = snapshot.prevDailyBar?.c ?? day?.o;
-    if (Number.isFinite(reference)) quote.reference = reference;
-    if (day) {
-      quote.high = day.h;
-      quote.low = day.l;
-      quote.volume = day.v;
-      for (const price of [day.o, day.h, day.l, day.c]) this.#widen(quote, price);
-    }
+    const bar = snapshot.dailyBar;
+    if (bar) this.#takeDay(quote, bar, snapshot.prevDailyBar);
     const trade = snapshot.latestTrade;
     if (trade) this.trade(symbol, trade.p, Date.parse(trade.t));
-    else if (day && quote.price === null) quote.price = day.c;
+  }
+
+  /**
+   * The day of a symbol's last trade as the gateway knew it: that may have been over already when
+   * the answer came.
+   * @param {Quote} quote
+   * @param {any} bar
+   * @param {any} before the bar of the calendar day before
+   */
+  #takeDay(quote, bar, before) {
+    const day = dayOf(Date.parse(bar.t));
+    const known = quote.day ?? day;
+    // A first trade came before anything was known of the day before it.
+    if (day === known - 1 && quote.high === null) quote.reference = bar.c;
+    if (day < known) return;
+    quote.day = day;
+    quote.reference = before?.c ?? bar.o;
+    quote.high = bar.h;
+    quote.low = bar.l;
+    quote.volume = bar.v;
+    quote.price ??= bar.c;
+    for (const price of [bar.o, bar.h, bar.l, bar.c]) this.#widen(quote, price);
+  }
+
+  /** A trade may be the first of another day. @param {Quote} quote @param {number} day @param {number} price */
+  #begin(quote, day, price) {
+    const before = quote.day ?? day;
+    quote.day = day;
+    if (day <= before) return;
+    quote.reference = day === before + 1 ? quote.price : price; // as a snapshot would say
+    quote.high = quote.low = price;
+    quote.volume = null;
   }
 
   /** Let a symbol be shown with the digits of these prices. @param {string} symbol @param {number[]} prices */

@@ -136,5 +136,6 @@ export class Stream {
     if (phase !== "live") this.#subscribed = false;
     this.state = { phase: phase === "closed" ? "lost" : phase, ...rest };
     this.#events.onState(this.state);
+    if (phase === "live") this.subscribe({ channels: this.#wanted }); // what failed with the last one
   }
 }

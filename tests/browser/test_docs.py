@@ -1,5 +1,7 @@
 """The page that shows the API's description: all of it, and requests sent by keyboard."""
 
+import json
+
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -35,4 +37,27 @@ async def test_every_operation_is_shown_and_requests_go_by_keyboard(
     await page.keyboard.press("Space")
     await expect(operation.get_by_role("region")).to_contain_text("is not accepted")
     assert [text for text in complaints if "400 (Bad Request)" not in text] == []
+    await context.close()
+
+
+@pytest.mark.parametrize("stored", [None, {"id": "KEY", "secret": "s3cret"}, {"id": "KEY"}])
+async def test_a_request_carries_the_key_of_the_tab_where_there_is_one(
+    browser: Browser, gateway_url: str, stored: dict[str, str] | None
+) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    kept = json.dumps(json.dumps(stored or {}))
+    await page.add_init_script(f"sessionStorage.setItem('tickgate.key', {kept})")
+
+    await page.goto(f"{gateway_url}/docs")
+    async with page.expect_request("**/v1/symbols*") as asked:
+        await page.locator("#v1_symbols").get_by_role("button", name="Send").click()
+
+    headers = await (await asked.value).all_headers()
+    shown = {name: headers.get(f"apca-api-{name}") for name in ("key-id", "secret-key")}
+    key = stored or {}
+    assert shown == {
+        "key-id": key.get("id"),
+        "secret-key": key.get("secret", "") if stored else None,
+    }
     await context.close()

@@ -111,7 +111,8 @@ export class Client {
    * @param {Record<string, string | number | undefined>} [parameters]
    * @param {AbortSignal} [signal]
    * @returns {Promise<any>}
-   * @throws {Refused | Unreachable} or what *signal* was aborted with
+   * @throws {Refused | Unreachable} or what *signal* was aborted with, or what the function that
+   *   gets tokens throws
    */
   async get(path, parameters = {}, signal) {
     const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== "");
@@ -122,8 +123,7 @@ export class Client {
       if (!error) return answer;
       if (afterMs === null || attempt >= (this.#options.retries ?? 3)) throw error;
       const wait = afterMs ?? waitMs(attempt, Math.random(), { firstMs: 500, capMs: 8000 });
-      await new Promise((resolve) => setTimeout(resolve, wait));
-      signal?.throwIfAborted();
+      await pause(wait, signal);
     }
   }
 
@@ -134,6 +134,7 @@ export class Client {
    * @returns {Promise<{answer?: any, error?: Error, afterMs?: number | null}>}
    */
   async #once(url, signal) {
+    const headers = await this.#headers(); // what a caller's own function throws is no lost connection
     const timeoutMs = this.#options.timeoutMs ?? 30_000;
     const deadline = AbortSignal.timeout(timeoutMs);
     /** @type {Response} */
@@ -142,7 +143,7 @@ export class Client {
     let answer;
     try {
       response = await (this.#options.fetch ?? globalThis.fetch)(url, {
-        headers: await this.#headers(),
+        headers,
         signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
       });
       const text = await response.text();
@@ -230,14 +231,40 @@ function readJson(text) {
   }
 }
 
-/** Lists of symbols of a request's length. @param {string | string[]} symbols @returns {string[]} */
+/**
+ * Lists of symbols of a request's length, in the order in which the gateway gives their rows: by
+ * name. Each symbol is in one of them.
+ * @param {string | string[]} symbols
+ * @returns {string[]}
+ */
 function chunks(symbols) {
-  const names = typeof symbols === "string" ? [symbols] : symbols;
+  const names = typeof symbols === "string" ? [symbols] : [...new Set(symbols)].sort();
   const lists = [];
   for (let from = 0; from < names.length; from += SYMBOLS_AT_ONCE) {
     lists.push(names.slice(from, from + SYMBOLS_AT_ONCE).join(","));
   }
   return lists;
+}
+
+/**
+ * Resolves after so long, and rejects as soon as *signal* is aborted, with its reason.
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
 }
 
 /** @param {Response} response @param {any} answer @returns {{error: Error, afterMs?: number | null}} */

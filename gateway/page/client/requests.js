@@ -1,5 +1,7 @@
 /** What a stream asks of the gateway. Pure. */
 
+import { pairs } from "./messages.js";
+
 /** @typedef {import("./messages.js").Channels} Channels */
 
 /**
@@ -42,4 +44,18 @@ export function subscription(channels, { mode, intervalMs, recover }, snapshot, 
   if (recover !== "snapshot") request.cursor = true;
   if (resume) request.resume = resume;
   return { request, channels };
+}
+
+/**
+ * Does a `subscription` answer what was sent? One comes unasked where a right of the caller has
+ * ended; that one does not have what is being added yet, and still has what is being taken off. One
+ * that cannot be told from the answer says the same.
+ * @param {Channels} set as it came
+ * @param {Sent} sent
+ */
+export function isAnswer(set, { request, channels }) {
+  const named = pairs(channels).filter(([channel]) => set[channel]); // `symbols` is no channel
+  const isIn = (/** @type {[string, string]} */ [channel, symbol]) => set[channel].includes(symbol);
+  if (request.action === "subscribe") return named.every(isIn);
+  return request.action === "unsubscribe" && !named.some(isIn);
 }

@@ -4,7 +4,7 @@ import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
 import { gapsOf, pairs } from "./messages.js";
-import { subscription } from "./requests.js";
+import { isAnswer, subscription } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
 const ANSWER_MS = 10_000; // a gateway that works answers a request within milliseconds
@@ -181,6 +181,7 @@ export class Stream {
   /** @param {string} token */
   #renewLater(token) {
     clearTimeout(this.#timers.renew);
+    if (this.state.phase === "closed") return; // while the token was on its way
     const wait = renewalMs(token, Date.now());
     if (wait === null || typeof this.#options.token !== "function") return;
     const renew = async () => {
@@ -299,13 +300,14 @@ export class Stream {
   }
 
   /** The set is what the gateway says, also where it says so unasked. @param {any} message */
-  #confirm({ T: _, corrections: _c, cancelErrors: _x, ...channels }) {
+  #confirm(message) {
+    const { T: _, corrections: _c, cancelErrors: _x, ...channels } = message;
     const agreed = Object.entries(channels).filter(([, symbols]) => symbols.length);
     this.#wanted = Object.fromEntries(agreed);
     if (!agreed.length) this.#cursor = ""; // what begins after this begins anew
     const sent = this.#sent;
+    if (!sent || !isAnswer(message, sent)) return;
     this.#sent = null;
-    if (!sent) return;
     if (sent.request.action === "subscribe") this.#subscribed = true;
     if (sent.isLost) {
       this.#held.push(...gapsOf(sent.channels, this.#cursorAt, new Date().toISOString()));

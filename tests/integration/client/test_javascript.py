@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,8 +20,8 @@ from tests.fix_servers import TcpProxy
 from tests.integration.client.guarded import guarded
 from tests.integration.gateway.rig import Rig, bar, gateway
 from tests.integration.gateway_http import rig as http_rig
+from tests.node import PAGE, evaluate, find_node
 
-PAGE = Path(__file__).parents[3] / "gateway" / "page"
 MODULE = PAGE / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
 SOON = {"firstMs": 20, "capMs": 100, "floorMs": 10}
@@ -31,13 +30,7 @@ _EXIT_S = 30.0
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node 20 or newer; a skip without it, in CI a failure."""
-    found = shutil.which("node")
-    if found is not None:
-        return found
-    if os.environ.get("CI"):
-        pytest.fail("no node on this machine; in CI it must be there")
-    pytest.skip("no node on this machine")
+    return find_node()
 
 
 class Driven:
@@ -286,37 +279,31 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
     assert (outside["name"], outside["code"]) == ("AuthFailed", 401)
 
 
-async def test_a_time_or_limit_that_cannot_be_meant_is_refused_before_anything_is_asked(
-    node: str,
-) -> None:
-    script = f"""
-        import {{ Client }} from {json.dumps(MODULE.as_uri())};
+def test_a_time_or_limit_that_cannot_be_meant_is_refused_before_anything_is_asked() -> None:
+    found = evaluate(
+        """
         const asked = [];
-        const fetch = async (url) => {{
+        const fetch = async (url) => {
           asked.push(new URL(url).searchParams.get("start"));
-          return new Response('{{"bars": {{}}, "trades": {{}}}}');
-        }};
-        const client = new Client("http://127.0.0.1:1", {{ fetch }});
-        const words = (error) => `${{error.name}}: ${{error.message}}`;
+          return new Response('{"bars": {}, "trades": {}}');
+        };
+        const client = new tickgate.Client("http://127.0.0.1:1", { fetch });
+        const words = (error) => `${error.name}: ${error.message}`;
         const said = [];
         for (const span of [
-          {{ start: 1710239820000 }}, {{ end: null }}, {{ start: new Date(NaN) }},
-          {{ limit: 0 }}, {{ limit: -1 }}, {{ limit: 1.5 }},
-        ]) {{
+          { start: 1710239820000 }, { end: null }, { start: new Date(NaN) },
+          { limit: 0 }, { limit: -1 }, { limit: 1.5 },
+        ]) {
           said.push(await client.bars("X:A", "1Min", span).then(() => "", words));
           said.push(await client.barsPage("X:A", "1Min", span).then(() => "", words));
           said.push(await client.trades("X:A", span).then(() => "", words));
-        }}
-        await client.bars("X:A", "1Min", {{ start: new Date(1710239820000), limit: Infinity }});
-        await client.trades("X:A", {{ start: "2024-03-12", limit: 1 }});
-        console.log(JSON.stringify({{ asked, said }}));
-    """
-    process = await asyncio.create_subprocess_exec(
-        *(node, "--no-warnings", "--input-type=module", "--eval", script),
-        stdout=asyncio.subprocess.PIPE,
+        }
+        await client.bars("X:A", "1Min", { start: new Date(1710239820000), limit: Infinity });
+        await client.trades("X:A", { start: "2024-03-12", limit: 1 });
+        tell({ asked, said });
+        """,
+        tickgate="tickgate.js",
     )
-    out, _ = await asyncio.wait_for(process.communicate(), _EXIT_S)
-    found = json.loads(out)
 
     accepted = "expected RFC 3339 text as 2024-03-12T10:37:00Z, a date as 2024-03-12, or a Date"
     assert found["said"][::3] == found["said"][1::3] == found["said"][2::3]

@@ -1,0 +1,162 @@
+"""What the page could not read it asks for again, later after each failure."""
+
+from typing import Any
+
+import pytest
+
+from tests.node import evaluate
+
+# A clock that the test moves; `fail` is the status that the gateway answers with, 0: none.
+_PRELUDE = """
+let nowMs = 0;
+performance.now = () => nowMs;
+Math.random = () => 0.999;
+globalThis.document = { hidden: false };
+let fail = 503;
+const asked = [];
+const answer = async (name, value) => {
+  asked.push(name);
+  if (fail) throw new tickgate.Refused(fail, "not now");
+  return value;
+};
+const soon = () => new Promise((then) => setTimeout(then));
+const seconds = async (count, work) => {
+  for (let second = 0; second < count; second += 1) {
+    nowMs += 1000;
+    work();
+    await soon();
+  }
+};
+"""
+_MODULES = {"tickgate": "tickgate.js"}
+
+
+def _evaluate(script: str, **modules: str) -> Any:
+    return evaluate(_PRELUDE + script, **_MODULES, **modules)
+
+
+_DAYS = """
+const errors = [];
+const lines = new sparks.Sparks({
+  bars: (symbols) => answer("lines", [{ S: "X:A", c: 1 }]),
+});
+const loaded = new days.Days({
+  session: {
+    stream: { isSubscribed: true }, serverMs: () => 1e12 + nowMs,
+    loadSnapshots: (symbols) => answer(symbols.join()),
+  },
+  sparks: lines, listed: () => ["X:A", "X:B"], charted: () => ["X:A"],
+  onLines: () => asked.push("shown"), onError: (error) => errors.push(error.code),
+});
+const complete = () => loaded.complete();
+"""
+
+
+def test_days_and_lines_that_did_not_come_are_asked_for_again_until_they_do() -> None:
+    found = _evaluate(
+        _DAYS
+        + """
+        await seconds(60, complete);
+        const failed = asked.splice(0);
+        fail = 0;
+        await seconds(60, complete);
+        const came = asked.splice(0);
+        await seconds(60, complete);
+        tell({ failed, came, then: asked, errors: [...new Set(errors)] });
+        """,
+        days="days.js",
+        sparks="sparks.js",
+    )
+
+    assert 4 <= found["failed"].count("X:A,X:B") == found["failed"].count("lines") <= 8
+    assert sorted(found["came"]) == ["X:A,X:B", "lines", "shown"]
+    assert found["then"] == []
+    assert found["errors"] == [503]
+
+
+def test_days_and_lines_that_are_refused_wait_for_another_connection() -> None:
+    found = _evaluate(
+        _DAYS
+        + """
+        fail = 403;
+        await seconds(60, complete);
+        const refused = asked.splice(0);
+        loaded.forget();
+        await seconds(60, complete);
+        tell([refused, asked]);
+        """,
+        days="days.js",
+        sparks="sparks.js",
+    )
+
+    assert found == [["X:A,X:B", "lines"]] * 2
+
+
+def test_another_connection_is_asked_at_once() -> None:
+    found = _evaluate(
+        _DAYS
+        + """
+        await seconds(60, complete);
+        asked.length = 0;
+        loaded.forget();
+        await seconds(1, complete);
+        tell(asked);
+        """,
+        days="days.js",
+        sparks="sparks.js",
+    )
+
+    assert found == ["X:A,X:B", "lines"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 503, 504])
+def test_older_trades_are_given_up_only_where_they_are_refused(status: int) -> None:
+    found = _evaluate(
+        f"""
+        const tape = {{
+          symbol: "X:A", room: 200, wanting: {{ fromMs: 0, toMs: 1 }},
+          join: () => {{ tape.wanting = null; }},
+        }};
+        const older = new earlier.Earlier({{ trades: () => answer("trades", []) }}, tape);
+        fail = {status};
+        await seconds(300, () => older.complete());
+        const failed = asked.splice(0).length;
+        fail = 0;
+        await seconds(61, () => older.complete());
+        tell({{ failed, came: asked.length }});
+        """,
+        earlier="earlier.js",
+    )
+
+    if status in {400, 403}:
+        assert found == {"failed": 1, "came": 0}
+    else:
+        assert 6 <= found["failed"] <= 15
+        assert found["came"] == 1
+
+
+def test_a_chart_says_when_bars_are_missing_that_nothing_else_asks_for() -> None:
+    found = _evaluate(
+        """
+        const page = (n) => ({ bars: [{ t: "2024-03-12T10:37:00Z", o: 1, h: 1, l: 1, c: 1, v: n }],
+          next: "more" });
+        const client = { barsPage: () => answer("bars", page(1)) };
+        const said = [];
+        const chart = new history.History(client, "X:A", "1Min", {
+          onReset: () => said.push("shown"), onBar: () => undefined,
+          onError: (error) => said.push(error ? "failed" : "works"),
+          onBehind: (error) => said.push(`behind: ${error.code}`),
+        });
+        await chart.refresh();
+        fail = 0;
+        await chart.refresh();
+        fail = 503;
+        await chart.older(); // scrolling there once more asks again
+        chart.dispose();
+        await chart.refresh();
+        tell(said);
+        """,
+        history="history.js",
+    )
+
+    assert found == ["failed", "behind: 503", "works", "shown", "failed"]

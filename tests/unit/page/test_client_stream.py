@@ -1,0 +1,98 @@
+"""The JavaScript client's stream, on a socket that says what a test wants."""
+
+from tests.node import evaluate
+
+_SOCKET = """
+class FakeSocket {
+  readyState = 1;
+  sent = [];
+  constructor() { FakeSocket.last = this; }
+  send(text) { this.sent.push(JSON.parse(text)); }
+  close() { this.readyState = 3; }
+  say(message) { this.onmessage({ data: JSON.stringify([message]) }); }
+}
+const soon = () => new Promise((resolve) => setTimeout(resolve, 5));
+"""
+
+
+def test_a_stream_that_is_closed_while_it_waits_for_a_token_asks_for_no_other() -> None:
+    asked = evaluate(
+        _SOCKET
+        + """
+        const later = globalThis.setTimeout;
+        let timers = 0;
+        globalThis.setTimeout = (call, ms) => { timers += ms > 60_000; return later(call, ms); };
+        const claims = btoa(JSON.stringify({ exp: Date.now() / 1000 + 3600 }));
+        let give;
+        const token = () => new Promise((resolve) => { give = resolve; });
+        const stream = tickgate.connect("ws://x:1", { token, WebSocket: FakeSocket });
+        FakeSocket.last.say({ T: "success", msg: "connected" });
+        stream.close();
+        give(`head.${claims}.signature`);
+        await soon();
+        tell(timers);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert asked == 0
+
+
+def test_a_set_that_nobody_asked_for_is_not_taken_for_the_answer_to_a_request() -> None:
+    found = evaluate(
+        _SOCKET
+        + """
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        const socket = FakeSocket.last;
+        const said = [];
+        const ask = (name, channels) => stream[name](channels).then(
+          () => said.push(`${name} done`), (error) => said.push(`${name} ${error.code}`));
+        const set = (trades) => ({ T: "subscription", trades, bars: [], corrections: trades });
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        ask("subscribe", { trades: ["A", "B"] });
+        socket.say(set(["A", "B"]));
+        ask("subscribe", { trades: ["C"] });
+        socket.say(set(["A"])); // the right to read B has ended
+        await soon();
+        said.push("shrunk");
+        socket.say({ T: "error", code: 409, msg: "symbol 'C' is not among those" });
+        await soon();
+        ask("unsubscribe", { trades: ["A"] });
+        socket.say(set(["A"]));
+        await soon();
+        said.push("told again");
+        socket.say(set([]));
+        await soon();
+        ask("subscribe", { symbols: ["D"] }); // short for two channels, which are in the answer
+        socket.say({ ...set(["D"]), bars: ["D"] });
+        await soon();
+        tell({ said, agreed: stream.subscriptions });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found["said"] == [
+        "subscribe done",
+        "shrunk",
+        "subscribe 409",
+        "told again",
+        "unsubscribe done",
+        "subscribe done",
+    ]
+    assert found["agreed"] == {"trades": ["D"], "bars": ["D"]}
+
+
+def test_a_renewal_of_a_token_is_answered_by_no_set() -> None:
+    answers = evaluate(
+        """
+        const request = { action: "auth", key: "oauth", secret: "TOKEN" };
+        const sent = { request, channels: {} };
+        tell([{}, { trades: ["A"] }].map((set) => requests.isAnswer(set, sent)));
+        """,
+        requests="client/requests.js",
+    )
+
+    assert answers == [False, False]
