@@ -86,14 +86,16 @@ class Hole:
     def outcome(self) -> list[Gap]:
         """What subscribers are told in the end: stretch by stretch what is lost and what came.
 
-        The stretches are the whole hole, and the first one begins where it does.
+        The stretches are the whole hole, and the first one begins where it does: by that time and
+        its first id the hole is known. Ids are not strictly in order of time.
         """
         told: list[Gap] = []
         at_id, at_ns = self.first, self.from_ns
         end = (self.last + 1, self.last), (self.to_ns, self.to_ns)
         for (first, last), (from_ns, to_ns) in (*self.lost(), end):
             if first > at_id:
-                times = min(at_ns, from_ns), max(at_ns, from_ns)
+                since_ns = at_ns if at_id == self.first else min(at_ns, from_ns)
+                times = since_ns, max(at_ns, from_ns)
                 told.append(Gap(self.symbol, GapState.FILLED, *times, at_id, first - 1))
             if first <= last:
                 told.append(Gap(self.symbol, GapState.LOST, from_ns, to_ns, first, last))
