@@ -16,6 +16,8 @@ MAX_MINUTES: Final = 10_080
 """Stored minutes that one gap may touch: a week. Of a longer one the newest are marked."""
 
 _NEVER: Final = -(2**63)
+Times = tuple[int, int]
+"""Two event times, both included."""
 Span = tuple[Symbol, int, int]
 """Windows of a symbol that overlap these event times, both included, are to be looked at."""
 
@@ -33,13 +35,13 @@ class SymbolGaps(msgspec.Struct, array_like=True):
     kept_ns: int = _NEVER
     """A mark on a window that starts here or before is not taken away: its gap is forgotten."""
 
-    def heed(self, gap: Gap) -> tuple[int, int] | None:
+    def heed(self, gap: Gap) -> list[Times]:
         """Take in what was said of *gap*; the event times whose windows that may change."""
         if gap.state is GapState.FILLED and gap.first_id == NO_ID:
             return self._all_within(gap)
         known = self._take(gap)
         if gap.state is GapState.FILLED:
-            return None if known is None else (known.from_ns, known.to_ns)
+            return [] if known is None else [(known.from_ns, known.to_ns)]
         from_ns, to_ns = gap.from_ns, gap.to_ns
         if known is not None and (gap.state is GapState.OPEN or gap.first_id == NO_ID):
             to_ns = max(to_ns, known.to_ns)
@@ -47,8 +49,8 @@ class SymbolGaps(msgspec.Struct, array_like=True):
         while len(self.gaps) > MAX_GAPS:
             self.kept_ns = max(self.kept_ns, self.gaps.pop(0).to_ns)
         if known is None:
-            return from_ns, to_ns
-        return None if known.to_ns == to_ns else (from_ns, max(to_ns, known.to_ns))
+            return [(from_ns, to_ns)]
+        return [] if known.to_ns == to_ns else [(from_ns, max(to_ns, known.to_ns))]
 
     def mark(self, start_ns: int, end_ns: int, *, marked: bool) -> bool:
         """Whether trades are missing in the window; *marked*: whether they were until now."""
@@ -56,10 +58,19 @@ class SymbolGaps(msgspec.Struct, array_like=True):
             return True
         return any(gap.from_ns < end_ns and gap.to_ns >= start_ns for gap in self.gaps)
 
-    def _all_within(self, gap: Gap) -> tuple[int, int]:
-        """Nothing is missing any more in these times, whichever gaps were there."""
-        self.gaps = [g for g in self.gaps if g.from_ns < gap.from_ns or g.to_ns > gap.to_ns]
-        return gap.from_ns, gap.to_ns
+    def _all_within(self, span: Gap) -> list[Times]:
+        """Nothing is missing any more in these times, whichever gaps were there.
+
+        It is those gaps whose bars are to be looked at: the span may be years, they are not.
+        """
+        rest, filled = list[_Gap](), list[Times]()
+        for gap in self.gaps:
+            if span.from_ns <= gap.from_ns and gap.to_ns <= span.to_ns:
+                filled.append((gap.from_ns, gap.to_ns))
+            else:
+                rest.append(gap)
+        self.gaps = rest
+        return filled or [(span.from_ns, span.to_ns)]
 
     def _take(self, wanted: Gap) -> _Gap | None:
         for at, gap in enumerate(self.gaps):

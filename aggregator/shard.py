@@ -86,9 +86,7 @@ class ShardCore:
         """Mark the bars of windows that *gap* touches, or take the marks away; then supply."""
         state = self._state(gap.symbol)
         state.gaps = state.gaps or SymbolGaps()
-        times = state.gaps.heed(gap)
-        if times is not None:
-            self._spans.append((gap.symbol, *times))
+        self._spans += [(gap.symbol, *times) for times in state.gaps.heed(gap)]
 
     def lose(self, feed: str, names: Iterable[Symbol], *, from_ns: int, to_ns: int) -> None:
         """Blocks of *feed* from between these feed times are gone; *names* are some it carries.
