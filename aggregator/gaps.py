@@ -1,6 +1,6 @@
 """Gaps of a symbol as the bars know them: which windows have trades missing. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -70,7 +70,7 @@ class SymbolGaps(msgspec.Struct, array_like=True):
             else:
                 rest.append(gap)
         self.gaps = rest
-        return _joined(filled) or [(span.from_ns, span.to_ns)]
+        return filled or [(span.from_ns, span.to_ns)]
 
     def _take(self, wanted: Gap) -> _Gap | None:
         for at, gap in enumerate(self.gaps):
@@ -101,14 +101,3 @@ def windows_of(span: Span, *, newest_ns: int | None) -> Iterator[tuple[Timeframe
         first_ns = max(timeframe.floor_ns(from_ns), last_ns - MAX_MINUTES * Timeframe.MIN_1.ns)
         for start_ns in range(first_ns, last_ns + 1, timeframe.ns):
             yield timeframe, start_ns
-
-
-def _joined(some: Iterable[Times]) -> list[Times]:
-    """The same times, those that overlap in one."""
-    found: list[Times] = []
-    for from_ns, to_ns in sorted(some):
-        if found and from_ns <= found[-1][1]:
-            found[-1] = found[-1][0], max(to_ns, found[-1][1])
-        else:
-            found.append((from_ns, to_ns))
-    return found

@@ -50,8 +50,14 @@ class OwnedShards:
     _feeds: list[str] = field(default_factory=list, init=False)
     _looked_ns: int = field(default=-(2**62), init=False)
 
+    def follows(self, feed: str) -> bool:
+        """Are the streams of *feed* read?"""
+        return feed in self._feeds
+
     def follow_feed(self, feed: str) -> None:
-        """Read the streams of *feed*, too."""
+        """Read the streams of *feed*, too; those that are read are read on."""
+        if self.follows(feed):
+            return
         self._feeds.append(feed)
         for state in self.states.values():
             self._follow(feed, state)

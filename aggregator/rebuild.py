@@ -159,7 +159,10 @@ class Comparison:
             self.change(current, window)
 
     def compare_parent(self, timeframe: Timeframe, start_ns: int) -> None:
-        """A parent is what its minutes that are closed make it."""
+        """A parent is what its minutes that are closed make it.
+
+        It stays as it is where some of them are gone, by age, and the log has not their trades.
+        """
         current = self.current.get((timeframe, start_ns))
         window = Window(self._symbol, timeframe, start_ns)
         for minute_ns in range(start_ns, window.end_ns, MINUTE_NS):
@@ -168,8 +171,23 @@ class Comparison:
             if part is not None and part.closed:
                 window.merge(part)
         has_trades = window.trades or (current is not None and current.trades)
-        if has_trades and not (current is not None and are_same(current, window)):
-            self.change(current, window)
+        if not has_trades or (current is not None and are_same(current, window)):
+            return
+        if current is not None and self._outlived_minutes(current, window.trades):
+            self._counts["uncovered"] += 1
+            return
+        self.change(current, window)
+
+    def _outlived_minutes(self, parent: Window, trades: int) -> bool:
+        """Has *parent* trades of minutes that are neither stored nor folded from the log?
+
+        With all that are, it would have *trades*.
+        """
+        minutes = range(parent.start_ns, parent.end_ns, MINUTE_NS)
+        keys = [(_MINUTE, start_ns) for start_ns in minutes]
+        parts = [self.current.get(key) or self.changed.get(key) for key in keys]
+        known = sum(part.trades for part in parts if part is not None and part.closed)
+        return None in parts and known < parent.trades != trades
 
     def kept(self, state: ShardState) -> list[Window]:
         """The parents of changed minutes that are as stored, and not in memory."""

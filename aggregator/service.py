@@ -90,7 +90,7 @@ class AggregatorService:
     _owned: OwnedShards = field(init=False)
     _keeper: ShardKeeper = field(init=False)
     _amender: Amender = field(init=False)
-    _known: set[str] = field(default_factory=set, init=False)
+    _known: dict[str, int] = field(default_factory=dict, init=False)  # shards by feed
     _flushed_ns: int = field(default=0, init=False)
     _checkpoint_ns: int = field(default=0, init=False)
     _running_ns: int = field(default=0, init=False)
@@ -225,17 +225,18 @@ class AggregatorService:
 
     async def _follow(self, registry: FeedRegistry) -> None:
         for feed in await self._redis(registry.feeds):
-            if feed.feed in self._known:
+            if self._known.get(feed.feed) == feed.shards:
                 continue
-            self._known.add(feed.feed)
-            if feed.shards != self.keys.shards:
-                log.error(
-                    "feed %s writes %d shards, this aggregator reads %d: it is left out; "
-                    "run all roles with the same setting `shards`",
-                    feed.feed, feed.shards, self.keys.shards,
-                )  # fmt: skip
+            self._known[feed.feed] = feed.shards
+            if feed.shards == self.keys.shards:
+                self._owned.follow_feed(feed.feed)
                 continue
-            self._owned.follow_feed(feed.feed)
+            log.error(
+                "feed %s writes %d shards, this aggregator reads %d: %s; "
+                "run all roles with the same setting `shards`",
+                feed.feed, feed.shards, self.keys.shards,
+                "its bars are wrong now" if self._owned.follows(feed.feed) else "it is left out",
+            )  # fmt: skip
 
     async def _read(self, reader: StreamReader) -> list[Entry]:
         if not self._owned.streams:

@@ -74,6 +74,7 @@ class StreamUser(User):
         super().__init__(environment)
         self.number = self.board.next_number()
         self.checker = SequenceChecker(f"subscriber {self.number}")
+        self.socket: websocket.WebSocket | None = None
 
     def on_start(self) -> None:
         """Connect and subscribe; a refusal is a failure, and ends this user."""
@@ -86,11 +87,13 @@ class StreamUser(User):
 
     def on_stop(self) -> None:
         """Say good-bye, as clients do."""
-        self.socket.close(timeout=1)
+        if self.socket is not None:
+            self.socket.close(timeout=1)
 
     @task
     def receive(self) -> None:
         """Wait for one message."""
+        assert self.socket is not None  # else on_start() has ended this user
         try:
             frame = self.socket.recv()
             received_ns = _now_ns()
@@ -102,12 +105,12 @@ class StreamUser(User):
     def _connect(self) -> None:
         host = self.environment.host or ""
         url = host.rstrip("/").replace("http", "ws", 1) + _NAME
-        self.socket = websocket.create_connection(url, timeout=_CONNECT_TIMEOUT_S)
-        self.socket.settimeout(_READ_TIMEOUT_S)
-        if not is_greeting(self.socket.recv()):
+        socket = self.socket = websocket.create_connection(url, timeout=_CONNECT_TIMEOUT_S)
+        socket.settimeout(_READ_TIMEOUT_S)
+        if not is_greeting(socket.recv()):
             raise StreamError("the first message was not the greeting")
         wanted = {"action": "subscribe", "trades": self._symbols(host)}
-        self.socket.send(msgspec.json.encode(wanted).decode())
+        socket.send(msgspec.json.encode(wanted).decode())
 
     def _symbols(self, host: str) -> list[str]:
         """This user's share: neighbours in the list, so that users overlap and differ."""

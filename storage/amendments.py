@@ -7,10 +7,11 @@ import msgspec
 
 from core.market.amended import Word
 from core.market.symbol import Symbol
+from core.runtime.logs import RateLimited
 from storage.database import Connection, Database
 from storage.errors import TickLogError
 from storage.packed import bigints, blobs, texts
-from storage.rows import Retold
+from storage.rows import Retold, to_datetime
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(tuple[Word, ...])
@@ -22,7 +23,8 @@ SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[])
 ON CONFLICT DO NOTHING
 """
 _OF: Final = f"""
-SELECT payload FROM amendments WHERE symbol = %s ORDER BY event_ns DESC LIMIT {MOST}
+SELECT event_ns, payload FROM amendments WHERE symbol = %s
+ORDER BY event_ns DESC LIMIT {MOST + 1}
 """
 _RETELL: Final = """
 UPDATE symbols SET event_ns = %s, seq = %s, trade_id = %s, price = %s, size = %s, side = %s
@@ -55,16 +57,26 @@ async def retell(connection: Connection, some: Sequence[Retold]) -> None:
         await connection.execute(_RETELL, [*values, retold.symbol, retold.trade_id])
 
 
-async def amendments_of(db: Database, symbol: Symbol) -> list[Word]:
-    """The newest :data:`MOST` of *symbol*, in no order.
+async def amendments_of(db: Database, symbol: Symbol, *, warnings: RateLimited) -> list[Word]:
+    """The newest :data:`MOST` of *symbol*, in no order; of more, a warning says so.
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
         TickLogError: a newer program wrote one, or it is damaged.
     """
     rows = await db.fetch("amendments", _OF, [symbol])
+    if len(rows) > MOST:
+        del rows[MOST:]
+        warnings.warning(
+            symbol,
+            "%s: more than %d corrections and cancels are logged; those said before %s are passed "
+            "over, in trades and in bars that are folded again",
+            symbol,
+            MOST,
+            to_datetime(rows[-1][0]),
+        )
     try:
-        return [word for (payload,) in rows for word in _DECODER.decode(payload)]
+        return [word for _, payload in rows for word in _DECODER.decode(payload)]
     except msgspec.DecodeError as exc:
         raise TickLogError(f"an amendment of {symbol} cannot be read: {exc}") from exc
 

@@ -1,10 +1,11 @@
 """Chores: work that one of many processes does now and then, by a lease in the database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 
 _LEASE_S: Final = 3_600.0
 """After so long another may take over from a process that died at work."""
@@ -53,3 +54,20 @@ class Chores:
         finally:
             statement = _DONE if done else _GIVE_UP
             await self._db.fetch("end a chore", statement, [chore, token])
+
+
+async def in_turn(*works: Callable[[], Awaitable[int | None]]) -> int:
+    """Do *works* one after another, each whatever became of those before; the sum of their results.
+
+    Raises:
+        DatabaseUnavailable: some could not be done; it is what the first of them raised.
+    """
+    total, failure = 0, None
+    for work in works:
+        try:
+            total += await work() or 0
+        except DatabaseUnavailable as exc:
+            failure = failure or exc
+    if failure is not None:
+        raise failure
+    return total

@@ -9,7 +9,7 @@ from typing import Final
 
 from core.market.timeframe import DAY_NS
 from storage.amendments import drop_amendments
-from storage.chores import Chores
+from storage.chores import Chores, in_turn
 from storage.database import Database
 
 _LOG = logging.getLogger(__name__)
@@ -129,12 +129,18 @@ async def tend_log(
         max_bytes: size above which the oldest ticks go; 0: none go.
 
     Raises:
-        DatabaseUnavailable: it is away; what was not done is due at the next call.
+        DatabaseUnavailable: it is away, or too slow; what was not done is due at the next call.
     """
-    async with chores.claim("tend tick log", every_s=_DAY_S) as mine:
-        if mine:
-            await retention.drop_older(keep_ns)
-    if keep_ns and max_bytes:
-        async with chores.claim("prune tick log", every_s=_PRUNE_S) as mine:
+
+    async def drop_old() -> None:
+        async with chores.claim("tend tick log", every_s=_DAY_S) as mine:
             if mine:
-                await retention.prune(max_bytes)
+                await retention.drop_older(keep_ns)
+
+    async def make_room() -> None:
+        if keep_ns and max_bytes:
+            async with chores.claim("prune tick log", every_s=_PRUNE_S) as mine:
+                if mine:
+                    await retention.prune(max_bytes)
+
+    await in_turn(drop_old, make_room)

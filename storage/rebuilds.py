@@ -69,9 +69,10 @@ class RebuiltBar(msgspec.Struct, frozen=True, array_like=True):
 class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What a rebuild found; counts are of 1-minute bars.
 
-    ``uncovered``: bars of minutes from before the log is complete; ``without_ticks``: bars of which
-    the log has no tick; ``open``: windows that are not closed yet. None of these was touched, nor
-    anything where a row of the log is ``unreadable``.
+    ``uncovered``: bars of minutes from before the log is complete, and longer bars with minutes
+    that are neither stored nor logged; ``without_ticks``: bars of which the log has no tick;
+    ``open``: windows that are not closed yet. None of these was touched, nor anything where a row
+    of the log is ``unreadable``.
     """
 
     same: int = 0

@@ -5,7 +5,7 @@ plain table rows are deleted, in statements that never run long.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, LiteralString
@@ -19,7 +19,8 @@ from storage.rows import to_datetime
 _LOG = logging.getLogger(__name__)
 _MAINTENANCE_S: Final = 600.0  # a table or a chunk of some GB on a slow disk
 _TARGET: Final = 0.9  # of the cap: pruning makes room for a while, not for a minute
-_SYMBOLS_PER_STATEMENT: Final = 50  # so that no statement runs long
+_SYMBOLS_PER_STATEMENT: Final = 50  # and a week: no statement runs long, and what is done stays
+_SPAN: Final = timedelta(days=7)
 _ROUNDS: Final = 3  # each deletes by an estimate, then measures
 
 _TIMESCALE: Final = """
@@ -64,7 +65,7 @@ class Retention:
         if not kept_from:
             return 0
         if not await self.is_hypertable(timeframe):
-            return await self._delete_older(timeframe, kept_from, None)
+            return await self._delete_by_spans(timeframe, kept_from)
         deleted, horizon = 0, max(kept_from.values())
         for chunk in await self._chunks(timeframe):
             if chunk.end <= horizon:
@@ -119,8 +120,10 @@ class Retention:
         """Drop *chunk*, or delete from it what is not kept."""
         keepers = {symbol: first for symbol, first in kept_from.items() if first < chunk.end}
         if await self._holds_any(chunk, keepers):
-            gone = {symbol: min(first, chunk.end) for symbol, first in kept_from.items()}
-            return await self._delete_older(chunk.timeframe, gone, chunk)
+            deleted = 0
+            for some in _batches(kept_from):
+                deleted += await self._delete_older(chunk.timeframe, some, chunk.start, chunk.end)
+            return deleted
         return await self._drop(chunk)
 
     async def _holds_any(self, chunk: "_Chunk", kept_from: dict[str, datetime]) -> bool:
@@ -129,21 +132,35 @@ class Retention:
         ((found,),) = await self._db.fetch("kept bars", _holds(chunk.timeframe), parameters)
         return bool(found)
 
-    async def _delete_older(
-        self, timeframe: Timeframe, kept_from: dict[str, datetime], chunk: "_Chunk | None"
-    ) -> int:
+    async def _delete_by_spans(self, timeframe: Timeframe, kept_from: dict[str, datetime]) -> int:
+        """Delete from a plain table what is not kept, oldest first."""
         deleted = 0
-        names = sorted(kept_from)
-        start = chunk.start if chunk else to_datetime(0)
-        for at in range(0, len(names), _SYMBOLS_PER_STATEMENT):
-            some = names[at : at + _SYMBOLS_PER_STATEMENT]
-            ends = [kept_from[name] for name in some]
-            parameters = [some, ends, start, max(ends)]
-            ((count,),) = await self._db.fetch(
-                "delete old bars", _delete_older(timeframe), parameters
-            )
-            deleted += int(count)
+        for some in _batches(kept_from):
+            start = to_datetime(0)
+            while (oldest := await self._oldest(timeframe, some, start)) is not None:
+                start = oldest + _SPAN
+                deleted += await self._delete_older(timeframe, some, oldest, start)
         return deleted
+
+    async def _oldest(
+        self, timeframe: Timeframe, kept_from: dict[str, datetime], start: datetime
+    ) -> datetime | None:
+        """Start of the oldest bar from *start* on that is not kept."""
+        parameters = [list(kept_from), list(kept_from.values()), start]
+        ((oldest,),) = await self._db.fetch("oldest bar", _oldest(timeframe), parameters)
+        return oldest  # type: ignore[no-any-return]  # timestamptz
+
+    async def _delete_older(
+        self, timeframe: Timeframe, kept_from: dict[str, datetime], start: datetime, end: datetime
+    ) -> int:
+        """Delete bars with a start in ``[start, end)`` that are not kept."""
+        ((count,),) = await self._db.fetch(
+            "delete old bars",
+            _delete_older(timeframe),
+            [list(kept_from), list(kept_from.values()), start, end],
+            timeout_s=_MAINTENANCE_S,
+        )
+        return int(count)
 
     # -- by size: a hypertable
 
@@ -212,7 +229,9 @@ class Retention:
 
     async def _delete(self, timeframe: Timeframe, before_ns: int) -> int:
         parameters = [to_datetime(before_ns)]
-        ((count,),) = await self._db.fetch("delete bars", _delete(timeframe), parameters)
+        ((count,),) = await self._db.fetch(
+            "delete bars", _delete(timeframe), parameters, timeout_s=_MAINTENANCE_S
+        )
         return int(count)
 
     async def _row_bytes(self, timeframe: Timeframe) -> float:
@@ -236,6 +255,13 @@ class _Chunk:
     end: datetime
 
 
+def _batches(kept_from: dict[str, datetime]) -> Iterator[dict[str, datetime]]:
+    """As many symbols at a time as a statement may have."""
+    names = sorted(kept_from)
+    for at in range(0, len(names), _SYMBOLS_PER_STATEMENT):
+        yield {name: kept_from[name] for name in names[at : at + _SYMBOLS_PER_STATEMENT]}
+
+
 def _newest(timeframe: Timeframe) -> LiteralString:
     return f"""
 SELECT symbols.symbol, n.time FROM symbols
@@ -251,6 +277,15 @@ SELECT EXISTS (
     JOIN {TABLES[timeframe]} stored ON stored.symbol = kept.symbol AND stored.time >= kept.first
     WHERE stored.time >= %s AND stored.time < %s
 )
+"""
+
+
+def _oldest(timeframe: Timeframe) -> LiteralString:
+    return f"""
+SELECT min(o.time) FROM unnest(%s::text[], %s::timestamptz[]) AS kept (symbol, first)
+CROSS JOIN LATERAL (SELECT time FROM {TABLES[timeframe]} stored
+    WHERE stored.symbol = kept.symbol AND stored.time >= %s AND stored.time < kept.first
+    ORDER BY time LIMIT 1) o
 """
 
 

@@ -3,6 +3,8 @@
 They are written in the transaction of their bars, so the log has exactly what the bars have.
 """
 
+import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -11,6 +13,7 @@ from core.market.block import Ticks
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import MINUTE_NS
+from core.runtime.logs import RateLimited
 from storage.amendments import amendments_of
 from storage.database import Connection, Database
 from storage.keys import shard_of
@@ -18,6 +21,8 @@ from storage.packed import bigints, blobs, integers, times
 from storage.rows import MAX_NS, LoggedTicks, to_datetime
 from storage.tick_codec import SLOT_NS, decode_symbol
 
+_LOG = logging.getLogger(__name__)
+_WARN_S: Final = 3_600.0
 _FEW_ROWS: Final = 16  # fetched first; each has the ticks of one flush, 10 bytes a tick
 _MOST_ROWS: Final = 256  # fetched at a time, if those before were small
 _PAGE_BYTES: Final = 1 << 20  # of payload, as far as those before tell
@@ -83,6 +88,7 @@ class TickLog:
     def __init__(self, db: Database, *, shards: int) -> None:
         """*db* stays the caller's; *shards* as the aggregator that wrote it."""
         self._db, self._shards = db, shards
+        self._warnings = RateLimited(_LOG, time.monotonic_ns, interval_s=_WARN_S)
 
     async def ticks(self, symbol: Symbol, start_ns: int, end_ns: int) -> AsyncIterator[Tick]:
         """Ticks with an event time in ``[start_ns, end_ns)``: by (event time, seq), then arrival.
@@ -160,13 +166,13 @@ class TickLog:
     async def amendments(self, symbol: Symbol) -> list[Word]:
         """The corrections and cancels that were applied to ticks of *symbol*, in no order.
 
-        Sightings of their trades are among them.
+        Sightings of their trades are among them. Of very many the newest, and a warning is logged.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
             TickLogError: a newer program wrote one, or it is damaged.
         """
-        return await amendments_of(self._db, symbol)
+        return await amendments_of(self._db, symbol, warnings=self._warnings)
 
     async def _rows(self, shard: int, start_ns: int, end_ns: int) -> "AsyncIterator[_LogRow]":
         """Payloads with ticks in the range, by slot, then in order of arrival."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from core.market.timeframe import Timeframe
 from storage.bars import BarStore
-from storage.chores import Chores
+from storage.chores import Chores, in_turn
 
 _DAY_S: Final = 86_400.0
 _PRUNE_S: Final = 50.0  # callers ask each minute: a little less, so that no turn is missed
@@ -25,16 +25,23 @@ async def tend_bars(
         How many bars were deleted.
 
     Raises:
-        DatabaseUnavailable: it is away; what was not done is due at the next call.
+        DatabaseUnavailable: it is away, or too slow; what was not done is due at the next call.
+            Room is made also where old bars cannot be deleted.
     """
-    removed = 0
-    async with chores.claim("tend bars", every_s=_DAY_S) as mine:
-        if mine and keep_minutes_ns:
-            removed += await store.drop_older(Timeframe.MIN_1, keep_minutes_ns)
-        if mine:
-            await store.vacuum()
-    if max_bytes:
-        async with chores.claim("prune bars", every_s=_PRUNE_S) as mine:
+
+    async def drop_old() -> int:
+        removed = 0
+        async with chores.claim("tend bars", every_s=_DAY_S) as mine:
+            if mine and keep_minutes_ns:
+                removed = await store.drop_older(Timeframe.MIN_1, keep_minutes_ns)
             if mine:
-                removed += await store.prune(max_bytes=max_bytes)
-    return removed
+                await store.vacuum()
+        return removed
+
+    async def make_room() -> int:
+        if not max_bytes:
+            return 0
+        async with chores.claim("prune bars", every_s=_PRUNE_S) as mine:
+            return await store.prune(max_bytes=max_bytes) if mine else 0
+
+    return await in_turn(drop_old, make_room)

@@ -14,7 +14,7 @@ from core.runtime.heap import tune_for_bursts
 from core.runtime.readiness import Readiness
 from ingest.errors import ReplayFileError
 from storage.bars import BarStore
-from storage.chores import Chores
+from storage.chores import Chores, in_turn
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaError
 from storage.flush_thread import ThreadedStore
@@ -98,15 +98,17 @@ async def _aggregate(settings: Settings, exit_after: frozenset[str]) -> None:
 async def _tend(settings: Settings, store: BarStore, database: Database) -> int:
     """Delete what is too old or too much; returns how many bars went."""
     chores = Chores(database)
-    await tend_log(
-        LogRetention(database),
-        chores,
-        keep_ns=settings.tick_log_days * DAY_NS,
-        max_bytes=settings.tick_log_max_bytes,
-    )
-    return await tend_bars(
-        store,
-        chores,
-        keep_minutes_ns=settings.minute_bars_days * DAY_NS,
-        max_bytes=settings.bars_max_bytes,
+    return await in_turn(
+        lambda: tend_log(
+            LogRetention(database),
+            chores,
+            keep_ns=settings.tick_log_days * DAY_NS,
+            max_bytes=settings.tick_log_max_bytes,
+        ),
+        lambda: tend_bars(
+            store,
+            chores,
+            keep_minutes_ns=settings.minute_bars_days * DAY_NS,
+            max_bytes=settings.bars_max_bytes,
+        ),
     )

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from core.market.errors import TickgateError
+from core.runtime.logs import RateLimited
 
 log = logging.getLogger(__name__)
+_WARN_S: Final = 600.0
 
 
 class Janitor:
@@ -24,6 +28,7 @@ class Janitor:
         """*prune* returns how many rows it removed and raises *away* when it cannot work."""
         self._prune, self._away, self._every_s = prune, away, every_s
         self._stop = asyncio.Event()
+        self._warnings = RateLimited(log, time.monotonic_ns, interval_s=_WARN_S)
 
     def begin_drain(self) -> None:
         self._stop.set()
@@ -34,7 +39,7 @@ class Janitor:
             try:
                 removed = await self._prune()
             except self._away as exc:
-                log.debug("no pruning now: %s", exc)
+                self._warnings.warning("", "what is too old or too much stays for now: %s", exc)
             else:
                 if removed:
                     log.info("removed %d of the oldest bars to stay within the bound", removed)

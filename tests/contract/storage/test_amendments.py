@@ -11,7 +11,8 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
-from storage.amendments import drop_amendments
+from storage import tick_log
+from storage.amendments import MOST, drop_amendments
 from storage.bars import BarStore
 from storage.database import Database
 from storage.errors import TickLogError
@@ -62,6 +63,34 @@ async def test_what_another_program_wrote_is_refused_in_words(
 
     with pytest.raises(TickLogError, match="an amendment of X:A cannot be read"):
         await store.tick_log(shards=4).amendments(A)
+
+
+async def test_of_too_many_the_newest_are_found_and_it_is_said_once(
+    store: BarStore, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert = """
+        INSERT INTO amendments SELECT 'X:A', said, said, %s FROM generate_series(%s, %s) said
+    """
+    payload = msgspec.msgpack.encode((CANCEL,))
+
+    def said() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == tick_log.__name__]
+
+    first_ns, last_ns = AT_NS + 1, AT_NS + MOST
+    await database.fetch("insert", insert, [payload, first_ns, last_ns])
+    log = store.tick_log(shards=4)
+
+    assert len(await log.amendments(A)) == MOST
+    assert not said()
+    await store.flush(FlushBatch(amendments=[CORRECTION, OTHER]))
+    for _ in range(2):
+        found = await log.amendments(A)
+        assert len(found) == MOST
+        assert CORRECTION not in found  # it is the oldest
+    assert await log.amendments(B) == [OTHER]
+
+    (warned,) = said()
+    assert warned.startswith("X:A: more than 10000 corrections and cancels are logged; those said ")
 
 
 async def test_it_goes_by_age(store: BarStore, database: Database) -> None:

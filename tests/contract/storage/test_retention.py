@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from storage.bars import BarStore, FlushBatch
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.migrations import migrate
 from storage.retention import Retention
 from tests.contract.storage.market import DAY, make_row
@@ -77,6 +79,47 @@ async def test_bars_older_than_their_symbols_newest_by_more_than_is_kept_go(
         assert len(await starts(store, Timeframe.MIN_5)) == 36
         assert await store.drop_older(Timeframe.MIN_1, DAY_NS) == 0
         assert await store.latest([Symbol("SIM:OLD")], Timeframe.MIN_1)
+
+
+class Failing(Database):
+    """Cannot delete once it has deleted so many times; remembers how long each might take."""
+
+    left = 1 << 30
+    limits_s: list[float | None]
+
+    async def fetch(self, name: Any, sql: Any, parameters: Any = (), **options: Any) -> Any:
+        if name == "delete old bars":
+            self.limits_s.append(options.get("timeout_s"))
+            self.left -= 1
+            if self.left < 0:
+                raise DatabaseUnavailable(self.server, "too slow")
+        return await super().fetch(name, sql, parameters, **options)
+
+
+async def test_a_backlog_of_a_plain_table_goes_week_by_week_and_what_is_gone_stays_gone(
+    embedded_migrated_url: str,
+) -> None:
+    db = Failing(embedded_migrated_url)
+    db.limits_s = []
+    await db.open()
+    try:
+        store = BarStore(db)
+        ages = [*range(-3_000, -2_990), *range(0, 21, 2), 50]  # in days; years lie in between
+        rows = [make_row(symbol, day * 1440) for symbol in ("SIM:A", "SIM:B") for day in ages]
+        await store.flush(FlushBatch(rows=rows))
+        db.left = 2
+        with pytest.raises(DatabaseUnavailable):
+            await store.drop_older(Timeframe.MIN_1, 36 * DAY_NS)
+        assert await starts(store, Timeframe.MIN_1) == [d * 1440 for d in ages if d >= 0]
+
+        db.left = 1 << 30
+        assert await store.drop_older(Timeframe.MIN_1, 36 * DAY_NS) == 2 * 7
+
+        assert await starts(store, Timeframe.MIN_1) == [d * 1440 for d in ages if d >= 14]
+        assert len(db.limits_s) == 3 + 2
+        assert all(limit_s is not None and limit_s > 60 for limit_s in db.limits_s)
+    finally:
+        await db.close()
 
 
 async def test_of_a_hypertable_the_chunks_go_in_which_nothing_is_to_be_kept(

@@ -3,10 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from core.market.timeframe import DAY_NS, Timeframe
 from storage.bars import BarStore, FlushBatch
 from storage.chores import Chores
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.upkeep import tend_bars
 from tests.contract.storage.market import make_row
 
@@ -45,6 +48,25 @@ async def test_room_is_made_at_once_when_it_is_short(database: Database) -> None
 
     assert await tend(database) == 0
     assert await tend(database, max_bytes=1) == 2
+
+
+class Slow(BarStore):
+    """Cannot delete by age in time."""
+
+    async def drop_older(self, timeframe: Timeframe, keep_ns: int) -> int:
+        raise DatabaseUnavailable("here", "too slow")
+
+
+async def test_room_is_made_also_where_old_bars_cannot_be_deleted(database: Database) -> None:
+    store = Slow(database)
+    rows = [make_row("SIM:A", week * 7 * 1440) for week in range(3)]
+    await store.flush(FlushBatch(rows=rows))
+
+    with pytest.raises(DatabaseUnavailable, match="too slow"):
+        await tend_bars(store, Chores(database), keep_minutes_ns=DAY_NS, max_bytes=1)
+
+    ((left,),) = await database.fetch("bars", "SELECT count(*) FROM bars")
+    assert left == 1
 
 
 async def test_after_it_the_index_answers_alone(database: Database) -> None:

@@ -243,6 +243,39 @@ async def test_a_feed_with_another_number_of_shards_is_left_out(
         await eventually(lambda: any("other" in r.getMessage() for r in caplog.records))
 
 
+async def test_a_feed_whose_number_of_shards_was_set_right_is_read_without_a_restart(
+    rig: Rig, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
+    from storage.registry import FeedInfo, FeedRegistry
+
+    registry = FeedRegistry(rig.redis, rig.keys)
+    wrong = FeedInfo(rig.feed, "X", SHARDS * 2, 0)
+
+    def errors(feed: str = rig.feed) -> list[str]:
+        said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+        return [message for message in said if f"feed {feed} writes" in message]
+
+    await registry.register(wrong)
+    async with running(rig):
+        await eventually(errors)
+        assert "it is left out" in errors()[0]
+
+        tick = Tick(Symbol("X:A"), 1, 1.0, 1.0, START_NS)
+        await rig.write([tick])  # its writer registers with the right number
+        await eventually(lambda: rig.counted("ticks") == 1)
+
+        await registry.register(wrong)
+        await eventually(lambda: len(errors()) == 2)
+        assert "its bars are wrong now" in errors()[1]
+        await registry.register(FeedInfo(rig.feed, "X", SHARDS, 0))
+        await registry.register(FeedInfo("z", "Z", SHARDS + 1, 0))
+        await eventually(lambda: errors("z"))  # the feeds were looked at since
+        await rig.write([msgspec.structs.replace(tick, trade_id=2)])
+        await eventually(lambda: rig.counted("ticks") == 2)
+        assert rig.counted("repeated_blocks") == 0
+        assert len(errors()) == 2
+
+
 async def test_running_bars_are_published_while_their_window_is_open(
     rig: Rig, eventually: Eventually
 ) -> None:

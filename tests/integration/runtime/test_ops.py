@@ -73,17 +73,21 @@ class Away(TickgateError):
     """Not now."""
 
 
-async def test_the_janitor_goes_on_after_a_failure(eventually: Eventually) -> None:
+async def test_the_janitor_says_once_that_it_failed_and_goes_on(
+    eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[int] = []
 
     async def prune() -> int:
         calls.append(len(calls))
-        if len(calls) == 1:
-            raise Away
+        if len(calls) in {1, 3}:
+            raise Away("too slow")
         return len(calls)
 
     janitor = Janitor(prune, away=(Away,), every_s=0.001)
     async with asyncio.TaskGroup() as group:
         group.create_task(janitor.run())
-        await eventually(lambda: len(calls) > 2)
+        await eventually(lambda: len(calls) > 3)
         janitor.begin_drain()
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == ["what is too old or too much stays for now: too slow"]

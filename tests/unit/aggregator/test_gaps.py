@@ -175,6 +175,35 @@ def test_a_span_in_which_nothing_is_missing_fills_the_gaps_that_lie_within_it() 
     assert marked == {4, 5, 6, 9, 10}
 
 
+def test_gaps_at_the_beginning_of_a_long_span_lose_their_marks_too() -> None:
+    harness = traded(until=12)
+    harness.heed(gap(LOST, 1.5, 4.5), gap(LOST, 3.5, 5.5, first_id=7), gap(LOST, 9.5, 9.6))
+    harness.flush()
+    month = 30 * 1_440
+    harness.fold([tick(month + 0.5, 999)])
+    harness.close(START_NS + (month + 60) * M)
+    harness.flush()
+
+    harness.heed(gap(FILLED, 1.0, month + 0.5, first_id=NO_ID))
+    harness.flush()
+
+    assert not any(mark for mark, _ in marks(harness).values())
+
+
+def test_a_span_without_a_known_gap_is_looked_at_itself() -> None:
+    harness = traded(until=3)
+    harness.heed(gap(LOST, 1.5, 1.6))
+    harness.flush()
+    rows = harness.rows
+    harness = Harness()  # a checkpoint was lost
+    harness.rows = rows
+
+    harness.heed(gap(FILLED, 0.5, 2.5, first_id=NO_ID))
+    harness.flush()
+
+    assert not any(mark for mark, _ in marks(harness).values())
+
+
 def test_a_gap_that_grew_is_told_once_more() -> None:
     harness = traded(until=10)
     harness.heed(gap(OPEN, 1.5, 2.5))
@@ -231,7 +260,7 @@ def test_gaps_are_bounded_and_marks_of_forgotten_ones_stay() -> None:
     assert len(some.gaps) == gaps.MAX_GAPS
     assert some.mark(START_NS, START_NS + M, marked=True)
     assert not some.mark(START_NS, START_NS + 1, marked=False)
-    assert some.heed(gap(FILLED, 0, 0.1, first_id=0)) is None
+    assert some.heed(gap(FILLED, 0, 0.1, first_id=0)) == []
 
 
 def test_a_gap_of_months_touches_the_newest_week_only() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from aggregator.rebuilder import Rebuilder
 from aggregator.window import Window
 from core.market.notice import Gap, GapState
@@ -21,6 +23,7 @@ def tick(number: int, at_s: float) -> Tick:
     return Tick(A, number, float(number), 1.0, START_NS + int(at_s * 10**9))
 
 
+LATER = tick(9, 361)
 TICKS = [tick(1, 1), tick(2, 30), tick(3, 61), tick(4, 130), tick(5, 190)]
 
 
@@ -115,6 +118,69 @@ def test_a_bar_that_the_log_has_no_tick_of_stays() -> None:
 
     assert (report.without_ticks, report.changed) == (4, ())
     assert made.stored.bars() == before
+
+
+def dropped(*minutes: int) -> Deployment:
+    """All bars are stored; 1-minute bars went by age."""
+    made = deployment()
+    made.publish([LATER])
+    bars_at_the_end(made)
+    for minute in minutes:
+        del made.stored.rows[A, Timeframe.MIN_1, START_NS + minute * MINUTE_NS]
+    made.kill()
+    return made
+
+
+def spoil(made: Deployment, timeframe: Timeframe, minute: int) -> None:
+    """Another price in a stored bar."""
+    key = (A, timeframe, START_NS + minute * MINUTE_NS)
+    row = made.stored.rows[key]
+    made.stored.rows[key] = replace(row, bar=replace(row.bar, high=99.0))
+
+
+def changed(report: RebuildReport) -> list[tuple[str, int]]:
+    """Timeframes and minutes."""
+    return [(bar.timeframe.value, (bar.start_ns - START_NS) // MINUTE_NS) for bar in report.changed]
+
+
+def test_bars_whose_minutes_went_by_age_stay_where_the_log_has_no_ticks_of_them() -> None:
+    made = dropped(0, 1, 2, 3, 6)
+    made.stored.log.clear()
+    before = made.stored.bars()
+
+    report = made.rebuild(A, *QUARTER).report
+    bars_at_the_end(made)
+
+    assert (report.uncovered, report.changed) == (3, ())
+    assert made.stored.bars() == before
+
+
+def test_a_minute_is_made_good_and_a_bar_that_has_others_without_ticks_stays() -> None:
+    made = dropped(0, 1, 2, 3)
+    before = made.stored.bars()
+    made.stored.log = {
+        key: slot for key, slot in made.stored.log.items() if slot.from_ns == LATER.event_ns
+    }
+    spoil(made, Timeframe.MIN_1, 6)
+
+    report = made.rebuild(A, *QUARTER).report
+    made.hand_over()
+    made.store()
+
+    assert (report.uncovered, changed(report)) == (2, [("1Min", 6)])
+    key = (A, Timeframe.MIN_1, START_NS + 6 * MINUTE_NS)
+    assert made.stored.bars() == before | {key: replace(before[key], rev=1)}
+
+
+def test_minutes_that_went_by_age_are_made_again_where_the_log_has_their_ticks() -> None:
+    made = dropped(0, 2)
+    spoil(made, Timeframe.MIN_15, 0)
+
+    report = made.rebuild(A, *QUARTER).report
+
+    assert (report.uncovered, report.same) == (0, 3)
+    assert changed(report) == [("1Min", 0), ("1Min", 2), ("15Min", 0)]
+    assert bars_at_the_end(made) == oracle([*TICKS, LATER])
 
 
 def test_bars_from_before_the_log_are_counted_and_left() -> None:

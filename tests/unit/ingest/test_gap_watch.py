@@ -305,6 +305,16 @@ def test_trades_that_came_too_late_are_lost() -> None:
     ]  # fmt: skip
 
 
+def test_a_hole_is_told_from_its_own_beginning_on_though_a_lost_trade_was_earlier() -> None:
+    watch, hole = hole_of(2, 4)
+
+    watch.see(ticks(2, 4), now_ns=S)
+    watch.excuse(ticks(3))
+    hole.refuse(tick(-5, trade_id=3))
+
+    assert told(hole) == [("filled", 2, 2, 1, 1), ("lost", 3, 3, -5, -5), ("filled", 4, 4, -5, 5)]
+
+
 def test_another_process_tells_the_same() -> None:
     watch, hole = hole_of(2, 9)
     hole.refuse(*ticks(3))
