@@ -43,7 +43,7 @@ class _Wanted:
 
 
 class PageReads:
-    """Reads pages of bars. Any number of tasks may share one.
+    """Reads pages of bars. Any number of tasks of one event loop may share one.
 
     A statement that fails, or takes too long, fails for all whose pages it was to read.
     """
@@ -53,6 +53,7 @@ class PageReads:
         self._db = db
         self._waiting: deque[_Wanted] = deque()
         self._readers: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def read(self, page: StoredPage) -> Sequence[Any]:
         """The bars of *page* as the columns of :data:`storage.bar_queries.PAGES`.
@@ -64,7 +65,9 @@ class PageReads:
         if len(self._waiting) >= _MAX_WAITING:
             reason = f"page: {_MAX_WAITING} others are waiting for theirs"
             raise DatabaseUnavailable(self._db.server, reason)
-        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        loop = self._loop
         wanted = _Wanted(page, loop.time(), loop.create_future())
         self._waiting.append(wanted)
         is_slow = wanted.asked_s - self._waiting[0].asked_s > _SLOW_S

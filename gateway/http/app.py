@@ -35,6 +35,7 @@ from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
+from gateway.http.time_limit import TimeLimit
 from gateway.http.trades import TradesApi
 from gateway.http.udf import UdfApi, udf_errors
 from gateway.silence import Silence
@@ -89,7 +90,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         middlewares=[
             measured(metrics, monotonic_ns),
             udf_errors,
-            json_errors(timeout_s),
+            json_errors(TimeLimit(timeout_s, monotonic_ns)),
             preflights(access.cors),
             admitted(access),
         ],

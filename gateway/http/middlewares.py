@@ -1,6 +1,5 @@
 """What every request passes: counting, JSON errors, access, safe headers."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from gateway.access.caller import CALLER
 from gateway.access.cors import Cors
 from gateway.http.errors import ApiError, shown, unavailable
 from gateway.http.metrics import HttpMetrics
+from gateway.http.time_limit import OutOfTime, TimeLimit
 from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,7 @@ async def add_safe_headers(request: web.BaseRequest, response: web.StreamRespons
     Just before it is sent, whatever it is: an error may be told to several callers.
     """
     response.headers.update(request.get(_LIMITS, {}))
-    for name, value in SAFE_HEADERS.items():
-        response.headers[name] = value
+    response.headers.update(SAFE_HEADERS)
     if request.secure:
         response.headers["Strict-Transport-Security"] = _ONLY_TLS
 
@@ -99,27 +98,24 @@ def measured(metrics: HttpMetrics, monotonic_ns: MonotonicClock) -> Middleware:
     return measure
 
 
-def json_errors(timeout_s: float) -> Middleware:
+def json_errors(limit: TimeLimit) -> Middleware:
     """Turn whatever goes wrong into a JSON error, and bound the time of a request."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(timeout_s) as deadline:
-                return await handler(request)
+            return await limit.within(handler(request))
         except ApiError as error:
             return error_response(error)
+        except OutOfTime as error:
+            return error_response(ApiError(504, f"{error}; ask for less or try again"))
         except (DatabaseUnavailable, SchemaError, StreamUnavailable) as error:
             return error_response(unavailable(str(error)))
         except web.HTTPException as error:
             if error.status < HTTPStatus.BAD_REQUEST:
                 raise
             return error_response(_described(request, error))
-        except Exception as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                return error_response(
-                    ApiError(504, f"no answer within {timeout_s:g} s; ask for less or try again")
-                )
+        except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return error_response(ApiError(500, "internal error; the server's log has the cause"))
 

@@ -111,6 +111,7 @@ class Serving:
     cache: AnswerCache = field(init=False)
     _flights: dict[Hashable, _Flight] = field(default_factory=dict, init=False)
     _started: int = field(default=0, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.cache = AnswerCache(self.changes, max_bytes=self.max_bytes)
@@ -148,7 +149,7 @@ class Serving:
         kept.again = True
         if not kept.shared and self.shared is not None:
             kept.shared = True
-            self.shared.offer(self.shared.name_of(key.words), kept)
+            self.shared.offer(key.words, kept)
 
     async def _kept(self, asked: _Asked) -> Kept:
         before = self._started
@@ -174,7 +175,9 @@ class Serving:
 
     async def _load(self, asked: _Asked) -> Kept:
         self._started += 1
-        landed: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        landed: asyncio.Future[Kept] = self._loop.create_future()
         self._flights[asked.key] = _Flight(self._started, landed)
         try:
             kept = await self._find(asked)
@@ -194,8 +197,7 @@ class Serving:
     async def _find(self, asked: _Asked) -> Kept:
         """The answer from Redis, or made now."""
         if self.shared is not None and asked.route.closes:
-            name = self.shared.name_of(asked.key.words)
-            kept = await self.shared.find(name, self.market.directory)
+            kept = await self.shared.find(asked.key.words, self.market.directory)
             if kept is not None:
                 return kept
         directory, moment = self.market.directory, self.changes.moment()

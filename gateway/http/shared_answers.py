@@ -29,6 +29,8 @@ _LIFE_S: Final = CLOSED_NS // SECOND_NS
 _QUEUE: Final = 64  # answers on their way to Redis; further ones are not shared
 _FIRST_PAUSE_NS, _LONGEST_PAUSE_NS = SECOND_NS, 15 * SECOND_NS
 _MS_NS: Final = 1_000_000
+_FRUITLESS: Final = 1_000  # look-ups in a row that found nothing: then there is hardly another one
+_SAMPLE: Final = 8  # of so many one is made all the same, until something is found
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +56,8 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Stored)
 class SharedAnswers:
     """Finds and stores answers by name, in a Redis that may be slow or away.
 
-    One that fails is left alone for a second, then for twice as long, up to 15 s. What a process
+    One that fails is left alone for a second, then for twice as long, up to 15 s. Where a thousand
+    look-ups found nothing, one of eight is made until something is found. What a process
     has stored lately is bounded by *max_bytes*: each value expires after ten minutes, and past the
     bound nothing is stored until some have.
     """
@@ -75,24 +78,28 @@ class SharedAnswers:
     _written_bytes: int = field(default=0, init=False)
     _away_until_ns: int = field(default=0, init=False)
     _pause_ns: int = field(default=_FIRST_PAUSE_NS, init=False)
+    _fruitless: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._lookups = Lookups(self.redis)
 
-    def name_of(self, request: Sequence[str]) -> bytes:
+    def _name_of(self, request: Sequence[str]) -> bytes:
         """What the answer to *request* is stored under: that of this version of the program."""
         packed = _ENCODER.encode((_FORMAT, self.version, list(request)))
         return hashlib.blake2b(packed, digest_size=20).digest()
 
-    async def find(self, name: bytes, directory: int) -> Kept | None:
-        """The stored answer, if there is one that is right; never raises."""
+    async def find(self, request: Sequence[str], directory: int) -> Kept | None:
+        """The stored answer to *request*, if there is one that is right; never raises."""
         now_ns = self.monotonic_ns()
-        if now_ns < self._away_until_ns or not self.changes.settled(now_ns):
+        away = now_ns < self._away_until_ns or not self.changes.settled(now_ns)
+        if away or not self._is_worth_it():
             self.on_lookup("skipped")
             return None
+        name = self._name_of(request)
         value = await self._get(self.keys.answer(name.hex()))
         if value is None:
             return None
+        self._fruitless = 0
         kept = await self._read(name, value)
         if kept is None or kept.directory != directory or self.changes.touched(kept.basis):
             self.on_lookup("stale")
@@ -100,10 +107,15 @@ class SharedAnswers:
         self.on_lookup("hit")
         return kept
 
-    def offer(self, name: bytes, kept: Kept) -> None:
-        """Store *kept* soon, if it is closed; when too many wait, it is not."""
+    def _is_worth_it(self) -> bool:
+        """Has something been found lately, or is it time to see whether there is by now?"""
+        self._fruitless += 1
+        return self._fruitless <= _FRUITLESS or self._fruitless % _SAMPLE == 0
+
+    def offer(self, request: Sequence[str], kept: Kept) -> None:
+        """Store *kept*, the answer to *request*, soon, if it is closed; not when too many wait."""
         if kept.ready.answer.life is Life.CLOSED and not self._offers.full():
-            self._offers.put_nowait((name, kept))
+            self._offers.put_nowait((self._name_of(request), kept))
 
     async def run(self) -> None:
         """Store what is offered, for ever."""
