@@ -192,9 +192,10 @@ def window_texts(starts_ns: Ints) -> list[str]:
     """Window starts, which are whole minutes, as RFC 3339."""
     count = len(starts_ns)
     if count >= _MANY:
-        steps_ns = np.diff(starts_ns)
-        if steps_ns[0] > 0 and (steps_ns == steps_ns[0]).all():  # no hole
-            first, step = int(starts_ns[0]) // MINUTE_NS, int(steps_ns[0]) // MINUTE_NS
+        steps_ns = starts_ns[1:] - starts_ns[:-1]  # np.diff and all() take three times as long
+        step_ns = int(steps_ns[0])
+        if step_ns > 0 and not np.count_nonzero(steps_ns != step_ns):  # no hole
+            first, step = int(starts_ns[0]) // MINUTE_NS, step_ns // MINUTE_NS
             return _even_texts(range(first, first + count * step, step))
     days, minutes = np.divmod(starts_ns // MINUTE_NS, len(_MINUTES))
     of_day = minutes.tolist()
