@@ -22,7 +22,8 @@ _STOCKS: Final = (
     *(Channel.TRADES, Channel.QUOTES, Channel.BARS, Channel.UPDATED_BARS),
     *(Channel.DAILY_BARS, Channel.STATUSES, Channel.LULDS),
 )
-_NAME: Final = "[A-Za-z0-9_-]{1,32}"
+NAME: Final = "[A-Za-z0-9_-]{1,32}"
+"""The shape of a name in the path of an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +56,16 @@ def _extra(channels: tuple[Channel, ...], *more: Channel) -> tuple[Channel, ...]
 
 NATIVE: Final = Endpoint("/v1/stream", _NATIVE)
 CRYPTO: Final = Endpoint(
-    f"/v1beta3/crypto/{{loc:{_NAME}}}", _CRYPTO, _extra(_CRYPTO), with_trades=()
+    f"/v1beta3/crypto/{{loc:{NAME}}}", _CRYPTO, _extra(_CRYPTO), with_trades=()
 )
 STOCKS: Final = Endpoint(
-    f"/v2/{{feed:{_NAME}}}", _STOCKS, _extra(_STOCKS, Channel.IMBALANCES), stocks=True
+    f"/v2/{{feed:{NAME}}}", _STOCKS, _extra(_STOCKS, Channel.IMBALANCES), stocks=True
 )
 ENDPOINTS: Final = (NATIVE, CRYPTO, STOCKS)
 
 _PUBLISHED: Final = (
-    (re.compile(f"/v1beta3/crypto/{_NAME}"), CRYPTO),
-    (re.compile(f"/v2/{_NAME}"), STOCKS),
+    (re.compile(f"/v1beta3/crypto/{NAME}"), CRYPTO),
+    (re.compile(f"/v2/{NAME}"), STOCKS),
 )
 
 

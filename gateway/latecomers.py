@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MAX_WAITING: Final = 1_000  # clients at a time; further ones are judged by what is known
 _MAX_HELD: Final = 20  # messages of one of them
+_MAX_HELD_BYTES: Final = 65_536  # of one of them: nobody knows yet who it is
 
 LookFor = Callable[[str], Awaitable[None]]
 """Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds."""
@@ -24,6 +25,7 @@ class _Waiting:
     shown: Shown
     key_id: str
     held: list[tuple[bytes, bool]] = field(default_factory=list)
+    held_bytes: int = 0
 
 
 class Latecomers:
@@ -50,10 +52,14 @@ class Latecomers:
         waiting = self._waiting.get(client)
         if waiting is None:
             return False
-        if len(waiting.held) < _MAX_HELD:
-            waiting.held.append((payload, binary))
-        else:
+        waiting.held_bytes += len(payload)
+        if len(waiting.held) >= _MAX_HELD:
             client.refuse(messages.INVALID_SYNTAX, f"more than {_MAX_HELD} requests before auth")
+        elif waiting.held_bytes > _MAX_HELD_BYTES:
+            words = f"more than {_MAX_HELD_BYTES} bytes of requests before auth"
+            client.refuse(messages.INVALID_SYNTAX, words)
+        else:
+            waiting.held.append((payload, binary))
         return True
 
     async def run(self) -> None:

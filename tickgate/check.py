@@ -125,7 +125,7 @@ async def _port(values: Settings, directory: DataDir) -> str:
         with contextlib.suppress(DataDirUnusable):
             if directory.path.exists() and (busy := _busy(directory)):
                 where = f"{values.host} port {values.port}"
-                return f"{where} is in use, as `tickgate dev` runs (process {busy.pid})"
+                return f"{where} is in use; `tickgate dev` runs (process {busy.pid})"
         raise
 
 

@@ -12,7 +12,8 @@ from core.market.timeframe import MINUTE_NS
 
 EARLY_NS: Final = 360 * MINUTE_NS
 """What was said longer than this before a trade is about another trade of that id: exchanges that
-number the trades of a day begin anew, and stocks rest for eight hours at night."""
+number the trades of a day begin anew, and stocks rest for eight hours at night. What is said later
+than two hours after the last trades of a day may meet the first ones of the next."""
 
 Amendment = Correction | Cancel
 
@@ -44,7 +45,8 @@ def amended(ticks: Sequence[Tick], words: Iterable[Word]) -> list[Tick]:
     A corrected trade keeps its place and event time, and may be corrected or cancelled under its
     new id again. Where a trade of that id came in its own right, here or where a sighting says,
     the two are one from then on: the corrected one, with the correction's data. What was said
-    more than :data:`EARLY_NS` before a trade is not about it.
+    more than :data:`EARLY_NS` before a trade is not about it; no id may come twice in *ticks*, so
+    they are of fewer hours than that.
     """
     own = {tick.trade_id: tick for tick in ticks if tick.trade_id != NO_ID}
     about, seen = _by_id({word for word in words if not _is_of_before(word, own)})

@@ -30,6 +30,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # channels, by a word of the p
     "trades": ("trades",),
     "bars": ("bars",),
     "snapshots": ("trades", "bars"),
+    "quotes": ("trades",),  # of charts: the last price is the last trade's
     "snapshot": ("trades", "bars"),
     "udf": ("bars",),
 }
@@ -67,18 +68,18 @@ class Access:
         self.cors = Cors(self.origins)
         self._rates, self._look_for, self._per_address = rates, look_for, per_address
 
-    def admit(self, headers: Mapping[str, str], target: str, remote: str) -> Admission | None:
+    def admit(self, headers: Mapping[str, str], path: str, remote: str) -> Admission | None:
         """Let a request in; None: something has to be asked for first, see :meth:`admit_slowly`.
 
         Args:
             headers: of the request; names in any case, or at least in lower case.
-            target: its path, with or without a query.
+            path: as it was routed, without the query; a ``?`` in it is one of a name.
             remote: the address at the other end of the connection.
 
         Raises:
             ApiError: 401, 403 or 429; the headers of the answer are in it.
         """
-        if not self.guard.required or is_open(target):
+        if not self.guard.required or is_open(path):
             return _FREE
         proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
@@ -87,11 +88,11 @@ class Access:
             return None
         caller = self._caller(found, proof, address)
         if not caller.requests_per_minute:
-            return _permitted(Admission(caller, {}), target)
+            return _permitted(Admission(caller, {}), path)
         allowance = self._rates.take(caller.key_id, caller.requests_per_minute)
-        return None if allowance is None else _permitted(_allowed(caller, allowance), target)
+        return None if allowance is None else _permitted(_allowed(caller, allowance), path)
 
-    async def admit_slowly(self, headers: Mapping[str, str], target: str, remote: str) -> Admission:
+    async def admit_slowly(self, headers: Mapping[str, str], path: str, remote: str) -> Admission:
         """The same, where a token's key or the count of a caller's requests has to be asked for.
 
         Raises:
@@ -105,9 +106,9 @@ class Access:
             found = self.guard.judge(proof, address)
         caller = self._caller(found, proof, address)
         if not caller.requests_per_minute:
-            return _permitted(Admission(caller, {}), target)
+            return _permitted(Admission(caller, {}), path)
         allowance = await self._rates.ask(caller.key_id, caller.requests_per_minute)
-        return _permitted(_allowed(caller, allowance), target)
+        return _permitted(_allowed(caller, allowance), path)
 
     def _caller(
         self, found: Caller | Refusal | Unsure, proof: Shown | None, address: str
@@ -134,9 +135,8 @@ class Access:
         return ApiError(401, f"{refusal.reason}; {HOW}", _ASK)
 
 
-def is_open(target: str) -> bool:
-    """Is *target* for everybody, as the page and the probes are?"""
-    path = target.partition("?")[0]
+def is_open(path: str) -> bool:
+    """Is *path* for everybody, as the page and the probes are?"""
     if path.startswith(_OPEN_FOLDER):
         return ".." not in path
     return path in OPEN_PATHS or path in _STREAMS
@@ -157,9 +157,9 @@ def _too_many(allowance: Allowance) -> ApiError:
     )
 
 
-def _permitted(admission: Admission, target: str) -> Admission:
-    """*admission*, which counts either way. Raises ApiError (403) where *target* is not for it."""
-    refused = _refused_path(admission.caller, target.partition("?")[0])
+def _permitted(admission: Admission, path: str) -> Admission:
+    """*admission*, which counts either way. Raises ApiError (403) where *path* is not for it."""
+    refused = _refused_path(admission.caller, path)
     if refused:
         raise ApiError(403, refused, admission.headers)
     return admission

@@ -11,6 +11,7 @@ TOKEN_KEYS: Final = ("oauth", "access_token")
 """Key ids of the published clients that say: the secret is a token."""
 
 MAX_TOKEN: Final = 8_192  # characters; a token with hundreds of symbols has below 4,000
+_MAX_FIELDS: Final = 20  # of a query
 _MAX_CREDENTIAL: Final = 512  # characters of a key with its secret; real ones have below 150
 
 
@@ -66,7 +67,10 @@ def shown_in_query(target: str) -> Shown | None:
     _, asks, query = target.partition("?")
     if not asks or "token=" not in query:
         return None
-    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=20)
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:  # more than that
+        return ShownToken("")
     values = [value for name, value in pairs if name == "token"]
     if not values:
         return None

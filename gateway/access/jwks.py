@@ -10,7 +10,7 @@ import aiohttp
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import MonotonicClock
 from gateway.access.guard import Guard
-from gateway.access.tokens import TokenKeysError, Tokens, parse_keys
+from gateway.access.tokens import NoUsableKey, TokenKeysError, Tokens, parse_keys
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_BYTES: Final = 262_144  # of a set; providers' have below 10,000
@@ -24,7 +24,10 @@ _Failure = (aiohttp.ClientError, TimeoutError, OSError, TokenKeysError)
 
 
 class JwksSource:
-    """Gives the keys to the reader of tokens. While they cannot be had, those known stay good."""
+    """Gives the keys to the reader of tokens.
+
+    While they cannot be had, those known stay good. A set without a usable key withdraws them all.
+    """
 
     def __init__(
         self,
@@ -67,11 +70,7 @@ class JwksSource:
         try:
             payload = await (self._fetch() if self._is_url else self._read())
             if payload != self._payload:
-                keys = parse_keys(payload, may_be_secret=not self._is_url)
-                self._tokens.accept(keys)
-                self._guard.forget()
-                self._payload = payload
-                _LOG.info("tokens are accepted by %d keys of %s", len(keys), self._shown())
+                self._take(payload)
         except _Failure as exc:
             reason = str(exc) or type(exc).__name__
             if not self._failed:
@@ -80,6 +79,19 @@ class JwksSource:
             return False
         self._failed = False
         return True
+
+    def _take(self, payload: bytes) -> None:
+        """These are the keys now. Raises TokenKeysError where it is no set of keys."""
+        try:
+            keys = parse_keys(payload, may_be_secret=not self._is_url)
+        except NoUsableKey as exc:
+            keys = {}
+            _LOG.error("tokens are accepted by no key of %s: %s", self._shown(), exc)
+        else:
+            _LOG.info("tokens are accepted by %d keys of %s", len(keys), self._shown())
+        self._tokens.accept(keys)
+        self._guard.forget()
+        self._payload = payload
 
     async def _fetch(self) -> bytes:
         # No redirects: who may answer for this URL is who it names. No proxy of the environment.

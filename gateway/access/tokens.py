@@ -5,7 +5,7 @@ for a shared secret, and ``none`` is no algorithm. Sources: RFC 7515, 7517, 7518
 """
 
 import hashlib
-import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -48,6 +48,9 @@ class UnknownTokenKey(TokenRefused):
         super().__init__("its key is not among those that are accepted")
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 class TokenKeysError(TickgateError):
     """A set of keys cannot be read. Never shows what was in it."""
 
@@ -57,6 +60,10 @@ class TokenKeysError(TickgateError):
 
     def __str__(self) -> str:
         return f"no JSON Web Key Set (RFC 7517): {self.reason}"
+
+
+class NoUsableKey(TokenKeysError):
+    """It is a set of keys, and none of them is of use: whoever publishes it withdrew the others."""
 
 
 class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +103,7 @@ def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
     found = [_key_of(one) for one in listed if isinstance(one, dict) and one.get("kty") in kinds]
     keys = {(key.algorithm_name, key.key_id or ""): key for key in found if key is not None}
     if not keys:
-        raise TokenKeysError(f"it has no usable key for {', '.join(ALGORITHMS)}")
+        raise NoUsableKey(f"it has no usable key for {', '.join(ALGORITHMS)}")
     return keys
 
 
@@ -145,7 +152,9 @@ class Tokens:
             raise TokenRefused(f"its algorithm is none of {', '.join(ALGORITHMS)}")
         if key_id is None:
             fitting = [key for (name, _), key in self._keys.items() if name == algorithm]
-            if len(fitting) != 1:
+            if not fitting:
+                raise UnknownTokenKey("")
+            if len(fitting) > 1:
                 raise TokenRefused("it names no key (kid)")
             return fitting[0]
         key = self._keys.get((algorithm, str(key_id)))
@@ -221,7 +230,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= _LATEST_S:
+    if not is_number or not 0 <= value <= _LATEST_S:  # nor is any that is not finite
         raise TokenRefused(f"claim {name} is no time in seconds")
     return float(value)
 
@@ -232,6 +241,8 @@ def _subject(token: str, claims: Mapping[str, Any]) -> str:
         return hashlib.sha256(token.encode()).hexdigest()[:16]
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_NAME:
         raise TokenRefused(f"claim sub is not text of 1 to {_MAX_NAME} characters")
+    if not subject.isascii() and _SURROGATE.search(subject):
+        raise TokenRefused("claim sub has half a character")
     return subject
 
 

@@ -11,6 +11,7 @@ from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from core.runtime.ports import Clock
 from gateway.access.caller import caller_of
+from gateway.endpoints import NAME
 from gateway.http.alpaca_answers import CRYPTO, STOCKS, Shapes
 from gateway.http.alpaca_params import bars_pairs, history_pairs, latest_pairs
 from gateway.http.answers import encode
@@ -26,7 +27,7 @@ from gateway.http.trade_query import trades_query
 from gateway.http.trades import trades_page
 
 STOCK_PATH: Final = "/v2/stocks"
-CRYPTO_PATH: Final = "/v1beta3/crypto/{loc}"
+CRYPTO_PATH: Final = f"/v1beta3/crypto/{{loc:{NAME}}}"
 
 
 class _Stocks:

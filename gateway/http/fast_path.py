@@ -62,7 +62,7 @@ class _Known:
     key: RequestKey
     caller: Caller
     headers: Mapping[str, str]  # of the request; finds names in any case
-    target: str
+    path: str  # as it was routed
     parts: tuple[bytes | str, ...]  # of the head; a name stands for a value that changes
     limits: int  # how many of these are of the caller's limits
     body: bool  # 200 with a body, else 304
@@ -131,7 +131,7 @@ class FastPath:
             key=key,
             caller=caller_of(request),
             headers=request.headers,
-            target=request.path,
+            path=request.rel_url.path_safe,
             parts=parts,
             limits=sum(part in _LIMITS for part in parts),
             body=response.status == HTTPStatus.OK,
@@ -147,7 +147,7 @@ class FastPath:
     def _admitted(self, known: _Known, remote: str) -> Mapping[str, str] | None:
         """The headers of limits, where the request may be answered as it was before."""
         try:
-            admitted = self._admit(known.headers, known.target, remote)
+            admitted = self._admit(known.headers, known.path, remote)
         except ApiError:
             return None  # aiohttp's way says so in words
         if admitted is None or admitted[0] != known.caller or len(admitted[1]) != known.limits:

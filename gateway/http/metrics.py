@@ -33,7 +33,7 @@ class HttpMetrics:
             "gateway_http_cache_lookups_total",
             "Look-ups: hit, joined (waits for another's load) or load. Caches: answers (ready ones "
             "in this process), shared (those in Redis, asked where answers has none; also stale, "
-            "skipped and away), latest and newest (bars, stored and rolled up), days, "
+            "unlikely, skipped and away), latest and newest (bars, stored and rolled up), days, "
             "price_samples (bars for /udf/symbols) and roles (the role board).",
             ["cache", "outcome"],  # closed sets
             registry=registry,

@@ -127,7 +127,8 @@ def admitted(access: Access) -> Middleware:
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asked = request.headers, request.path, request.remote or ""
+        # By the path that routes are found by: what is judged is what answers.
+        asked = request.headers, request.rel_url.path_safe, request.remote or ""
         admission = access.admit(*asked) or await access.admit_slowly(*asked)
         request[CALLER], request[_LIMITS] = admission.caller, admission.headers
         return await handler(request)

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.endpoints import NAME
 from gateway.http.alpaca_answers import BarShape, CryptoTradeShape, StockTradeShape
 from gateway.http.openapi import Operation, Parameter, Tag
 from gateway.http.openapi_data import END, LIMIT, SORT, START, SYMBOLS, TIMEFRAME, TOKEN
@@ -93,7 +94,7 @@ def _word(name: str, text: str, pattern: str, example: str) -> Parameter:
 _LOC: Final = Parameter(
     name="loc",
     text="Any name: all mean the same",
-    schema={"type": "string"},
+    schema={"type": "string", "pattern": f"^{NAME}$"},
     required=True,
     where="path",
     example="us",

@@ -79,6 +79,7 @@ class SharedAnswers:
     _away_until_ns: int = field(default=0, init=False)
     _pause_ns: int = field(default=_FIRST_PAUSE_NS, init=False)
     _fruitless: int = field(default=0, init=False)
+    _passed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._lookups = Lookups(self.redis)
@@ -91,15 +92,17 @@ class SharedAnswers:
     async def find(self, request: Sequence[str], directory: int) -> Kept | None:
         """The stored answer to *request*, if there is one that is right; never raises."""
         now_ns = self.monotonic_ns()
-        away = now_ns < self._away_until_ns or not self.changes.settled(now_ns)
-        if away or not self._is_worth_it():
+        if now_ns < self._away_until_ns or not self.changes.settled(now_ns):
             self.on_lookup("skipped")
+            return None
+        if self._fruitless >= _FRUITLESS and not self._is_sample():
+            self.on_lookup("unlikely")
             return None
         name = self._name_of(request)
         value = await self._get(self.keys.answer(name.hex()))
         if value is None:
             return None
-        self._fruitless = 0
+        self._fruitless = self._passed = 0
         kept = await self._read(name, value)
         if kept is None or kept.directory != directory or self.changes.touched(kept.basis):
             self.on_lookup("stale")
@@ -107,10 +110,10 @@ class SharedAnswers:
         self.on_lookup("hit")
         return kept
 
-    def _is_worth_it(self) -> bool:
-        """Has something been found lately, or is it time to see whether there is by now?"""
-        self._fruitless += 1
-        return self._fruitless <= _FRUITLESS or self._fruitless % _SAMPLE == 0
+    def _is_sample(self) -> bool:
+        """Is it time to see whether there is something by now?"""
+        self._passed = (self._passed + 1) % _SAMPLE
+        return self._passed == 0
 
     def offer(self, request: Sequence[str], kept: Kept) -> None:
         """Store *kept*, the answer to *request*, soon, if it is closed; not when too many wait."""
@@ -135,6 +138,7 @@ class SharedAnswers:
             return None
         self._pause_ns = _FIRST_PAUSE_NS
         if reply is None:
+            self._fruitless += 1
             self.on_lookup("load")
         return bytes(reply) if reply is not None else None
 

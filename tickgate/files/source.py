@@ -205,6 +205,9 @@ def _require(path: str, names: Sequence[str], required: Sequence[str]) -> None:
             path, f"there is no column {', '.join(lacking)}: expected {', '.join(required)}; "
             f"its columns are {said}"
         )  # fmt: skip
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise SourceError(path, f"column {', '.join(twice)} is there more than once")
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def _open(path: str, *, force: bool) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
+    target = Path(path).resolve()  # a link stays, and leads to what is written
     _check_free(target, force=force)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -114,6 +114,8 @@ def _open(path: str, *, force: bool) -> Iterator[IO[bytes]]:
 def _check_free(target: Path, *, force: bool) -> None:
     if target.is_dir():
         raise TargetError(str(target), "is a folder: expected the name of a file")
+    if target.exists() and not target.is_file():
+        raise TargetError(str(target), "is no regular file; - is the standard output")
     if target.exists() and not force:
         raise TargetError(str(target), "is there already; --force writes over it")
 

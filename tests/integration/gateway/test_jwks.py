@@ -75,9 +75,27 @@ async def test_keys_are_fetched_and_a_key_that_is_withdrawn_is_good_no_more(
     assert not provider.lets_in("ES256")
 
 
+async def test_a_set_without_a_usable_key_withdraws_all(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = provider.source()
+    await source.refresh()
+    assert provider.lets_in("ES256")
+
+    provider.body = b'{"keys":[]}'
+    assert await source.refresh()
+
+    assert not provider.lets_in("ES256")
+    (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "accepted by no key" in error
+    provider.body = provider.issuer.jwks("ES256")
+    assert await source.refresh()
+    assert provider.lets_in("ES256")
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(500, b""), (302, b""), (200, b"<html>"), (200, b" " * 300_000), (200, b'{"keys":[]}')],
+    [(500, b""), (302, b""), (200, b"<html>"), (200, b" " * 300_000)],
 )
 async def test_what_cannot_be_used_leaves_the_keys_as_they_were(
     provider: Provider, status: int, body: bytes, caplog: pytest.LogCaptureFixture

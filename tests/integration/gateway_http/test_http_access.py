@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator
 
 import pytest
+from yarl import URL
 
+from gateway.access.admission import OPEN_PATHS
 from tests.integration.gateway_http.rig import Rig, running
 
 KEYS = f"alice:{hashlib.sha256(b'hush').hexdigest()},bob:{hashlib.sha256(b'mum').hexdigest()}"
@@ -57,6 +60,23 @@ async def test_without_a_good_key_the_answer_is_a_401(
     assert reason in answer["message"]
     assert "hush" not in answer["message"]
     assert response.headers["WWW-Authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("part", ["us", "us%3Fx", "us%2Fx", "%3F", "%2e%2e", "us%23x"])
+async def test_whatever_stands_for_a_name_in_a_path_it_needs_a_key(locked: Rig, part: str) -> None:
+    async with locked.session.get(locked.base + "/openapi.json") as response:
+        paths = (await response.json())["paths"]
+
+    let_in = set()
+    for path in paths:
+        target = re.sub(r"\{[a-z]+\}", part, path)
+        url = URL(locked.base + target, encoded=True)
+        async with locked.session.get(url, params={"symbols": "A"}) as response:
+            if response.status != 401:
+                let_in.add(path)
+
+    streams = {"/v1/stream", "/v1beta3/crypto/{loc}", "/v2/{feed}"}  # they ask by themselves
+    assert let_in <= OPEN_PATHS | {"/static/{path}"} | streams
 
 
 async def test_the_page_and_the_probes_need_no_key(locked: Rig) -> None:

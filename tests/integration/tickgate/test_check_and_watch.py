@@ -59,7 +59,7 @@ async def test_check_finds_all_well_beside_a_dev_that_runs(tmp_path: Path) -> No
         assert await running.stop() == 0
 
     assert (beside, elsewhere) == (0, 1)
-    assert f"port {port} is in use, as `tickgate dev` runs (process " in well
+    assert f"port {port} is in use; `tickgate dev` runs (process " in well
     assert f"cannot listen on 127.0.0.1 port {port}" in taken
 
 

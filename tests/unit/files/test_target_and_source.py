@@ -1,5 +1,6 @@
 import gc
 import gzip
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,20 @@ def test_a_file_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
         write(tmp_path, force=True)
 
 
+def test_a_link_stays_and_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.csv", tmp_path / "link.csv"
+    path.write_text("old")
+    link.symlink_to(path)
+    write(link, force=True)
+    assert link.is_symlink()
+    assert path.read_text().startswith("a,at\n1,1970")
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(TargetError, match="is no regular file"):
+        write(pipe, force=True)
+    assert pipe.is_fifo()
+
+
 def test_one_that_appears_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with (
@@ -126,6 +141,7 @@ def test_parquet_without_its_package_names_it(
     [
         (b"", "there is no column symbol, price"),
         (b"symbol;price\n", "its columns are symbol;price"),
+        (b"symbol,price,Price\n", "column price is there more than once"),
         (b"\xff\xfe", "file:1: byte 0xff at character 1 is no UTF-8"),
         (
             gzip.compress(b"symbol,price\n" * 99, mtime=0)[:-9],

@@ -210,19 +210,21 @@ async def slow_status(access: Access, headers: dict[str, str], path: str = "/v1/
 def test_without_keys_every_request_is_let_in_without_a_limit(bench: Bench) -> None:
     access = bench.access(bench.guard())
 
-    assert access.admit({}, "/v1/bars?symbols=A", "a") == Admission(ANYBODY, {})
+    assert access.admit({}, "/v1/bars", "a") == Admission(ANYBODY, {})
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
         ("/", True),
-        ("/livez?x=1", True),
+        ("/livez", True),
         ("/static/page.js", True),
         ("/static/../v1/bars", False),
         ("/v1/stream", True),
         ("/v2/iex", True),
         ("/v1beta3/crypto/us", True),
+        ("/v1beta3/crypto/us?x/bars", False),  # as /v1beta3/crypto/us%3Fx/bars is routed
+        ("/v1beta3/crypto/us?", False),
         ("/openapi.json", True),
         ("/v1/status", False),
         ("/v2/stocks/bars", False),
@@ -278,7 +280,7 @@ async def test_a_key_that_may_read_a_part_reads_no_more(bench: Bench) -> None:
 
     assert status(access, BEARER, "/metrics") == 403
     assert status(access, bob, "/metrics") == 200
-    assert status(access, BEARER, "/v1/bars?symbols=A") == 200
+    assert status(access, BEARER, "/v1/bars") == 200
     assert status(access, BEARER, "/v1/trades/latest") == 403
     assert await slow_status(access, bob, "/v1/bars") == 403
     assert status(access, bob, "/v1/trades/latest") == 200
@@ -289,7 +291,7 @@ async def test_a_request_for_what_a_key_may_not_read_counts(bench: Bench) -> Non
     access = bench.access(bench.guard(ring(alice=bars)))
 
     with pytest.raises(ApiError, match="'/v1/trades' is for keys that may read trades") as caught:
-        access.admit(BEARER, "/v1/trades?symbols=A", "a")
+        access.admit(BEARER, "/v1/trades", "a")
 
     assert caught.value.headers["X-RateLimit-Remaining"] == "1"
     assert await slow_status(access, BEARER, "/v1/trades") == 403

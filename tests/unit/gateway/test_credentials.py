@@ -175,6 +175,8 @@ def test_a_query_may_hold_a_token_and_no_key() -> None:
         assert shown_in_query(target) is None
 
 
-@pytest.mark.parametrize("query", ["", "bad", "alice%3Ahush", "a.b.c&token=d.e.f", "a.b." * 5_000])
+@pytest.mark.parametrize(
+    "query", ["", "bad", "alice%3Ahush", "a.b.c&token=d.e.f", "a.b." * 5_000, "a.b.c" + "&x" * 25]
+)
 def test_what_is_no_token_in_a_query_is_one_that_is_refused(query: str) -> None:
     assert shown_in_query(f"/v1/stream?token={query}") == ShownToken("")
