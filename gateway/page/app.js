@@ -1,5 +1,6 @@
 /** The page, put together. */
 
+import { blamed } from "./blame.js";
 import { askForKey, storedKey } from "./credentials.js";
 import { Days } from "./days.js";
 import { Desk } from "./desk.js";
@@ -28,13 +29,6 @@ const SECOND_MS = 1000;
 const STATUS_MS = 5000;
 const DAY_MS = 5000; // the day's volume of the symbols on the charts
 const WATCHED = "tickgate.watched";
-const MAX_QUOTED = 60; // characters of a symbol that an error repeats
-
-/** Errors quote the symbol that they are about. @param {string} symbol @param {string} message */
-function isNamed(symbol, message) {
-  const [given, said] = [symbol.slice(0, MAX_QUOTED), message].map((text) => text.toUpperCase());
-  return said.includes(`'${given}'`) || said.includes(`"${given}"`);
-}
 
 class App {
   #store = new Store();
@@ -84,6 +78,7 @@ class App {
       onStatus: (status) => this.#showStatus(status),
       onStatusError: (error) => this.#failStatus(error),
       onRefused: (message) => this.#refuse(message),
+      onNote: (message) => this.#notice(message),
       onKeyWanted: askForKey,
     },
   });
@@ -280,22 +275,20 @@ class App {
     this.#draw();
   }
 
-  /**
-   * The stream refused a symbol, and the others go on without it; or the gateway said something
-   * else, which is no chart's fault and passes.
-   * @param {string} message
-   */
+  /** The stream refused a symbol; the others go on without it. @param {string} message */
   #refuse(message) {
-    const named = this.#desk.panes.filter((pane) => pane.symbol && isNamed(pane.symbol, message));
-    for (const pane of named) {
+    for (const pane of blamed(this.#desk.panes, this.#desk.active, message)) {
       pane.problem = message;
       pane.isRefused = true;
     }
-    if (named.length) this.#stream();
-    else {
-      this.#note = message;
-      say(message);
-    }
+    this.#stream();
+    this.#draw();
+  }
+
+  /** What is no chart's fault, and passes. @param {string} message */
+  #notice(message) {
+    this.#note = message;
+    say(message);
     this.#draw();
   }
 

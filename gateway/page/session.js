@@ -12,6 +12,7 @@ const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may b
 const SLOW_CLIENT = 407;
 const NOT_PERMITTED = 409;
 const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
+const INTERNAL = 500; // no fault of what was asked for
 
 /**
  * A chart's symbol, and the streamed timeframe that it is made of.
@@ -29,7 +30,8 @@ const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeo
  * @property {() => void} onData something arrived: a frame should be drawn
  * @property {(status: any) => void} onStatus
  * @property {(error: Error) => void} onStatusError
- * @property {(message: string) => void} onRefused the server refused a request of the stream
+ * @property {(message: string) => void} onRefused the server refused to stream a chart's symbol
+ * @property {(message: string) => void} onNote the server said something else of the stream
  * @property {(message: string) => void} onKeyWanted
  */
 
@@ -44,7 +46,7 @@ export class Session {
   #watched = [];
   /** @type {Set<string>} */
   #symbols = new Set();
-  /** Channels that the key does not permit. @type {Set<string>} */
+  /** Channels that the key does not permit on this connection. @type {Set<string>} */
   #denied = new Set();
   #liveFromMs = Infinity;
   /** Prices of the list come once a second instead of trade by trade. */
@@ -65,10 +67,11 @@ export class Session {
       {
         onMessages: (messages) => this.#take(messages),
         onState: (state) => {
-          if (state.phase !== "live") this.#recent.clear();
+          if (state.phase !== "live") this.#lose();
           events.onState(state);
         },
         onSubscribed: () => this.#subscribed(),
+        onRefused: (code, message, symbols) => this.#refused(code, message, symbols),
         onError: (code, message) => this.#refused(code, message),
         onFeedNews: () => this.loadStatus(),
       },
@@ -179,6 +182,14 @@ export class Session {
     else this.#subscribe();
   }
 
+  /** The next connection may be another key's, or the same key permit more. */
+  #lose() {
+    this.#recent.clear();
+    if (!this.#denied.size) return;
+    this.#denied.clear();
+    this.#subscribe();
+  }
+
   #subscribed() {
     this.#liveFromMs = performance.now() + SNAPSHOT_MS;
     this.#events.onSubscribed();
@@ -212,14 +223,16 @@ export class Session {
     if (this.#store.trade(bar.S, bar.c, timeMs)) this.#events.onQuote(bar.S);
   }
 
-  /** @param {number} code @param {string} message */
-  #refused(code, message) {
+  /** @param {number} code @param {string} message @param {string[]} [symbols] that were asked for */
+  #refused(code, message, symbols = []) {
     const denied = code === NOT_PERMITTED ? /\bchannel (\w+)$/.exec(message)?.[1] : undefined;
     if (code === SLOW_CLIENT) this.#goLight();
     else if (denied) this.#goWithout(denied);
     else if (KEY_CODES.includes(code)) {
       this.#stream.stop();
       this.#events.onKeyWanted(message);
-    } else this.#events.onRefused(message);
+    } else if (code !== INTERNAL && symbols.some((symbol) => this.#symbols.has(symbol))) {
+      this.#events.onRefused(message);
+    } else this.#events.onNote(message);
   }
 }

@@ -21,7 +21,9 @@ const NO_DATA = ["hb", "stale", "shutdown"];
  * @property {(messages: any[]) => void} onMessages data messages of one frame, in order
  * @property {(state: StreamState) => void} onState
  * @property {() => void} onSubscribed the server has confirmed what is wanted now
- * @property {(code: number, message: string) => void} onError an error message of the server
+ * @property {(code: number, message: string, symbols: string[]) => void} onRefused the server did
+ *   not accept a request for these
+ * @property {(code: number, message: string) => void} onError an error that answers no request
  * @property {() => void} onFeedNews a feed has become stale, or is no longer
  */
 
@@ -120,7 +122,8 @@ export class Stream {
   #ask(answer, channels) {
     answer.catch((error) => {
       this.#asked = difference(this.#asked, channels);
-      if (error.code) this.#events.onError(error.code, error.message);
+      const symbols = Object.values(channels).flat();
+      if (error.code) this.#events.onRefused(error.code, error.message, symbols);
     });
   }
 

@@ -238,12 +238,18 @@ function readJson(text) {
  * @returns {string[]}
  */
 function chunks(symbols) {
-  const names = typeof symbols === "string" ? [symbols] : [...new Set(symbols)].sort();
+  const names = typeof symbols === "string" ? [symbols] : [...new Set(symbols)].sort(byFolded);
   const lists = [];
   for (let from = 0; from < names.length; from += SYMBOLS_AT_ONCE) {
     lists.push(names.slice(from, from + SYMBOLS_AT_ONCE).join(","));
   }
   return lists;
+}
+
+/** The order of names as the gateway folds them. @param {string} a @param {string} b */
+function byFolded(a, b) {
+  const [one, other] = [a, b].map((name) => name.toUpperCase().replaceAll("/", "-"));
+  return one < other ? -1 : Number(one > other);
 }
 
 /**

@@ -275,7 +275,7 @@ export class Stream {
   /** @param {string} word "connected" or "authenticated" */
   #greet(word) {
     if (word === "authenticated") {
-      this.#sent = null;
+      if (this.#sent?.request.action === "auth") this.#sent = null;
       this.#enter();
       return;
     }

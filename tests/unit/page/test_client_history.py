@@ -17,6 +17,9 @@ def test_rows_of_many_symbols_are_asked_for_by_name_whatever_the_order_given() -
         };
         const client = new tickgate.Client("http://x:1", { fetch });
         const names = Array.from({ length: 402 }, (_, at) => `X:S${String(at).padStart(3, "0")}`);
+        names[7] = names[7].toLowerCase(); // as one may type it
+        names[300] = "X:S299/A"; // the gateway has it as X:S299-A
+        names[301] = "X:S299-B";
         const given = [...names].reverse();
         given.push(names[0], names[401]); // twice
         const every = await client.bars(given, "1Min");

@@ -85,6 +85,30 @@ def test_a_set_that_nobody_asked_for_is_not_taken_for_the_answer_to_a_request() 
     assert found["agreed"] == {"trades": ["D"], "bars": ["D"]}
 
 
+def test_a_greeting_is_no_answer_to_a_request_for_symbols() -> None:
+    said = evaluate(
+        _SOCKET
+        + """
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        const socket = FakeSocket.last;
+        const said = [];
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        stream.subscribe({ trades: ["A"] }).then(() => said.push("done"));
+        socket.say({ T: "success", msg: "authenticated" });
+        await soon();
+        said.push(socket.sent.length);
+        socket.say({ T: "subscription", trades: ["A"] });
+        await soon();
+        tell(said);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert said == [1, "done"]
+
+
 def test_a_renewal_of_a_token_is_answered_by_no_set() -> None:
     answers = evaluate(
         """

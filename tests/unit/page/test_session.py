@@ -8,6 +8,7 @@ from tests.node import evaluate
 _PRELUDE = """
 let permitted = null;
 let broken = [];
+let most = Infinity;
 let socket = null;
 const asked = [];
 globalThis.WebSocket = class {
@@ -33,6 +34,12 @@ globalThis.WebSocket = class {
       this.say({ T: "error", code: 409, msg: `insufficient subscription: channel ${denied}` });
       return;
     }
+    const had = Object.values(this.set).flat();
+    const names = new Set([...had, ...Object.values(channels).flat()]);
+    if (action === "subscribe" && names.size > most) {
+      this.say({ T: "error", code: 405, msg: `${names.size} symbols are more than ${most}` });
+      return;
+    }
     for (const [name, symbols] of Object.entries(channels)) {
       const rest = (this.set[name] ?? []).filter((symbol) => !symbols.includes(symbol));
       this.set[name] = action === "subscribe" ? [...rest, ...symbols] : rest;
@@ -45,7 +52,7 @@ const told = [];
 for (const name of ["onQuote", "onState", "onBar", "onTrade", "onSaid", "onData"]) {
   events[name] = () => undefined;
 }
-for (const name of ["onSubscribed", "onRefused", "onKeyWanted"]) {
+for (const name of ["onSubscribed", "onRefused", "onNote", "onKeyWanted"]) {
   events[name] = (message) => told.push(name);
 }
 const known = new store.Store();
@@ -56,7 +63,7 @@ const until = async (condition) => {
   while (!condition() && performance.now() < end) await new Promise((then) => setTimeout(then, 5));
 };
 """
-_MODULES = {"session": "session.js", "store": "store.js"}
+_MODULES = {"session": "session.js", "store": "store.js", "blame": "blame.js"}
 _WATCHED = 'page.watch([{ symbol: "X:A", timeframe: "1Min" }]);'
 
 
@@ -113,5 +120,87 @@ def test_what_failed_with_a_connection_is_asked_for_on_the_next_one() -> None:
 
     bars = ["subscribe", ["bars", "updatedBars", "runningBars"]]
     trades = ["subscribe", ["trades"]]
-    assert found["told"] == ["onRefused", "onSubscribed"]
+    assert found["told"] == ["onNote", "onSubscribed"]
     assert found["asked"] == [trades, bars, trades, bars]
+
+
+def test_a_chart_too_many_is_gone_without_though_the_error_names_no_symbol() -> None:
+    found = _evaluate(
+        """
+        most = 3; // with the name of every symbol
+        const panes = ["A", "B", "C", "D"].map((name) => ({
+          symbol: `X:${name}`,
+          get watched() {
+            return this.isRefused ? null : { symbol: this.symbol, timeframe: "1Min" };
+          },
+        }));
+        const watch = () => page.watch(panes.map((pane) => pane.watched).filter(Boolean));
+        events.onRefused = (message) => {
+          told.push("onRefused");
+          for (const pane of blame.blamed(panes, panes[0], message)) pane.isRefused = true;
+          watch();
+        };
+        page.start();
+        watch();
+        await until(() => page.stream.isSubscribed);
+        tell({ told, bars: socket.set.bars });
+        """
+    )
+
+    assert found["told"] == ["onRefused", "onRefused", "onSubscribed"]
+    assert found["bars"] == ["X:B", "X:C"]
+
+
+def test_what_is_refused_without_a_chart_asking_for_it_is_a_note() -> None:
+    found = _evaluate(
+        f"""
+        page.start();
+        {_WATCHED}
+        await until(() => page.stream.isSubscribed);
+        socket.say({{ T: "error", code: 406, msg: "connection limit exceeded: 5 per address" }});
+        most = 0;
+        page.isLight = true;
+        page.watch([]);
+        await until(() => told.length > 2);
+        tell(told);
+        """
+    )
+
+    assert found == ["onSubscribed", "onNote", "onNote"]
+
+
+def test_an_error_blames_the_charts_whose_symbol_it_quotes() -> None:
+    found = _evaluate(
+        """
+        const [a, b, c] = ["x:a", "X:B", null].map((symbol) => ({ symbol, watched: symbol }));
+        const blamed = (active, message) => blame.blamed([a, b, c], active, message).map(
+          (pane) => pane.symbol);
+        const quoted = [blamed(b, "symbol 'X:A' is unknown"), blamed(a, 'no "X:B"')];
+        const unnamed = [blamed(a, "too many"), blamed(c, "too many")];
+        a.watched = b.watched = null;
+        tell([...quoted, ...unnamed, blamed(a, "too many")]);
+        """
+    )
+
+    assert found == [["x:a"], ["X:B"], ["x:a"], ["X:B"], []]
+
+
+def test_what_a_key_does_not_permit_is_asked_for_again_on_the_next_connection() -> None:
+    found = _evaluate(
+        f"""
+        permitted = ["trades", "bars"];
+        page.start();
+        {_WATCHED}
+        await until(() => page.stream.isSubscribed);
+        const before = Object.keys(socket.set);
+        permitted = null;
+        socket.onclose({{ reason: "restart" }});
+        await until(() => page.stream.isSubscribed);
+        tell({{ told, before, after: socket.set }});
+        """
+    )
+
+    assert found["told"] == ["onSubscribed", "onSubscribed"]
+    assert found["before"] == ["trades", "bars"]
+    one = ["X:A"]
+    assert found["after"] == {"trades": ["*"], "bars": one, "updatedBars": one, "runningBars": one}
