@@ -137,6 +137,7 @@ class Comparison:
         self.changed: dict[Key, Window] = {}
         self._symbol, self.current, self._covered_ns = symbol, current, covered_ns
         self._counts = {"same": 0, "uncovered": 0, "without_ticks": 0, "open": 0}
+        self._counts["without_minutes"] = 0
         self._told: list[RebuiltBar] = []
 
     def compare_minute(self, start_ns: int, ticks: Iterable[Ticks] | None) -> None:
@@ -174,15 +175,18 @@ class Comparison:
         if not has_trades or (current is not None and are_same(current, window)):
             return
         if current is not None and self._outlived_minutes(current, window.trades):
-            self._counts["uncovered"] += 1
+            self._counts["without_minutes"] += 1
             return
         self.change(current, window)
 
     def _outlived_minutes(self, parent: Window, trades: int) -> bool:
-        """Has *parent* trades of minutes that are neither stored nor folded from the log?
+        """Has *parent* trades of minutes that went by age and were not folded from the log?
 
-        With all that are, it would have *trades*.
+        With all that are there, it would have *trades*. The oldest go first: where the minute of
+        its first trade is stored, none went, and minutes without a bar had no trades.
         """
+        if (_MINUTE, _MINUTE.floor_ns(parent.open_ns)) in self.current:
+            return False
         minutes = range(parent.start_ns, parent.end_ns, MINUTE_NS)
         keys = [(_MINUTE, start_ns) for start_ns in minutes]
         parts = [self.current.get(key) or self.changed.get(key) for key in keys]

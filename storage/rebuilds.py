@@ -67,11 +67,11 @@ class RebuiltBar(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What a rebuild found; counts are of 1-minute bars.
+    """What a rebuild found; counts are of 1-minute bars, save for ``without_minutes``.
 
-    ``uncovered``: bars of minutes from before the log is complete, and longer bars with minutes
-    that are neither stored nor logged; ``without_ticks``: bars of which the log has no tick;
-    ``open``: windows that are not closed yet. None of these was touched, nor anything where a row
+    ``uncovered``: bars from before the log is complete; ``without_ticks``: bars of which the log
+    has no tick; ``open``: windows that are not closed yet; ``without_minutes``: longer bars with
+    minutes that are neither stored nor logged. None of these was touched, nor anything where a row
     of the log is ``unreadable``.
     """
 
@@ -82,6 +82,7 @@ class RebuildReport(msgspec.Struct, frozen=True, array_like=True, tag=True):
     covered_from_ns: int | None = None  # None: nothing is logged for this shard
     changed: tuple[RebuiltBar, ...] = ()
     unreadable: bool = False
+    without_minutes: int = 0
 
 
 class Refusal(enum.StrEnum):

@@ -30,6 +30,7 @@ _PIECE_NS: Final = 3_600 * SECOND_NS  # of a request: folded anew within a fract
 _MOST_DAYS: Final = 31  # of a command
 _QUARTER_NS: Final = Timeframe.MIN_15.ns
 _WHAT: Final = ("open", "high", "low", "close", "volume", "trades", "vwap")
+_LEFT: Final = ("uncovered", "without_ticks", "without_minutes", "unreadable")  # as they were
 
 
 class _Found(NamedTuple):
@@ -48,7 +49,7 @@ class _Found(NamedTuple):
 
     def is_well(self, *, dry_run: bool) -> bool:
         """Is every bar of the range now what the log says?"""
-        left = self.total("uncovered") + self.total("without_ticks") + self.total("unreadable")
+        left = sum(map(self.total, _LEFT))
         is_covered = all(report.covered_from_ns is not None for report in self.reports)
         return is_covered and not left and not (dry_run and self.changed)
 
@@ -135,6 +136,10 @@ def _show(found: _Found, *, dry_run: bool) -> None:
     left = {
         "uncovered": "are from before the log begins and are as they were",
         "without_ticks": "have no tick in the log and are as they were",
+        "without_minutes": (
+            "of 5Min and 15Min have minutes that are neither stored nor in the log"
+            " and are as they were"
+        ),
         "open": "still open",
     }
     said += [f"{found.total(name)} {text}" for name, text in left.items() if found.total(name)]

@@ -133,3 +133,21 @@ async def test_without_a_log_of_the_range_bars_stay_and_it_is_said(
     assert said == ["X:S1: there is no log of its ticks; its bars are as they were"]
     assert "; 4 are from before the log begins and are as they were" in partly[-1]
     assert set(before) < set(await rig.stored())  # others were closed meanwhile
+
+
+@pytest.mark.slow
+async def test_bars_whose_minutes_are_nowhere_any_more_stay_and_it_is_said(
+    rig: Rig, eventually: Eventually
+) -> None:
+    await rig.fold_one_by_one([trades(0), trades(1)], eventually)
+    await spoil(rig, "DELETE FROM bars_1min WHERE symbol = 'X:S1'", "TRUNCATE tick_log")
+    before = await rig.stored()
+
+    async with aggregator(rig):
+        code, said = await rebuild(rig, "X:S1")
+
+    assert code == 1
+    (line,) = said
+    kept = "of 5Min and 15Min have minutes that are neither stored nor in the log"
+    assert f"2 {kept} and are as they were" in line
+    assert set(before) <= set(await rig.stored())

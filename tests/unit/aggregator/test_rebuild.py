@@ -131,11 +131,13 @@ def dropped(*minutes: int) -> Deployment:
     return made
 
 
-def spoil(made: Deployment, timeframe: Timeframe, minute: int) -> None:
-    """Another price in a stored bar."""
+def spoil(made: Deployment, timeframe: Timeframe, minute: int, *, trades: int = 0) -> None:
+    """Another price in a stored bar, and some *trades* more."""
     key = (A, timeframe, START_NS + minute * MINUTE_NS)
     row = made.stored.rows[key]
-    made.stored.rows[key] = replace(row, bar=replace(row.bar, high=99.0))
+    made.stored.rows[key] = replace(
+        row, bar=replace(row.bar, high=99.0, trades=row.bar.trades + trades)
+    )
 
 
 def changed(report: RebuildReport) -> list[tuple[str, int]]:
@@ -151,7 +153,7 @@ def test_bars_whose_minutes_went_by_age_stay_where_the_log_has_no_ticks_of_them(
     report = made.rebuild(A, *QUARTER).report
     bars_at_the_end(made)
 
-    assert (report.uncovered, report.changed) == (3, ())
+    assert (report.without_minutes, report.uncovered, report.changed) == (3, 0, ())
     assert made.stored.bars() == before
 
 
@@ -167,7 +169,7 @@ def test_a_minute_is_made_good_and_a_bar_that_has_others_without_ticks_stays() -
     made.hand_over()
     made.store()
 
-    assert (report.uncovered, changed(report)) == (2, [("1Min", 6)])
+    assert (report.without_minutes, changed(report)) == (2, [("1Min", 6)])
     key = (A, Timeframe.MIN_1, START_NS + 6 * MINUTE_NS)
     assert made.stored.bars() == before | {key: replace(before[key], rev=1)}
 
@@ -178,9 +180,33 @@ def test_minutes_that_went_by_age_are_made_again_where_the_log_has_their_ticks()
 
     report = made.rebuild(A, *QUARTER).report
 
-    assert (report.uncovered, report.same) == (0, 3)
+    assert (report.without_minutes, report.same) == (0, 3)
     assert changed(report) == [("1Min", 0), ("1Min", 2), ("15Min", 0)]
     assert bars_at_the_end(made) == oracle([*TICKS, LATER])
+
+
+def test_a_bar_with_too_many_trades_is_made_good_though_some_of_its_minutes_had_none() -> None:
+    made = dropped()
+    for timeframe, minute in ((Timeframe.MIN_5, 0), (Timeframe.MIN_5, 5), (Timeframe.MIN_15, 0)):
+        spoil(made, timeframe, minute, trades=3)
+
+    report = made.rebuild(A, *QUARTER).report
+
+    assert (report.without_minutes, report.same) == (0, 5)
+    assert changed(report) == [("5Min", 0), ("5Min", 5), ("15Min", 0)]
+    assert bars_at_the_end(made) == oracle([*TICKS, LATER])
+
+
+def test_a_minute_that_is_made_again_does_not_stand_for_those_that_are_not() -> None:
+    made = dropped(0, 1, 2, 3, 6)
+    made.stored.log = {
+        key: slot for key, slot in made.stored.log.items() if slot.from_ns != LATER.event_ns
+    }
+
+    report = made.rebuild(A, *QUARTER).report
+
+    assert changed(report) == [("1Min", minute) for minute in range(4)]
+    assert report.without_minutes == 2  # the second 5 minutes, and all 15
 
 
 def test_bars_from_before_the_log_are_counted_and_left() -> None:
