@@ -8,19 +8,27 @@ from core.market.timeframe import Timeframe
 
 
 class Codec(enum.Enum):
-    """How a session's messages are written: as text or binary, in the shapes of crypto or stocks.
+    """How a session's messages are written: as text or binary, in our own way or a published one.
 
-    ``opcode`` is that of its WebSocket frames.
+    ``opcode`` is that of its WebSocket frames. ``stocks``: in the shapes of stocks, else of
+    crypto. ``plain``: ``*`` leaves out venues, as the published protocol knows none.
     """
 
-    JSON = (1, False)
-    MSGPACK = (2, False)
-    STOCK_JSON = (1, True)
-    STOCK_MSGPACK = (2, True)
+    JSON = (1, "")
+    MSGPACK = (2, "")
+    COIN_JSON = (1, "crypto")
+    COIN_MSGPACK = (2, "crypto")
+    STOCK_JSON = (1, "stocks")
+    STOCK_MSGPACK = (2, "stocks")
 
-    def __init__(self, opcode: int, stocks: bool) -> None:
-        self.opcode, self.stocks = opcode, stocks
+    def __init__(self, opcode: int, published: str) -> None:
+        self.opcode, self.stocks, self.plain = opcode, published == "stocks", bool(published)
         self.is_text = opcode == 1
+
+    @property
+    def of_coins(self) -> "Codec":
+        """The same as the published protocol has it for crypto."""
+        return Codec.COIN_JSON if self.is_text else Codec.COIN_MSGPACK
 
     @property
     def of_stocks(self) -> "Codec":

@@ -32,6 +32,7 @@ class Endpoint:
 
     ``channels`` are in every reply; ``extra`` may be subscribed to as well and are in replies
     while they are. ``stocks``: messages have the shapes of stocks, and only stocks are there.
+    ``coins``: messages are those of the published streams of crypto.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Endpoint:
     extra: tuple[Channel, ...] = ()
     with_trades: tuple[str, ...] = WITH_TRADES
     stocks: bool = False
+    coins: bool = False
 
     @property
     def accepted(self) -> tuple[Channel, ...]:
@@ -46,8 +48,10 @@ class Endpoint:
         return self.channels + self.extra
 
     def codec(self, plain: Codec) -> Codec:
-        """*plain* in the shapes of this endpoint."""
-        return plain.of_stocks if self.stocks else plain
+        """*plain* as this endpoint writes it."""
+        if self.stocks:
+            return plain.of_stocks
+        return plain.of_coins if self.coins else plain
 
 
 def _extra(channels: tuple[Channel, ...], *more: Channel) -> tuple[Channel, ...]:
@@ -56,7 +60,7 @@ def _extra(channels: tuple[Channel, ...], *more: Channel) -> tuple[Channel, ...]
 
 NATIVE: Final = Endpoint("/v1/stream", _NATIVE)
 CRYPTO: Final = Endpoint(
-    f"/v1beta3/crypto/{{loc:{NAME}}}", _CRYPTO, _extra(_CRYPTO), with_trades=()
+    f"/v1beta3/crypto/{{loc:{NAME}}}", _CRYPTO, _extra(_CRYPTO), with_trades=(), coins=True
 )
 STOCKS: Final = Endpoint(
     f"/v2/{{feed:{NAME}}}", _STOCKS, _extra(_STOCKS, Channel.IMBALANCES), stocks=True

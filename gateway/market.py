@@ -76,6 +76,7 @@ class MarketState:
         """Symbols whose last trade was cancelled, and its id: which one is the last now?"""
         self._max_symbols = max_symbols
         self._directory = SymbolDirectory()
+        self._plain_names: dict[tuple[Symbol, bool], str] = {}  # what star_name said
         self._venues: Mapping[str, bool] = {}  # with whether a feed declares them to be of stocks
         self._last: dict[Symbol, Row] = {}
         self._unread: list[Ticks] = []  # whose ticks are not in _last yet
@@ -118,6 +119,7 @@ class MarketState:
         news = {venue for venue, is_stock in venues.items() if is_stock and not self._of(venue)}
         self.directory ^= _mark(sorted(self._venues.items())) ^ _mark(sorted(venues.items()))
         self._venues = dict(venues)
+        self._plain_names.clear()
         return [symbol for symbol in self.symbols() if _venue(symbol) in news] if news else []
 
     def is_stock(self, symbol: Symbol) -> bool:
@@ -126,6 +128,26 @@ class MarketState:
 
     def _of(self, venue: str) -> bool:
         return self._venues.get(venue, False)
+
+    def star_name(self, symbol: Symbol, *, plain: bool, stocks: bool) -> str:
+        """How ``*`` tells *symbol*: in full, or *plain*, ``AAPL`` and ``BTC/USD``.
+
+        It is in full as well where that name could be another one's; with *stocks* only stocks
+        count.
+        """
+        if not plain:
+            return symbol
+        name = self._plain_names.get((symbol, stocks))
+        if name is None:
+            name = self._plain_names[symbol, stocks] = self._plain_name(symbol, stocks=stocks)
+        return name
+
+    def _plain_name(self, symbol: Symbol, *, stocks: bool) -> str:
+        ticker = symbol.partition(":")[2]
+        choices = self._directory.choices(ticker)
+        if [one for one in choices if not stocks or self.is_stock(one)] != [symbol]:
+            return symbol
+        return ticker if self.is_stock(symbol) else ticker.replace("-", "/", 1)
 
     def symbols(self) -> list[Symbol]:
         """All carried symbols, sorted."""
@@ -287,6 +309,7 @@ class MarketState:
             self.refused_symbols += 1
             return False
         self._last[symbol] = _NEVER
+        self._plain_names.clear()
         self.directory ^= _mark(symbol)
         return self._directory.add(symbol)
 

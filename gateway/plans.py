@@ -1,6 +1,7 @@
 """Which streams hold what the clients that resume are subscribed to. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from core.market.errors import SymbolError
@@ -16,21 +17,32 @@ _OF_BARS: Final = TIMEFRAMES_OF.keys() - CONFLATED  # running bars are state, no
 
 
 class Bounds(NamedTuple):
-    """Which symbols names may lead to: stocks only, and those within the scope (None: all)."""
+    """Which symbols names may lead to: stocks only, and those within the scope (None: all).
+
+    ``plain``: how ``*`` tells them.
+    """
 
     stocks: bool = False
     scope: Entitlement | None = None
+    plain: bool = False
+
+
+_UNBOUND: Final = Bounds()
 
 
 class Wanted:
     """One name of a client, shared by all who spell it so and may read the same."""
 
-    __slots__ = ("channel", "offers", "scope", "spelling", "stocks", "streams", "symbol")
+    __slots__ = (
+        *("channel", "offers", "scope", "spelling"),
+        *("star_name", "stocks", "streams", "symbol"),
+    )
 
     def __init__(self, name: Name, market: MarketState, bounds: Bounds) -> None:
         """*bounds*: where the client is, and what it may read."""
         self.channel, self.spelling = name
-        self.stocks, self.scope = bounds
+        self.stocks, self.scope, plain = bounds
+        self.star_name = partial(market.star_name, plain=plain, stocks=self.stocks)
         self.offers: Callable[[Symbol], bool] | None = market.is_stock if self.stocks else None
         self.symbol: Symbol | None = None  # ``*``, or a name that nobody carries yet
         self.streams: tuple[str, ...] = ()  # that may hold messages for it
@@ -64,15 +76,11 @@ class Plans:
         self._bars = [(keys.bars(shard),) for shard in range(keys.shards)]
         self._ticks: list[tuple[str, ...]] = [()] * keys.shards  # by shard, one of each feed
 
-    def enter(
-        self, names: tuple[Name, ...], *, stocks: bool = False, scope: Entitlement | None = None
-    ) -> Plan:
+    def enter(self, names: tuple[Name, ...], bounds: Bounds = _UNBOUND) -> Plan:
         """The plan for a client with *names*; call :meth:`refresh` before it is used.
 
-        *stocks*: it is where there are stocks only. Names lead to symbols within *scope* only;
-        None: to all.
+        *bounds*: where the client is, and what it may read.
         """
-        bounds = Bounds(stocks, scope)
         plan = self._plans.get((names, bounds))
         if plan is None:
             wanted = [
@@ -150,7 +158,7 @@ def spelled(plan: Plan, wanted: Wanted, symbols: Iterable[Symbol]) -> Iterable[t
     named, scope = plan.named(wanted.channel), wanted.scope
     offered = symbols if wanted.offers is None else filter(wanted.offers, symbols)
     return [
-        (symbol, symbol)
+        (symbol, wanted.star_name(symbol))
         for symbol in offered
         if symbol not in named and (scope is None or scope.permits(symbol))
     ]

@@ -19,6 +19,7 @@ from gateway.hub import scope_of
 from gateway.market import MarketState
 from gateway.messages import RequestError, Subscribe
 from gateway.metrics import GatewayMetrics
+from gateway.plans import Bounds
 from gateway.reader import MarketReader
 from gateway.recovery import Recovery
 from gateway.resumer import At, Gap, Resumer, Served
@@ -176,13 +177,12 @@ class Resumes:
             raise RequestError(messages.INTERNAL, "too many clients resume; please try again")
         self._check(client, request)
         cursor, at = self._decode(request.resume)
+        codec = client.style.codec
         resumer = Resumer(
             plan=self._ensure().plans.enter(
-                request.names,
-                stocks=client.style.codec.stocks,
-                scope=scope_of(client.caller),
+                request.names, Bounds(codec.stocks, scope_of(client.caller), codec.plain)
             ),
-            codec=client.style.codec,
+            codec=codec,
             at=at,
             time_ms=cursor.time_ms,
             latest=client.style.mode is Mode.LATEST,

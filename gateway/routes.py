@@ -30,7 +30,7 @@ class Style(NamedTuple):
 
 
 class Variant:
-    """One channel and symbol under one spelling and codec; ``*`` spells every symbol in full.
+    """One channel and symbol under one spelling and codec; ``*`` spells each as the codec does.
 
     ``scope`` bounds the symbols that it may lead to, while they are not known yet; None: all.
     """
@@ -324,7 +324,9 @@ class Routes:
             groups: Iterable[Group] = star.groups
             if named:
                 groups = [g for g in groups if named.keys().isdisjoint(g.variants)]
-            yield topic.symbol, star.codec, groups
+            codec = star.codec
+            name = self._market.star_name(topic.symbol, plain=codec.plain, stocks=codec.stocks)
+            yield name, codec, groups
 
     def retire(self, topic: Topic) -> None:
         """Forget *topic* unless a name leads to it."""

@@ -47,14 +47,15 @@ def _named(
     market: MarketState, variant: Variant, spellings: _Spellings
 ) -> list[tuple[str, Symbol]]:
     if variant.spelling == WILDCARD:
-        symbols = market.symbols()
-        if variant.codec.stocks:
+        symbols, codec = market.symbols(), variant.codec
+        if codec.stocks:
             symbols = [symbol for symbol in symbols if market.is_stock(symbol)]
         return [
             (spelling, symbol)
             for symbol in symbols
             if variant.sees(symbol)
-            for spelling in spellings.get((variant.channel, symbol), (symbol,))
+            for spelling in spellings.get((variant.channel, symbol))
+            or (market.star_name(symbol, plain=codec.plain, stocks=codec.stocks),)
         ]
     return [] if variant.symbol is None else [(variant.spelling, variant.symbol)]
 

@@ -177,6 +177,21 @@ async def test_symbols_come_as_they_were_spelled_and_unsubscribed_ones_no_more(
     await sdk.ask("stop", client="good", name="spelled")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("stocks", "MSFT"), ("crypto", "ETH/USD")])
+async def test_a_star_gives_all_symbols_by_their_published_names(
+    market: Market, sdk: Sdk, eventually: Eventually, kind: str, name: str
+) -> None:
+    stream = f"star-{kind}"
+    await sdk.ask("stream", client="good", name=stream, kind=kind, trades=["*"])
+    await heard(market, sdk, stream, name)
+
+    made = await market.trade(name)
+
+    shape = SHAPES[sdk.name].trade(name, made, stocks=kind == "stocks")
+    await same_trades(eventually, sdk, stream, [shape])
+    await sdk.ask("stop", client="good", name=stream)
+
+
 async def test_a_wrong_symbol_or_key_is_told_in_the_way_of_the_sdk(
     market: Market, sdk: Sdk, eventually: Eventually
 ) -> None:

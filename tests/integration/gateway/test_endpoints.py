@@ -184,6 +184,20 @@ async def test_a_feed_may_declare_stocks_later(market: Rig) -> None:
     assert (trade["S"], trade["s"]) == ("NEW:X", 100)
 
 
+async def test_who_comes_back_to_a_star_gets_the_names_that_it_had(market: Rig) -> None:
+    async with market.client(path=STOCKS) as client:
+        await client.ask(action="subscribe", trades=["*"], cursor=True)
+        await client.receive()  # the first cursor
+        await market.publish([tick(STOCK, ident=1)], feed="alp")
+        had, cursor = await client.receive()
+    await market.publish([tick(STOCK, ident=2)], feed="alp")
+    async with market.client(path=STOCKS) as client:
+        await client.ask(action="subscribe", trades=["*"], cursor=True, resume=cursor["c"])
+        missed, *_ = await client.receive()
+
+    assert [(trade["S"], trade["i"]) for trade in (had, missed)] == [("AAPL", 1), ("AAPL", 2)]
+
+
 async def test_a_pooled_client_may_upgrade_on_any_of_the_paths(market: Rig) -> None:
     async with raw_client(market.service.port) as client:
         client.writer.write(b"GET /v2/iex HTTP/1.1\r\nHost: localhost\r\n\r\n")

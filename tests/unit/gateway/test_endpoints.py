@@ -2,10 +2,18 @@ import pytest
 
 from core.market.symbol import Symbol
 from gateway.channels import SILENT, Channel, Codec
-from gateway.endpoints import CRYPTO, NATIVE, STOCKS, Endpoint, StreamPaths, endpoint_of
+from gateway.endpoints import (
+    CRYPTO,
+    ENDPOINTS,
+    NATIVE,
+    STOCKS,
+    Endpoint,
+    StreamPaths,
+    endpoint_of,
+)
 from gateway.market import MarketState, NotAStock
 from gateway.messages import RequestError, Subscribe, decode_request
-from gateway.plans import Plans, spelled
+from gateway.plans import Bounds, Plans, spelled
 from gateway.session import subscription
 from storage.keys import StreamKeys
 from tests.unit.gateway.listeners import Desk, Listener
@@ -97,11 +105,18 @@ def test_those_of_another_one_are_410(endpoint: Endpoint, channel: str) -> None:
 
 
 def test_only_stocks_have_their_shapes() -> None:
-    assert [STOCKS.codec(codec) for codec in (Codec.JSON, Codec.MSGPACK)] == [
-        Codec.STOCK_JSON,
-        Codec.STOCK_MSGPACK,
-    ]
-    assert CRYPTO.codec(Codec.MSGPACK) is NATIVE.codec(Codec.MSGPACK) is Codec.MSGPACK
+    written = {
+        endpoint: [endpoint.codec(codec) for codec in (Codec.JSON, Codec.MSGPACK)]
+        for endpoint in ENDPOINTS
+    }
+
+    assert written == {
+        NATIVE: [Codec.JSON, Codec.MSGPACK],
+        CRYPTO: [Codec.COIN_JSON, Codec.COIN_MSGPACK],
+        STOCKS: [Codec.STOCK_JSON, Codec.STOCK_MSGPACK],
+    }
+    assert [codec for codec in Codec if codec.stocks] == written[STOCKS]
+    assert [codec for codec in Codec if codec.plain] == written[CRYPTO] + written[STOCKS]
 
 
 def test_what_no_feed_carries_counts_for_nobody_who_listens() -> None:
@@ -142,9 +157,66 @@ def test_a_star_there_is_all_stocks(desk: Desk) -> None:
     desk.flush()
     snapshot = desk.hub.snapshot(here, [])
 
-    assert sorted(message["S"] for message in here.messages) == [STOCK, OTHER]
+    assert sorted(message["S"] for message in here.messages) == ["AAPL", "MSFT"]
     assert len(everywhere.messages) == 3
     assert not snapshot
+
+
+@pytest.mark.parametrize(
+    ("codec", "expected"),
+    [
+        (Codec.JSON, [STOCK, COIN, "COINBASE:AAPL", "KRAKEN:BTC-EUR-1"]),
+        (Codec.COIN_JSON, [STOCK, "BTC/USD", "COINBASE:AAPL", "BTC/EUR-1"]),
+        (Codec.COIN_MSGPACK, [STOCK, "BTC/USD", "COINBASE:AAPL", "BTC/EUR-1"]),
+        (Codec.STOCK_JSON, ["AAPL"]),
+        (Codec.STOCK_MSGPACK, ["AAPL"]),
+    ],
+)
+def test_a_star_of_the_published_protocol_leaves_out_venues_where_one_carries_the_name(
+    desk: Desk, codec: Codec, expected: list[str]
+) -> None:
+    live, snapshots = Listener(codec), Listener(codec)
+    symbols = (STOCK, COIN, "COINBASE:AAPL", "KRAKEN:BTC-EUR-1")
+    desk.carry(*symbols)
+    desk.subscribe(live, "*")
+    desk.subscribe(snapshots, "*", channel=Channel.BARS)
+
+    desk.trade(*symbols)
+    desk.flush()
+    for symbol in symbols:
+        desk.bar(symbol, 1.0)
+    snapshot = desk.hub.snapshot(snapshots, [(Channel.BARS, "*")])
+    snapshots.deliver(b"".join(send.framed() for send in snapshot))
+
+    assert [message["S"] for message in live.messages] == expected
+    assert sorted(message["S"] for message in snapshots.messages) == sorted(expected)
+
+
+def test_a_star_tells_venues_apart_from_the_moment_there_are_several(desk: Desk) -> None:
+    stocks, coins = Listener(Codec.STOCK_JSON), Listener(Codec.COIN_JSON)
+    for client in (stocks, coins):
+        desk.subscribe(client, "*")
+    for number in range(3):
+        desk.trade(STOCK, COIN)
+        desk.flush(after_ms=100)
+        if number == 0:
+            desk.carry("KRAKEN:BTC-USD", "NEW:AAPL")
+        desk.hub.carry(desk.market.declare(VENUES | {"NEW": number > 0}))
+
+    assert [message["S"] for message in stocks.messages] == ["AAPL", "AAPL", STOCK]
+    assert [message["S"] for message in coins.messages] == ["AAPL", "BTC/USD", *(STOCK, COIN) * 2]
+
+
+def test_a_name_beyond_those_that_are_kept_is_told_in_full() -> None:
+    market = MarketState(max_symbols=1)
+    market.add_symbols([Symbol(COIN), Symbol("KRAKEN:BTC-USD")])
+
+    told = [
+        market.star_name(Symbol(symbol), plain=True, stocks=False)
+        for symbol in (COIN, "KRAKEN:BTC-USD", "KRAKEN:ETH-USD")
+    ]
+
+    assert told == ["BTC/USD", "KRAKEN:BTC-USD", "KRAKEN:ETH-USD"]
 
 
 def test_a_name_there_means_the_stock_of_that_name(desk: Desk) -> None:
@@ -211,24 +283,25 @@ def test_snapshots_of_a_star_are_of_stocks(desk: Desk) -> None:
 
     desk.send(desk.hub.snapshot(here, [(Channel.BARS, "*")]))
 
-    assert here.seen == [(STOCK, 1.0)]
+    assert here.seen == [("AAPL", 1.0)]
 
 
 def test_what_was_missed_is_looked_up_among_stocks(desk: Desk) -> None:
     plans = Plans(desk.market, StreamKeys("t", 1))
     names = ((Channel.TRADES, "BTC/USD"), (Channel.TRADES, "*"))
 
-    here, everywhere = plans.enter(names, stocks=True), plans.enter(names)
+    in_shapes = Bounds(stocks=True, plain=True)
+    here, everywhere = plans.enter(names, in_shapes), plans.enter(names)
     plans.refresh(["x"])
 
     assert here is not everywhere
     assert [wanted.symbol for wanted in here.wanted] == [None, None]
     assert [wanted.symbol for wanted in everywhere.wanted] == [COIN, None]
     symbols = [Symbol(name) for name in (STOCK, COIN)]
-    assert spelled(here, here.wanted[1], symbols) == [(STOCK, STOCK)]
+    assert spelled(here, here.wanted[1], symbols) == [(STOCK, "AAPL")]
     assert spelled(everywhere, everywhere.wanted[1], symbols) == [(STOCK, STOCK)]
     plans.leave(here)
-    assert plans.enter(names, stocks=True) is not here
+    assert plans.enter(names, in_shapes) is not here
 
 
 def test_the_market_tells_stocks() -> None:

@@ -11,7 +11,7 @@ from gateway.deadlines import Deadlines
 from gateway.market import MarketState
 from gateway.messages import INSUFFICIENT, INVALID_SYNTAX, RequestError
 from gateway.origins import Origins
-from gateway.plans import Plans, spelled
+from gateway.plans import Bounds, Plans, spelled
 from storage.keys import StreamKeys
 from tests.unit.gateway.listeners import START_NS, Desk, Listener
 
@@ -141,7 +141,7 @@ def test_a_plan_to_resume_is_within_its_scope() -> None:
     market = MarketState()
     market.add_symbols([Symbol("SIM:A"), Symbol("X:B")])
     plans = Plans(market, StreamKeys("test", 2))
-    plan = plans.enter(tuple(names("*", "A", "B")), scope=SIM)
+    plan = plans.enter(tuple(names("*", "A", "B")), Bounds(scope=SIM))
     plans.refresh(["x"])
 
     star, own, foreign = plan.wanted
