@@ -152,7 +152,13 @@ class IngestService:
             case ReplayOptions() as options:
                 return Replay(options, limits=limits, monotonic_ns=clock)
             case SimOptions() as options:
-                return Sim(options, limits=limits, now_ns=self.now_ns, monotonic_ns=clock)
+                return Sim(
+                    options,
+                    limits=limits,
+                    now_ns=self.now_ns,
+                    monotonic_ns=clock,
+                    stocks=spec.stocks,
+                )
             case PollOptions() as options:
                 return Poll(options, limits=limits, now_ns=self.now_ns, monotonic_ns=clock)
             case VenueOptions() as options:

@@ -33,8 +33,9 @@ class Sim:
         limits: IngestLimits,
         now_ns: Clock,
         monotonic_ns: MonotonicClock,
+        stocks: bool = False,
     ) -> None:
-        self._options = options
+        self._options, self._stocks = options, stocks
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
         self._history = SimHistory(minutes=options.history, symbols=options.symbols)
         self._position = SimPosition(
@@ -54,7 +55,9 @@ class Sim:
             outlet.go_live()
             journal.enter("live")
             await asyncio.Event().wait()  # a feed without ticks, until it is cancelled
-        market = await asyncio.to_thread(SimMarket, self._options, self._history)
+        market = await asyncio.to_thread(
+            SimMarket, self._options, self._history, stocks=self._stocks
+        )
         number = self._position.first_number(outlet.position, outlet.catch_up_until)
         journal.enter("live")
         if number < self._history.ticks:

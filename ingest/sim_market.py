@@ -28,7 +28,8 @@ _SIDES: Final = (Side.BUY, Side.SELL)
 class SimMarket:
     """The ticks of one sim spec, made in chunks."""
 
-    def __init__(self, options: SimOptions, history: SimHistory) -> None:
+    def __init__(self, options: SimOptions, history: SimHistory, *, stocks: bool = False) -> None:
+        """*stocks* trade whole, as typed clients of the published protocol read them."""
         count = options.symbols
         self.rate = options.rate
         self.symbols: list[Symbol] = [make_symbol(VENUE, f"S{n:03d}") for n in range(1, count + 1)]
@@ -43,6 +44,7 @@ class SimMarket:
         self._path = SimPath(options.seed, count)
         self._bounce = random.uniform(3e-5, 1.2e-4, count)
         self._typical_size = 2_000.0 / base
+        self._lots = 1.0 if stocks else 1e4  # that a size of 1 has
         self._salt = np.uint64(options.seed * 0x9E3779B97F4A7C15 % 2**64)
         self._history = history
         live_rates = self.rate * self._per_cycle / len(self._cycle)
@@ -72,7 +74,7 @@ class SimMarket:
             sizes *= self._past_factor[who] * np.exp(self._past_spread[who] * draw)
         else:
             sizes *= np.exp(_SIZE_SPREAD * draw)
-        sizes = np.maximum(1.0, np.rint(sizes * 1e4)) / 1e4
+        sizes = np.maximum(1.0, np.rint(sizes * self._lots)) / self._lots
         symbols = self.symbols
         return [
             Tick(symbols[at], trade_id, price, size, time_ns, _SIDES[sell], trade_id)

@@ -12,7 +12,6 @@ from gateway.http.openapi_data import END, LIMIT, SORT, START, SYMBOLS, TIMEFRAM
 TAGS: Final = (Tag("sdks", "What the published SDKs of Alpaca ask for, see `docs/sdks.md`"),)
 _STOCKS: Final = "/v2/stocks"
 _CRYPTO: Final = "/v1beta3/crypto/{loc}"
-_NOTHING: Final = {"type": "object", "additionalProperties": False}
 _OBJECT: Final = {"type": "object"}
 
 
@@ -109,7 +108,12 @@ _SYMBOL: Final = Parameter(
 )
 _FEED: Final = _word("feed", "Any name: all mean the same", "^[A-Za-z0-9_]{1,32}$", "iex")
 _CURRENCY: Final = _word("currency", "Prices are not converted", "^[Uu][Ss][Dd]$", "USD")
-_ASOF: Final = _word("asof", "A date; symbols never change their names here", "^", "2021-07-03")
+_ASOF: Final = _word(
+    "asof",
+    "A date, or -; symbols never change their names here",
+    f"^-?$|{START.schema['pattern']}",
+    "2021-07-03",
+)
 _ADJUSTMENT: Final = _word("adjustment", "Prices are as they were traded", "^raw$", "raw")
 _SOURCES: Final = (_FEED, _CURRENCY)
 _SPAN: Final = (START, END, LIMIT, SORT, TOKEN)
@@ -133,6 +137,11 @@ def _stocks(path: str, summary: str, answer: Any, *parameters: Parameter) -> Ope
     return msgspec.structs.replace(found, errors=(*found.errors, 404))
 
 
+def _none(path: str, summary: str) -> Operation:
+    """What is there to be asked for, and never given."""
+    return msgspec.structs.replace(_stocks(path, summary, None), tagged=False)
+
+
 def _crypto(path: str, summary: str, answer: Any, *parameters: Parameter) -> Operation:
     return _operation(_CRYPTO + path, summary, answer, _LOC, SYMBOLS, *parameters)
 
@@ -150,7 +159,7 @@ OPERATIONS: Final = (
     _stocks("/{symbol}/trades", "Trades of one stock", StockTradePage, *_SPAN, _ASOF),
     _stocks("/{symbol}/trades/latest", "Its last trade", NewestStockTrade),
     _stocks("/{symbol}/quotes", "None", _OBJECT, *_SPAN, _ASOF),
-    _stocks("/{symbol}/quotes/latest", "None", _NOTHING),
+    _none("/{symbol}/quotes/latest", "None: always the error that there is none"),
     _stocks("/{symbol}/snapshot", "How one stock stands", _OBJECT),
     _crypto("/bars", "Closed bars", BarPages, *_BARS),
     _crypto("/latest/bars", "The newest minute that is over", NewestBars),

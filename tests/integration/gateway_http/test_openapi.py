@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
@@ -17,6 +18,7 @@ from tests.integration.gateway_http.rig import NOON, Rig, bar
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
 DOCS = Path(__file__).parents[3] / "docs"
 STREAMS = {"/v1/stream", "/v1beta3/crypto/{loc}", "/v2/{feed}"}  # added by the listener
+ERRORS = {"400", "401", "403", "404", "426", "429", "500", "503", "504"}
 TIMEOUT_S = 100  # of ten seconds' work
 # Every operation is asked for its examples; bounds and every way to be wrong are tried once of
 # each set of parameters, of the SDKs' paths that is /v2/stocks/bars and its like.
@@ -55,6 +57,30 @@ async def test_every_route_is_described_and_nothing_else(rig: Rig) -> None:
     assert {router.add_resource(one.path).canonical for one in ENDPOINTS} == STREAMS
     names = [path["get"]["operationId"] for path in document["paths"].values()]
     assert len(set(names)) == len(names)
+
+
+async def test_what_is_always_refused_is_not_described_as_answered(rig: Rig) -> None:
+    paths = (await described(rig))["paths"]
+
+    never = {path for path, item in paths.items() if not item["get"]["responses"].keys() - ERRORS}
+    status, _ = await rig.get("/v2/stocks/AAPL/quotes/latest")
+
+    assert never == {"/v2/stocks/{symbol}/quotes/latest", *STREAMS}
+    assert status == 404
+
+
+@pytest.mark.parametrize("asof", ["", "-", "2021-07-03", "2021-07-03T00:00:00Z", "--", "today"])
+async def test_what_asof_takes_is_described(rig: Rig, asof: str) -> None:
+    for path, item in (await described(rig))["paths"].items():
+        schemas = [p["schema"] for p in item["get"]["parameters"] if p["name"] == "asof"]
+        if not schemas:
+            continue
+        query = {"symbols": "A", "timeframe": "1Min", "asof": asof}
+        asked = {p["name"] for p in item["get"]["parameters"]}
+        query = {name: value for name, value in query.items() if name in asked}
+        where = rig.base + path.replace("{symbol}", "A")
+        async with rig.session.get(where, params=query) as response:
+            assert (response.status == 200) == bool(re.search(schemas[0]["pattern"], asof)), path
 
 
 async def test_the_guide_names_every_path(rig: Rig) -> None:

@@ -90,6 +90,19 @@ def test_prices_and_sizes_look_like_a_market() -> None:
     assert all(t.size > 0 and len(repr(t.price)) < 10 for t in ticks)
 
 
+def test_stocks_trade_whole() -> None:
+    options = SimOptions(symbols=20, history=5)
+    history = SimHistory(minutes=options.history, symbols=options.symbols)
+    market = SimMarket(options, history, stocks=True)
+
+    past = market.ticks(0, [0] * history.ticks)
+    live = market.ticks(history.ticks, [0] * 2_000)
+
+    for ticks in (past, live):
+        assert {tick.size.is_integer() and tick.size >= 1 for tick in ticks} == {True}
+        assert len({tick.size for tick in ticks}) > 100
+
+
 @pytest.mark.parametrize("rate", [4, 60])
 def test_a_history_moves_and_trades_as_much_in_a_minute_as_the_live_market(rate: int) -> None:
     options = SimOptions(symbols=4, rate=rate)
