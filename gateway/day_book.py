@@ -23,18 +23,22 @@ that was trimmed under the reader may have told less than there was."""
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """A symbol's newest day, by its closed minutes; the day before; and the newest minute."""
+    """A symbol's newest day, by its closed minutes; the day before; and the newest minute.
+
+    ``reach_ns`` is how far back a day counts as the one before.
+    """
 
     day_ns: int
     day: Bar | None
     previous: Bar | None
     minute: Bar | None
+    reach_ns: int = DAY_NS
 
     def at(self, day_ns: int) -> tuple[Bar | None, Bar | None]:
         """The day from *day_ns* on, which may have had no minute yet, and the one before."""
         if day_ns == self.day_ns:
             return self.day, self.previous
-        return None, self.day if day_ns == self.day_ns + DAY_NS else None
+        return None, self.day if 0 < day_ns - self.day_ns <= self.reach_ns else None
 
 
 class DayBook:

@@ -10,6 +10,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import DAY_NS
 
+REACH_DAYS: Final = 7  # within which a stock has traded before: weekends, holidays
 MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
 
 

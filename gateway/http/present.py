@@ -12,7 +12,7 @@ from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.ports import Clock
 from gateway.day_book import Days
 from gateway.http.answers import newest, newest_rolled
-from gateway.http.days import Standing, day_of, day_so_far, symbols_by_day
+from gateway.http.days import REACH_DAYS, Standing, day_of, day_so_far, symbols_by_day
 from gateway.http.past import OVER_NS
 from gateway.http.ports import Market
 from gateway.http.stored import StoredPresent
@@ -129,9 +129,14 @@ class Present:
         latest = await self.stored.newest_minutes(symbols)
         shown = {name: day_ns for day_ns, some in days.items() for name in some}
         return {
-            s: Days(shown.get(s, _NEVER_NS), today.get(s), before.get(s), latest.get(s))
+            s: Days(
+                shown.get(s, _NEVER_NS), today.get(s), before.get(s), latest.get(s), self._reach(s)
+            )
             for s in symbols
         }
+
+    def _reach(self, symbol: Symbol) -> int:
+        return REACH_DAYS * DAY_NS if self.market.is_stock(symbol) else DAY_NS
 
 
 def _newest_ns(trade: Tick | None, held: Held) -> int | None:

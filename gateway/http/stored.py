@@ -10,6 +10,7 @@ from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import MonotonicClock
 from gateway.day_book import Days
 from gateway.http.cache import SingleFlight
+from gateway.http.days import REACH_DAYS
 from gateway.http.metrics import HttpMetrics
 from gateway.http.ports import History, Market
 
@@ -72,11 +73,19 @@ class StoredPresent:
         return await self._newest.get(key, lambda: self._bars.newest(symbols, resolution))
 
     async def days(self, symbols: Sequence[Symbol], day_ns: int) -> tuple[Bars, Bars]:
-        """A day's roll-ups as they are stored this moment, and those of the day before."""
-        return (
-            await self._bars.day_bars(symbols, day_ns),
-            await self._bars.day_bars(symbols, day_ns - DAY_NS),
-        )
+        """A day's roll-ups as they are stored this moment, and those of the day before.
+
+        A stock does not trade every day: that is the newest day then on which it did, if any of
+        the week before is.
+        """
+        today = await self._bars.day_bars(symbols, day_ns)
+        before = dict(await self._bars.day_bars(symbols, day_ns - DAY_NS))
+        for back in range(2, REACH_DAYS + 1):
+            missing = [s for s in symbols if s not in before and self._market.is_stock(s)]
+            if not missing:
+                break
+            before |= await self._bars.day_bars(missing, day_ns - back * DAY_NS)
+        return today, before
 
     async def newest_minutes(self, symbols: Sequence[Symbol]) -> Bars:
         """The newest closed minutes as they are stored this moment."""

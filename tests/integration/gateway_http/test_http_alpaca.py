@@ -167,6 +167,26 @@ async def test_snapshots_of_stocks_have_no_key_above_them_and_those_of_crypto_ha
     assert list(crypto["snapshots"]) == ["BTC/USD"]
 
 
+async def test_the_day_before_is_the_last_on_which_a_stock_traded(
+    stored_url: str, redis_url: str
+) -> None:
+    async with running(database_url=stored_url, redis_url=redis_url, namespace="days") as rig:
+        rig.market.declare({"ALP": True, "COINBASE": False})
+        for symbol, days in (("ALP:FRI", 3), ("ALP:OLD", 8), ("COINBASE:FRI-USD", 3)):
+            await rig.save(*(bar(symbol, minute) for minute in (60 - days * 1_440, 719)))
+            rig.market.add_symbols([Symbol(symbol)])
+
+        _, stocks = await rig.get(f"{STOCKS}/snapshots", symbols="FRI,OLD")
+        _, coins = await rig.get(f"{CRYPTO}/snapshots", symbols="FRI/USD")
+
+    found = {**stocks, **coins["snapshots"]}
+    assert {name: one["dailyBar"]["t"][:10] for name, one in found.items()} == dict.fromkeys(
+        ("FRI", "OLD", "FRI/USD"), "2021-07-03"
+    )
+    assert stocks["FRI"]["prevDailyBar"]["t"] == "2021-06-30T00:00:00Z"
+    assert [name for name, one in found.items() if "prevDailyBar" in one] == ["FRI"]
+
+
 async def test_quotes_are_none_in_every_form(market: Rig) -> None:
     one_day = {"start": "2021-07-03", "end": "2021-07-04"}
 

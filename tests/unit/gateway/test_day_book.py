@@ -1,5 +1,8 @@
 """Days that grow with each minute that closes, and are void when one is revised."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +117,24 @@ def test_a_minute_of_a_day_before_the_one_it_has_makes_it_void() -> None:
     book.take(bar(1))
 
     assert book.known(A, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("reach", "later", "has_before"), [(1, 2, False), (7, 7, True), (7, 8, False)]
+)
+def test_the_day_before_may_be_some_days_ago_as_far_as_it_reaches(
+    reach: int, later: int, has_before: bool
+) -> None:
+    book = DayBook()
+    days = replace(stored([0, 5]), reach_ns=reach * DAY_NS)
+    book.end(book.begin(), {A: days}, NOW)
+
+    book.take(bar(later * 1_440))
+
+    found = book.known(A, NOW)
+    assert found is not None
+    assert (found.day_ns, found.reach_ns) == (DAY + later * DAY_NS, days.reach_ns)
+    assert found.previous == (days.day if has_before else None)
 
 
 def test_longer_bars_are_no_news() -> None:
