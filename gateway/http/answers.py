@@ -28,6 +28,7 @@ TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
     Side.SELL: "S",
 }
 _ENCODER: Final = msgspec.json.Encoder()
+_window_text: Final = functools.lru_cache(maxsize=1_024)(rfc3339)  # symbols share their windows
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MANY: Final = 200  # minutes of a day, for which it is worth to have all its texts
 _MINUTES: Final = [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)]
@@ -59,7 +60,7 @@ class BarAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, omit_defaults=Tr
     gap: bool = False
 
 
-class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
+class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, gc=False):
     """The bar of a UTC day, made of 1-minute bars; today's goes on growing."""
 
     time: str
@@ -72,7 +73,7 @@ class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
     vwap: float
 
 
-class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One trade: time, price, size, the venue's id and the taker's side where they are known."""
 
     t: str
@@ -82,7 +83,7 @@ class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     tks: Literal["B", "S"] | None = None
 
 
-class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel"):
+class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What a symbol looks like now; null is what it does not have."""
 
     latest_trade: TradeAnswer | None
@@ -92,7 +93,7 @@ class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel"):
     prev_daily_bar: DayAnswer | None
 
 
-class SymbolAnswer(msgspec.Struct, frozen=True):
+class SymbolAnswer(msgspec.Struct, frozen=True, gc=False):
     """A symbol that a venue carries, and its last trade where there was one."""
 
     symbol: Symbol
@@ -124,7 +125,7 @@ def encode(answer: Any) -> bytes:
 def bar_answer(bar: Bar) -> BarAnswer:
     """A bar as callers see it."""
     return BarAnswer(
-        rfc3339(bar.start_ns),
+        _window_text(bar.start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -141,7 +142,7 @@ def bar_answer(bar: Bar) -> BarAnswer:
 def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
     """A day's roll-up as callers see it."""
     return DayAnswer(
-        rfc3339(day_start_ns),
+        _window_text(day_start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -244,7 +245,9 @@ def newest(*bars: Bar | None) -> Bar | None:
     """The bar of the latest window; of one window the closed bar, in its highest revision."""
     found: Bar | None = None
     for bar in bars:
-        if bar is not None and (found is None or _rank(bar) > _rank(found)):
+        if bar is None or (found is not None and bar.start_ns < found.start_ns):
+            continue
+        if found is None or bar.start_ns > found.start_ns or _rank(bar) > _rank(found):
             found = bar
     return found
 
