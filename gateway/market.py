@@ -170,6 +170,8 @@ class MarketState:
     def open_bars(self, symbol: Symbol, timeframe: Timeframe) -> list[Bar]:
         """The bars of all open windows by time: one that is over stays open for the grace."""
         bars = self._open.get((symbol, timeframe), {})
+        if len(bars) < 2:  # as nearly always
+            return list(bars.values())
         return [bars[start_ns] for start_ns in sorted(bars)]
 
     def closed_bar(self, symbol: Symbol, timeframe: Timeframe) -> Bar | None:

@@ -8,7 +8,7 @@ from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 
 
-class Bar(msgspec.Struct, frozen=True, array_like=True):
+class Bar(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One bar of a symbol: the window ``[start_ns, start_ns + timeframe)``, UTC, epoch-aligned.
 
     ``volume`` is the float nearest to the exact sum of the sizes; ``vwap`` is
@@ -32,7 +32,7 @@ class Bar(msgspec.Struct, frozen=True, array_like=True):
     gap: bool = False
 
 
-class BarRow(msgspec.Struct, frozen=True, array_like=True):
+class BarRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A bar as stored: with what a later revision needs.
 
     The order keys ``(event_ns, seq)`` of the ticks that set open and close, and the unrounded

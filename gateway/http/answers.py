@@ -21,6 +21,7 @@ from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS
 from gateway.encode import rfc3339
+from gateway.http.bar_rows import RowShape, bar_rows
 
 TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
     Side.UNKNOWN: None,
@@ -28,6 +29,11 @@ TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
     Side.SELL: "S",
 }
 _ENCODER: Final = msgspec.json.Encoder()
+_window_text: Final = functools.lru_cache(maxsize=1_024)(rfc3339)  # symbols share their windows
+MANY_ROWS: Final = 300
+"""Bars that are encoded faster by columns than one by one."""
+
+_CLOSED: Final = RowShape.of("o", "h", "l", "c", "v", "n", "vw", "rev", end=',"final":true')
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MANY: Final = 200  # minutes of a day, for which it is worth to have all its texts
 _MINUTES: Final = [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)]
@@ -59,7 +65,7 @@ class BarAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, omit_defaults=Tr
     gap: bool = False
 
 
-class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
+class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES, gc=False):
     """The bar of a UTC day, made of 1-minute bars; today's goes on growing."""
 
     time: str
@@ -72,7 +78,7 @@ class DayAnswer(msgspec.Struct, frozen=True, rename=_BAR_NAMES):
     vwap: float
 
 
-class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One trade: time, price, size, the venue's id and the taker's side where they are known."""
 
     t: str
@@ -82,7 +88,7 @@ class TradeAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     tks: Literal["B", "S"] | None = None
 
 
-class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel"):
+class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What a symbol looks like now; null is what it does not have."""
 
     latest_trade: TradeAnswer | None
@@ -92,7 +98,7 @@ class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel"):
     prev_daily_bar: DayAnswer | None
 
 
-class SymbolAnswer(msgspec.Struct, frozen=True):
+class SymbolAnswer(msgspec.Struct, frozen=True, gc=False):
     """A symbol that a venue carries, and its last trade where there was one."""
 
     symbol: Symbol
@@ -124,7 +130,7 @@ def encode(answer: Any) -> bytes:
 def bar_answer(bar: Bar) -> BarAnswer:
     """A bar as callers see it."""
     return BarAnswer(
-        rfc3339(bar.start_ns),
+        _window_text(bar.start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -141,7 +147,7 @@ def bar_answer(bar: Bar) -> BarAnswer:
 def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
     """A day's roll-up as callers see it."""
     return DayAnswer(
-        rfc3339(day_start_ns),
+        _window_text(day_start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -177,15 +183,27 @@ def symbol_answer(symbol: Symbol, last_trade: Tick | None) -> SymbolAnswer:
 
 
 def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | None) -> bytes:
-    """A page of bars under the caller's names of the symbols, as UTF-8 JSON.
-
-    One call makes each kind of thing for all bars: 500 bars take 0.3 ms.
-    """
-    start_ns, *columns = bars.arrays().values()
-    times, (*values, gap) = window_texts(start_ns), [column.tolist() for column in columns]
+    """A page of bars under the caller's names of the symbols, as UTF-8 JSON."""
+    if len(bars) >= MANY_ROWS and not bars.gap.any():
+        return _encode_many(bars, spellings, token)
+    start_ns, *some = bars.arrays().values()
+    times, (*values, gap) = window_texts(start_ns), [column.tolist() for column in some]
     rows = list(map(BarAnswer, times, *values, repeat(True), gap))
-    grouped = {spellings[symbol]: rows[at:to] for symbol, at, to in bars.spans()}
-    return encode(BarsPage(grouped, token))
+    return encode(BarsPage({spellings[s]: rows[at:to] for s, at, to in bars.spans()}, token))
+
+
+def _encode_many(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | None) -> bytes:
+    """The same of many bars without gaps."""
+    prices = np.concatenate((bars.open, bars.high, bars.low, bars.close, bars.volume))
+    columns = (prices, bars.trades, bars.vwap, bars.rev)
+    rows, stops = bar_rows(_CLOSED, bars.start_ns, columns)
+    parts: list[bytes | memoryview] = []
+    first = 0
+    for symbol, _, to in bars.spans():
+        stop = int(stops[to - 1])
+        parts += [b",", encode(spellings[symbol]), b":[", rows.data[first : stop - 1], b"]"]
+        first = stop
+    return b"".join([b'{"bars":{', *parts[1:], b'},"next_page_token":', encode(token), b"}"])
 
 
 def window_texts(starts_ns: Ints) -> list[str]:
@@ -244,7 +262,9 @@ def newest(*bars: Bar | None) -> Bar | None:
     """The bar of the latest window; of one window the closed bar, in its highest revision."""
     found: Bar | None = None
     for bar in bars:
-        if bar is not None and (found is None or _rank(bar) > _rank(found)):
+        if bar is None or (found is not None and bar.start_ns < found.start_ns):
+            continue
+        if found is None or bar.start_ns > found.start_ns or _rank(bar) > _rank(found):
             found = bar
     return found
 

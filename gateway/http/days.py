@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from core.market.bar import Bar
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -51,14 +49,14 @@ def day_so_far(
 
     *newest_stored* is the newest 1-minute bar of the store: minutes up to it are in *stored*.
     """
-    known_ns = day_ns - 1 if newest_stored is None else newest_stored.start_ns
-    newer: dict[int, Bar] = {}
-    for bar in in_memory:
-        if bar is not None and bar.start_ns > known_ns and day_of(bar.start_ns) == day_ns:
-            newer[bar.start_ns] = bar
+    known_ns, over_ns = day_ns - 1, day_ns + DAY_NS
+    if newest_stored is not None:
+        known_ns = max(known_ns, newest_stored.start_ns)
+    newer = [b for b in in_memory if b is not None and known_ns < b.start_ns < over_ns]
+    if len(newer) > 1:
+        newer = sorted({b.start_ns: b for b in newer}.values(), key=lambda b: b.start_ns)
     day = stored
-    for start_ns in sorted(newer):
-        bar = newer[start_ns]
+    for bar in newer:
         day = bar if day is None else joined_days(day, bar)
     return day
 
@@ -66,12 +64,18 @@ def day_so_far(
 def joined_days(day: Bar, bar: Bar) -> Bar:
     """A day with a bar that follows."""
     volume = day.volume + bar.volume
-    return msgspec.structs.replace(
-        day,
-        high=max(day.high, bar.high),
-        low=min(day.low, bar.low),
-        close=bar.close,
-        volume=volume,
-        trades=day.trades + bar.trades,
-        vwap=(day.vwap * day.volume + bar.vwap * bar.volume) / volume,
+    return Bar(  # half of the time that msgspec's replace() takes
+        day.symbol,
+        day.timeframe,
+        day.start_ns,
+        day.open,
+        max(day.high, bar.high),
+        min(day.low, bar.low),
+        bar.close,
+        volume,
+        day.trades + bar.trades,
+        (day.vwap * day.volume + bar.vwap * bar.volume) / volume,
+        day.rev,
+        day.final,
+        day.gap,
     )
