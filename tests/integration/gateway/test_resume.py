@@ -405,6 +405,24 @@ async def test_a_resume_waits_for_redis(
             await eventually(lambda: visitor.ids(A) == [1, 2])
 
 
+async def test_who_is_ahead_of_the_gateway_waits_for_redis_as_well(
+    valkey: ValkeyServer, namespace: str, eventually: Eventually
+) -> None:
+    ids = [EntryId(2**41, 0)] * SHARDS
+    cursor = encode_cursor(Cursor({"sim": ids}, [ZERO_ID] * SHARDS), namespace)
+    async with gateway(valkey.url, namespace, settings=patience(wait_s=0.2)) as rig:
+        await valkey.stop()
+        await eventually(lambda: not rig.service.readiness.ready)
+        async with rig.client() as client:
+            await client.ask(action="subscribe", trades=[A], resume=cursor)
+            with pytest.raises(TimeoutError):
+                await client.receive(timeout_s=1.0)
+            await valkey.start()
+            (gap,) = await client.receive()
+
+    assert (gap["T"], gap["S"], gap["state"]) == ("gap", A, "lost")
+
+
 async def test_who_subscribes_before_anyone_knows_the_streams_has_a_cursor_once_they_do(
     valkey: ValkeyServer, namespace: str, eventually: Eventually
 ) -> None:

@@ -40,6 +40,7 @@ trouble = st.one_of(
     st.tuples(st.just("trim"), st.integers(0, 7)),
     st.tuples(st.just("lose"), st.sampled_from(SYMBOLS)),
     st.tuples(st.just("wipe")),
+    st.tuples(st.just("mend"), st.integers(0, 7)),
 )
 
 
@@ -52,6 +53,9 @@ def absences(draw: st.DrawFn) -> Steps:
     steps += draw(st.sampled_from([[], [("read", at, 99), ("flush", at)]]))
     steps += [("cut", client, draw(st.integers(0, 3))) for client in gone]
     steps += draw(st.lists(work | published | trouble, max_size=8))
+    failover = st.tuples(st.just("tear"), st.integers(0, 7), st.integers(1, 3))
+    steps += draw(st.sampled_from([[], [("read", at, 99)]]))
+    steps += draw(st.lists(failover, max_size=2))
     for client in gone:
         at = draw(gateways)
         steps += [("back", client, at), *draw(st.lists(work | trouble, max_size=2))]
@@ -129,6 +133,14 @@ class Play:
     def trim(self, index: int) -> None:
         self.world.trim(index)
 
+    def tear(self, index: int, most: int) -> None:
+        keys = self.world.stream_keys()
+        self.world.tear(keys[index % len(keys)], most)
+
+    def mend(self, index: int) -> None:
+        keys = self.world.stream_keys()
+        self.world.mend(keys[index % len(keys)])
+
     def restart(self, gateway: int) -> None:
         old = self.gateways[gateway]
         for index, client in enumerate(self.clients):
@@ -143,19 +155,22 @@ class Play:
             gateway.flush(after_ms=200)
         if all(client.group is not None for client in self.clients):
             self.world.streams.clear()
+            self.world.torn.clear()
             self.world.is_whole = False
             for client in self.clients:
                 client.safe = len(client.log)
 
     def end(self) -> None:
         """Everybody comes to the live end."""
+        for key in self.world.stream_keys():
+            self.world.mend(key)
         for index in range(len(self.clients)):
             self.back(index, 0)
         for gateway in self.gateways:
             gateway.read()
-            for _ in range(200):
+            for number in range(200):
                 if gateway.resumers:
-                    gateway.round([])
+                    gateway.round([], waited=number > 100)
             assert not gateway.resumers
             gateway.read()
             gateway.flush(after_ms=200)
