@@ -262,8 +262,8 @@ class Connection(Outlet):
         self.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
 
     def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
+        self.bring_up_to_date()  # so that it tells of no tick that is still to come
         self.notice(framed)
-        self.bring_up_to_date()
 
     def bring_up_to_date(self) -> None:
         if self.style.cursor and not self._closed:
