@@ -40,8 +40,8 @@ trouble = st.one_of(
     st.tuples(st.just("trim"), st.integers(0, 7)),
     st.tuples(st.just("lose"), st.sampled_from(SYMBOLS)),
     st.tuples(st.just("wipe")),
-    st.tuples(st.just("mend"), st.integers(0, 7)),
 )
+mends = st.tuples(st.just("mend"), st.integers(0, 5))
 
 
 @st.composite
@@ -53,9 +53,6 @@ def absences(draw: st.DrawFn) -> Steps:
     steps += draw(st.sampled_from([[], [("read", at, 99), ("flush", at)]]))
     steps += [("cut", client, draw(st.integers(0, 3))) for client in gone]
     steps += draw(st.lists(work | published | trouble, max_size=8))
-    failover = st.tuples(st.just("tear"), st.integers(0, 7), st.integers(1, 3))
-    steps += draw(st.sampled_from([[], [("read", at, 99)]]))
-    steps += draw(st.lists(failover, max_size=2))
     for client in gone:
         at = draw(gateways)
         steps += [("back", client, at), *draw(st.lists(work | trouble, max_size=2))]
@@ -63,7 +60,19 @@ def absences(draw: st.DrawFn) -> Steps:
     return steps + draw(st.lists(work | rounds | trouble, max_size=6))
 
 
-scripts = st.lists(st.lists(work, max_size=8) | absences(), max_size=6).map(
+@st.composite
+def failovers(draw: st.DrawFn) -> Steps:
+    """A client comes back to streams that lack what was published last, until it is repeated."""
+    index, at, back_at = draw(clients), draw(gateways), draw(gateways)
+    some = st.lists(published, min_size=1, max_size=4)
+    steps: Steps = [*draw(some), ("read", at, 99), ("flush", at), ("cut", index, 0)]
+    steps += [*draw(some), ("read", at, 99)]
+    steps += [("tear", key, draw(st.integers(1, 3))) for key in draw(st.sets(st.integers(0, 5)))]
+    steps += [("back", index, back_at), ("round", back_at, [])]
+    return steps + draw(st.lists(work | rounds | mends, max_size=4))
+
+
+scripts = st.lists(st.lists(work, max_size=8) | absences() | failovers(), max_size=6).map(
     lambda some: [step for steps in some for step in steps]
 )
 
