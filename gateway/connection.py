@@ -135,6 +135,10 @@ class Connection(Outlet):
         return bool(self._closed)
 
     @property
+    def listens(self) -> bool:
+        return self.group is not None or self.shared.resumes.has_told(self)
+
+    @property
     def codec(self) -> Codec:
         """Of what is sent."""
         return self.style.codec

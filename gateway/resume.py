@@ -144,6 +144,11 @@ class Resumes:
             guest.held.append((payload, binary))
         return True
 
+    def has_told(self, client: "Connection") -> bool:
+        """Does *client* resume, and know what it is subscribed to?"""
+        guest = self._guests.get(client)
+        return guest is not None and guest.is_told
+
     async def run(self) -> None:
         """Serve for ever."""
         while True:
