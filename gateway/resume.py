@@ -402,10 +402,11 @@ class Resumes:
 
     def _gap(self, gap: Gap, codec: Codec) -> dict[str, Any]:
         now_ns = self._now_ns()
+        from_ns = min(gap.from_ms * _MS_NS or now_ns, now_ns)  # ingest's clock may be ahead
         return {
             "T": "gap",
             "S": gap.spelling,
-            "from": time_value(gap.from_ms * _MS_NS or now_ns, codec),
+            "from": time_value(from_ns, codec),
             "to": time_value(now_ns, codec),
             "state": "lost",
             "channels": [channel.value for channel in gap.channels],

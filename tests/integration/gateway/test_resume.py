@@ -338,7 +338,7 @@ async def test_a_cursor_of_a_feed_that_nobody_finds_is_a_gap_after_a_while(
 ) -> None:
     async with gateway(redis_url, namespace, settings=patience(wait_s=0.2)) as rig:
         await rig.trade(A)
-        ids = [EntryId(2**41, 0)] * SHARDS
+        ids = [EntryId(2**63, 0)] * SHARDS
         cursor = encode_cursor(Cursor({"lost": ids}, [ZERO_ID] * SHARDS), namespace)
         async with rig.client() as client:
             await client.ask(action="subscribe", trades=[A, "*"], bars=[A], resume=cursor)
@@ -347,6 +347,7 @@ async def test_a_cursor_of_a_feed_that_nobody_finds_is_a_gap_after_a_while(
             (trade,) = await client.receive()
 
     assert sorted((gap["S"], *gap["channels"]) for gap in gaps) == [("*", "trades"), (A, "trades")]
+    assert all(gap["from"] == gap["to"] for gap in gaps)  # a time to come is none
     assert trade["i"] == 2
 
 
