@@ -135,6 +135,10 @@ class Connection(Outlet):
         return bool(self._closed)
 
     @property
+    def listens(self) -> bool:
+        return self.group is not None or self.shared.resumes.has_told(self)
+
+    @property
     def codec(self) -> Codec:
         """Of what is sent."""
         return self.style.codec
@@ -262,8 +266,8 @@ class Connection(Outlet):
         self.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
 
     def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
+        self.bring_up_to_date()  # so that it tells of no tick that is still to come
         self.notice(framed)
-        self.bring_up_to_date()
 
     def bring_up_to_date(self) -> None:
         if self.style.cursor and not self._closed:

@@ -106,7 +106,8 @@ class MarketReader:
         self._now_ns, self._monotonic_ns = now_ns, monotonic_ns
         self._changes = changes
         self._bar_shards = {keys.bars(shard): shard for shard in range(keys.shards)}
-        self._known: dict[str, FeedInfo] = {}
+        self._known: set[str] = set()  # feeds that are read
+        self._left_out: dict[str, int] = {}  # feeds with another number of shards than ours
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
         self._something = asyncio.Event()  # at least one feed is followed
@@ -114,18 +115,24 @@ class MarketReader:
         """Set once cursors can be made; nothing is published before."""
 
     async def follow_feeds(self) -> None:
-        """Look for feeds each second; those of the first look are read from just before now."""
+        """Look for feeds each second; those that were there before are read from just before now.
+
+        A feed that comes later is read from its start.
+        """
         first = True
         while True:
             falls = self._readiness.falls(REDIS)
             try:
                 found = [feed for feed in await self._feeds.feeds() if not feed.bars_only]
-                starts = await self._newest_before(found) if first else {}
+                found = self._readable(found)
+                old = [info for info in found if first or info.feed in self._left_out]
+                starts = await self._newest_before(old)
             except StreamUnavailable as exc:
                 self._away(exc)
             else:
                 self._back(falls)
-                self._follow(found, starts, primed=first)
+                self._follow(old, starts, primed=True)
+                self._follow(found, {}, primed=False)
                 self._start_known("ticks")
                 first = False
             await asyncio.sleep(_FEEDS_S)
@@ -173,13 +180,29 @@ class MarketReader:
             self.positions.complete = True
             self.starts_known.set()
 
+    def _readable(self, found: Iterable[FeedInfo]) -> list[FeedInfo]:
+        """Those of *found* whose streams are named as this gateway names them; others wait."""
+        readable = []
+        for info in found:
+            if info.shards == self._keys.shards:
+                readable.append(info)
+            elif self._left_out.get(info.feed) != info.shards:
+                self._left_out[info.feed] = info.shards
+                _LOG.error(
+                    "feed %s writes %d shards, this gateway reads %d: its trades are left out; "
+                    "run all roles with the same setting `shards`",
+                    info.feed, info.shards, self._keys.shards,
+                )  # fmt: skip
+        return readable
+
     def _follow(
         self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId], *, primed: bool
     ) -> None:
         since = EntryId(self._live_from_ms - _PRIME_MS, 0) if primed else ZERO_ID
         for info in found:
+            self._left_out.pop(info.feed, None)
             if info.feed not in self._known:
-                self._known[info.feed] = info
+                self._known.add(info.feed)
                 for shard in range(info.shards):
                     key = self._keys.ticks(info.feed, shard)
                     self.positions.follow(key, info.feed)

@@ -82,7 +82,8 @@ class Recovery:
         self._tail = Tail(positions, self._bounds.stop_messages)
         self._read: dict[str, Stretch] = {}
         self._doubtful: dict[str, Range] = {}  # read, but not known yet to be whole
-        self._ahead_states: Mapping[str, StreamState] = {}
+        self._cut: set[str] = set()  # read, without the end that was there once
+        self._short: set[str] = set()  # that end before what was published, for now
         self._newest: Newest | None = None  # of all rounds; None while nobody wants that
         self._turn = 0
         self._now: At | None = None  # the positions reached, as a map to keep
@@ -102,7 +103,8 @@ class Recovery:
     def begin(self, ready: Collection[Resumer]) -> tuple[list[Range], list[str]]:
         """A new round for *ready*: what to read, and the streams whose state is to be told.
 
-        Read first, then ask for the states: what is cut off in between so counts as lost.
+        Read first, then ask for the states: what is cut off in between so counts as lost. Those
+        that somebody is ahead in are asked for as well, which shows whether Redis is there.
         """
         self._forget()
         self._settle()
@@ -140,6 +142,8 @@ class Recovery:
                 stretch = stretch or Stretch(wanted.first, stop_messages)
                 stretch.add(entry_id, content)
         stretch = stretch or Stretch(wanted.first, stop_messages)
+        if is_all and (not entries or entries[-1][0] != wanted.last):
+            self._cut.add(wanted.key)
         stretch.reached = wanted.last if is_all else entries[-1][0]
         self._read[wanted.key] = stretch
         self._doubtful[wanted.key] = wanted
@@ -150,32 +154,39 @@ class Recovery:
         return self._market.add_symbols(found)
 
     def learn(self, states: Mapping[str, StreamState]) -> None:
-        """The states asked for, all taken after the round was read."""
-        self._ahead_states = states
+        """The states asked for, all taken after the round was read.
+
+        Where the end of what was read is not there, it is read again: after a failover of Redis
+        writers repeat what the new master lacks.
+        """
         for key, wanted in self._doubtful.items():
-            hole = states[key].hole(wanted)
+            state = states[key]
+            hole = state.hole(wanted) if state.reaches(wanted.last) else None
             if hole is not None:
                 self._read[key].hole = max(self._read[key].hole, hole)
+            elif key in self._cut or not state.reaches(wanted.last):
+                self._short.add(key)
+                del self._read[key]
         self._doubtful = {}
         self._forget()
 
     def serve(self, resumer: Resumer, *, waited: bool = False, over: bool = False) -> Served:
         """What *resumer* gets from this round and the tail.
 
-        Then it joins the hub at once, or :meth:`advance` is called. *waited*: no longer for
-        positions that this gateway has not reached; *over*: no longer for anything.
+        Then it joins the hub at once, or :meth:`advance` is called. *waited*: no longer for what
+        this gateway, or Redis, does not have; *over*: no longer for anything.
         """
         if resumer.plan.is_loose:  # the tail may hold symbols that were not known before
             self.plans.look_up(resumer.plan)
         view = self._view(resumer.at)
         lost = self._lost(resumer, view, over=over)
-        ahead = self._ahead(resumer, view) - lost
+        absent = self._absent(resumer, view) - lost
         is_beyond = view.is_beyond
-        if (ahead or is_beyond) and not (waited or over):
+        if (absent or is_beyond) and not (waited or over):
             return Served(waits=True)
         gaps: Sequence[Gap] = ()
-        if lost or ahead or is_beyond:
-            gaps = self._give_up(resumer, lost | ahead, is_beyond=is_beyond)
+        if lost or absent or is_beyond:
+            gaps = self._give_up(resumer, lost | absent, is_beyond=is_beyond)
             view = self._view(resumer.at)
         if gaps or resumer.floors or resumer.plan.users == 1:
             return self._served(resumer, view, gaps)
@@ -253,7 +264,7 @@ class Recovery:
         for key in self._doubtful:
             del self._read[key]
         self._doubtful = {}
-        self._ahead_states = {}
+        self._cut, self._short = set(), set()
 
     def _share(self) -> int:
         """Bytes that what is kept of one stream may take."""
@@ -289,26 +300,28 @@ class Recovery:
             view = self._views[id(at)] = _View(at, self, is_beyond=is_beyond)
         return view
 
-    def _ahead(self, resumer: Resumer, view: _View) -> set[str]:
-        """Streams of which the client has seen more than this gateway."""
+    def _absent(self, resumer: Resumer, view: _View) -> set[str]:
+        """Streams of which the client has seen more than this gateway, or this one than they hold.
+
+        Either is so for a moment only, or what is not there is lost.
+        """
         reached = self._positions.reached()
-        return {
-            key
-            for key in resumer.plan.streams
-            if view.at.get(key, ZERO_ID) > reached.get(key, ZERO_ID)
-        }
+        absent = set()
+        for key in resumer.plan.streams:
+            at = view.at.get(key, ZERO_ID)
+            if at > reached.get(key, ZERO_ID) or (
+                key in self._short and at < self._tail.start(key)
+            ):
+                absent.add(key)
+        return absent
 
     def _lost(self, resumer: Resumer, view: _View, *, over: bool) -> set[str]:
         """Streams of which something is gone that the client has not got."""
-        reached = self._positions.reached()
         lost = set()
         for key in resumer.plan.streams:
             at, place = view.at.get(key, ZERO_ID), view.place(key)
-            state = self._ahead_states.get(key) if at > reached.get(key, ZERO_ID) else None
-            if (
-                any(stretch.hole > at for stretch, _ in place.parts)
-                or (state is not None and not state.holds_all_after(at))
-                or (over and not self._leads_to_end(resumer, view, key))
+            if any(stretch.hole > at for stretch, _ in place.parts) or (
+                over and not self._leads_to_end(resumer, view, key)
             ):
                 lost.add(key)
         return lost

@@ -68,7 +68,7 @@ class ResumeLimits:
     """Bounds of resuming."""
 
     most: int = 100_000  # clients at a time; beyond, error 500
-    wait_s: float = 5.0  # for positions or symbols that this gateway does not know yet
+    wait_s: float = 5.0  # for symbols, or for positions while Redis answers, that are not known yet
     bound_s: float = 60.0  # for all of it; then a gap for what is left
 
 
@@ -115,6 +115,7 @@ class Resumes:
         self._decoded: dict[str, tuple[Cursor, At]] = {}
         self._wake = asyncio.Event()
         self._last_start_ns = 0
+        self._away_ns = -(2**63)  # when Redis was away last
         self._page = _ROUND_ENTRIES  # entries of each stream in the next round
         self._cursor: tuple[At, str] = {}, ""  # the last one made on the way
 
@@ -143,6 +144,11 @@ class Resumes:
         else:
             guest.held.append((payload, binary))
         return True
+
+    def has_told(self, client: "Connection") -> bool:
+        """Does *client* resume, and know what it is subscribed to?"""
+        guest = self._guests.get(client)
+        return guest is not None and guest.is_told
 
     async def run(self) -> None:
         """Serve for ever."""
@@ -298,6 +304,7 @@ class Resumes:
             recovery.learn(await self._ranges.states(heads))
         except StreamUnavailable as exc:
             _LOG.debug("resuming clients wait: %s", exc)  # the readers say so aloud
+            self._away_ns = self._monotonic_ns()
             return _RETRY_S
         sizes = (len(payload) for entries in found.values() for _, payload in entries)
         are_small = max(sizes, default=_SMALL_BYTES + 1) <= _SMALL_BYTES
@@ -327,7 +334,8 @@ class Resumes:
         client, resumer, recovery = guest.client, guest.resumer, self._ensure()
         now_ns = self._monotonic_ns()
         over = self._is_past(guest, self._limits.bound_s, now_ns)
-        waited = self._is_past(guest, self._limits.wait_s, now_ns)
+        waited_ns = now_ns - max(guest.since_ns, self._away_ns)
+        waited = waited_ns >= self._limits.wait_s * _SECOND_NS
         served = recovery.serve(resumer, waited=waited, over=over)
         if served.waits:
             return False
@@ -394,10 +402,11 @@ class Resumes:
 
     def _gap(self, gap: Gap, codec: Codec) -> dict[str, Any]:
         now_ns = self._now_ns()
+        from_ns = min(gap.from_ms * _MS_NS or now_ns, now_ns)  # ingest's clock may be ahead
         return {
             "T": "gap",
             "S": gap.spelling,
-            "from": time_value(gap.from_ms * _MS_NS or now_ns, codec),
+            "from": time_value(from_ns, codec),
             "to": time_value(now_ns, codec),
             "state": "lost",
             "channels": [channel.value for channel in gap.channels],

@@ -52,7 +52,7 @@ class Served:
     """What a resumer gets now; one object for all who get the same.
 
     ``complete``: with that it is at the live end, for this moment. ``waits``: nothing comes until
-    this gateway has read as far as the one that made the cursor.
+    this gateway has read as far as the one that made the cursor, and Redis has all of that.
     """
 
     gaps: Sequence[Gap] = ()

@@ -24,6 +24,11 @@ class Guest(Protocol):
         """Its subscriptions; None without any."""
         ...
 
+    @property
+    def listens(self) -> bool:
+        """Has it subscriptions, or was it told that it has them once it has caught up?"""
+        ...
+
     def check_pace(self, now_ns: int) -> None:
         """Close it when it is too slow."""
         ...
@@ -169,7 +174,7 @@ class Roster:
 
     def _beat(self, guests: Sequence[Guest]) -> None:
         """Heartbeats for those whose turn it is, made once for all of them."""
-        listening = [guest for guest in guests if guest.group is not None]
+        listening = [guest for guest in guests if guest.listens]
         framed = self.heartbeats() if listening else {}
         for guest in listening:
             guest.heartbeat(framed)

@@ -40,11 +40,19 @@ class StreamState(NamedTuple):
     def hole(self, wanted: Range) -> EntryId | None:
         """Of a range read before this was asked: who stands before which entry lacks something.
 
-        The end of the range was there once; if it is not, all of the stream was lost.
+        A stream that ends before the range does tells nothing: see :meth:`reaches`.
         """
-        if self.last < wanted.last or self.first is None:
-            return wanted.last
-        return None if self.holds_all_after(wanted.first) else min(self.first, wanted.last)
+        if self.holds_all_after(wanted.first):
+            return None
+        return wanted.last if self.first is None else min(self.first, wanted.last)
+
+    def reaches(self, entry_id: EntryId) -> bool:
+        """Is *entry_id*, which was there once, not beyond the stream's end?
+
+        Else a server took over that lacks the newest entries, until their writer repeats them; or
+        all of the stream is gone.
+        """
+        return entry_id <= self.last
 
 
 NO_STREAM: Final = StreamState(None, ZERO_ID, removed=False)

@@ -127,5 +127,7 @@ def test_the_hole_of_a_range_is_where_the_stream_begins_now() -> None:
     assert StreamState(at(3), at(9), removed=True).hole(wanted) is None
     assert StreamState(at(5), at(9), removed=True).hole(wanted) == at(5)
     assert StreamState(at(9), at(9), removed=True).hole(wanted) == at(8)
-    assert StreamState(at(1), at(7), removed=False).hole(wanted) == at(8)  # written anew
     assert StreamState(None, at(9), removed=True).hole(wanted) == at(8)
+    assert StreamState(at(1), at(8), removed=False).reaches(wanted.last)
+    assert not StreamState(at(1), at(7), removed=False).reaches(wanted.last)
+    assert not NO_STREAM.reaches(wanted.last)

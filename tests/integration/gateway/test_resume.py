@@ -338,7 +338,7 @@ async def test_a_cursor_of_a_feed_that_nobody_finds_is_a_gap_after_a_while(
 ) -> None:
     async with gateway(redis_url, namespace, settings=patience(wait_s=0.2)) as rig:
         await rig.trade(A)
-        ids = [EntryId(2**41, 0)] * SHARDS
+        ids = [EntryId(2**63, 0)] * SHARDS
         cursor = encode_cursor(Cursor({"lost": ids}, [ZERO_ID] * SHARDS), namespace)
         async with rig.client() as client:
             await client.ask(action="subscribe", trades=[A, "*"], bars=[A], resume=cursor)
@@ -347,6 +347,7 @@ async def test_a_cursor_of_a_feed_that_nobody_finds_is_a_gap_after_a_while(
             (trade,) = await client.receive()
 
     assert sorted((gap["S"], *gap["channels"]) for gap in gaps) == [("*", "trades"), (A, "trades")]
+    assert all(gap["from"] == gap["to"] for gap in gaps)  # a time to come is none
     assert trade["i"] == 2
 
 
@@ -403,6 +404,26 @@ async def test_a_resume_waits_for_redis(
             await eventually(lambda: not rig.service.readiness.ready)
             await valkey.start()
             await eventually(lambda: visitor.ids(A) == [1, 2])
+
+
+async def test_who_is_ahead_of_the_gateway_waits_for_redis_as_well(
+    valkey: ValkeyServer, namespace: str, eventually: Eventually
+) -> None:
+    ids = [EntryId(2**41, 0)] * SHARDS
+    cursor = encode_cursor(Cursor({"sim": ids}, [ZERO_ID] * SHARDS), namespace)
+    settings, silence = patience(wait_s=0.2), Silence(heartbeat_s=0.5)
+    async with gateway(valkey.url, namespace, settings=settings, silence=silence) as rig:
+        await valkey.stop()
+        await eventually(lambda: not rig.service.readiness.ready)
+        async with rig.client() as client:
+            await client.ask(action="subscribe", trades=[A], resume=cursor)
+            kinds = [(await client.receive())[0]["T"] for _ in range(3)]
+            assert kinds == ["hb"] * 3  # the connection is well, and nothing else is told
+            await valkey.start()
+            while (message := (await client.receive())[0])["T"] == "hb":
+                pass
+
+    assert (message["T"], message["S"], message["state"]) == ("gap", A, "lost")
 
 
 async def test_who_subscribes_before_anyone_knows_the_streams_has_a_cursor_once_they_do(

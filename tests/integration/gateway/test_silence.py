@@ -48,6 +48,15 @@ async def test_sessions_with_a_subscription_get_heartbeats_in_their_codec(
         assert reply["T"] == "subscription"  # nothing came before it
 
 
+async def test_a_cursor_comes_before_each_heartbeat(redis_url: str, namespace: str) -> None:
+    silence = Silence(heartbeat_s=0.25)
+    async with gateway(redis_url, namespace, silence=silence) as rig, rig.client() as client:
+        await client.ask(action="subscribe", trades=["SIM:S002"], cursor=True)
+        kinds = [(await client.receive())[0]["T"] for _ in range(5)]
+
+    assert kinds == ["cursor", "cursor", "hb", "cursor", "hb"]
+
+
 async def test_a_stale_feed_is_told_once_and_so_is_its_return(
     redis_url: str, namespace: str
 ) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from core.market.symbol import Symbol
 from storage.embedded import ValkeyServer
 from storage.redis import command
 from storage.roles import RoleReport
-from storage.streams import shard_of
+from storage.streams import FeedInfo, FeedRegistry, shard_of
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.gateway.raw import raw_client
@@ -58,6 +60,25 @@ async def test_ticks_that_are_there_for_the_bars_alone_reach_no_subscriber(rig: 
         received = await client.data(2)
 
     assert [message["i"] for message in received] == [2, 4]
+
+
+async def test_a_feed_with_another_number_of_shards_is_left_out_until_that_is_set_right(
+    rig: Rig, redis_url: str, namespace: str
+) -> None:
+    await rig.trade("NEW:AAA", feed="new")
+    registry = FeedRegistry(rig.redis, rig.keys)
+    wrong = FeedInfo("new", "NEW", 4 * SHARDS, registered_ms=1)
+    await registry.register(wrong)
+    async with gateway(redis_url, namespace) as late, late.client() as client:
+        await client.ask(action="subscribe", trades=["*"])
+        late.go_on_from(rig)
+        await late.trade(SYMBOL)
+        assert [trade["i"] for trade in await client.receive()] == [2]
+
+        await registry.register(msgspec.structs.replace(wrong, shards=SHARDS))
+        rig.go_on_from(late)
+        await rig.trade("NEW:AAA", feed="new")
+        assert [trade["i"] for trade in await client.receive()] == [3]
 
 
 async def test_a_report_tells_clients_subscribers_and_positions(

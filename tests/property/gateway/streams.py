@@ -1,6 +1,7 @@
 """Streams in memory, gateways that read them, and clients that come back: a model of resuming."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -58,6 +59,7 @@ class World:
 
     def __init__(self) -> None:
         self.streams: dict[str, Stream] = defaultdict(Stream)
+        self.torn: dict[str, list[tuple[EntryId, bytes]]] = defaultdict(list)
         self.feeds = ["x"]
         self.published: dict[Topic, list[tuple[EntryId, int]]] = defaultdict(list)
         self.next_id = 0
@@ -72,6 +74,7 @@ class World:
         self.next_id += 1
         self.is_whole &= not lost
         key = KEYS.ticks(feed, shard_of(symbol, SHARDS))
+        self.mend(key)
         stream = self.streams[key]
         stream.number += 1 + lost
         meta = BlockMeta(number=stream.number, watermark_ns=0, feed_time_ns=0, sealed_ns=0)
@@ -88,7 +91,9 @@ class World:
         entry_id = EntryId(1, self.next_id)
         values = (float(self.next_id), 1.0, 1.0, 1.0, 1.0, 1, 1.0)
         bar = Bar(Symbol(symbol), Timeframe.MIN_1, START_NS, *values)
-        self.streams[KEYS.bars(shard_of(symbol, SHARDS))].add(entry_id, encode_bars([bar]))
+        key = KEYS.bars(shard_of(symbol, SHARDS))
+        self.mend(key)
+        self.streams[key].add(entry_id, encode_bars([bar]))
         self.published[Channel.BARS, symbol].append((entry_id, self.next_id))
 
     def trim(self, index: int) -> None:
@@ -100,6 +105,19 @@ class World:
             if all(oldest <= g.positions.reached().get(key, ZERO_ID) for g in self.gateways):
                 self.is_whole = False
                 del self.streams[key].entries[0]
+
+    def tear(self, key: str, most: int) -> None:
+        """A new master of Redis lacks the newest entries of a stream, but not all."""
+        entries = self.streams[key].entries
+        for _ in range(min(most, len(entries) - 1)):
+            self.torn[key].insert(0, entries.pop())
+            self.streams[key].added -= 1
+            self.streams[key].last = entries[-1][0]
+
+    def mend(self, key: str) -> None:
+        """Its writer repeats them, before all that is new."""
+        for entry_id, payload in self.torn.pop(key, []):
+            self.streams[key].add(entry_id, payload)
 
     def state(self, key: str) -> StreamState:
         return self.streams[key].state()
@@ -191,7 +209,14 @@ class Gateway:
         self.hub.leave(client)
         self._done(client)
 
-    def round(self, trims: list[int], *, over: bool = False) -> None:
+    def round(
+        self,
+        trims: list[int],
+        *,
+        waited: bool = False,
+        over: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """One round for all who resume; the streams may be trimmed while it reads."""
         if self._recovery is None:
             return
@@ -203,15 +228,16 @@ class Gateway:
             self.hub.carry(self._recovery.take(wanted, entries, is_all=is_all))
         for index in trims:
             self.world.trim(index)
+        meanwhile()
         self._recovery.learn({key: self.world.state(key) for key in heads})
         for number, (client, resumer) in enumerate(ready):
             if number == 1:
                 self.read(most=2)  # in the middle of a round something is published
-            self._serve(client, resumer, over=over)
+            self._serve(client, resumer, waited=waited, over=over)
 
-    def _serve(self, client: Client, resumer: Resumer, *, over: bool) -> None:
+    def _serve(self, client: Client, resumer: Resumer, *, waited: bool, over: bool) -> None:
         assert self._recovery is not None
-        served = self._recovery.serve(resumer, over=over)
+        served = self._recovery.serve(resumer, waited=waited, over=over)
         if served.waits:
             return
         client.log += [_gap(gap, dict(self.positions.reached())) for gap in served.gaps]

@@ -41,6 +41,7 @@ trouble = st.one_of(
     st.tuples(st.just("lose"), st.sampled_from(SYMBOLS)),
     st.tuples(st.just("wipe")),
 )
+mends = st.tuples(st.just("mend"), st.integers(0, 5))
 
 
 @st.composite
@@ -59,7 +60,19 @@ def absences(draw: st.DrawFn) -> Steps:
     return steps + draw(st.lists(work | rounds | trouble, max_size=6))
 
 
-scripts = st.lists(st.lists(work, max_size=8) | absences(), max_size=6).map(
+@st.composite
+def failovers(draw: st.DrawFn) -> Steps:
+    """A client comes back to streams that lack what was published last, until it is repeated."""
+    index, at, back_at = draw(clients), draw(gateways), draw(gateways)
+    some = st.lists(published, min_size=1, max_size=4)
+    steps: Steps = [*draw(some), ("read", at, 99), ("flush", at), ("cut", index, 0)]
+    steps += [*draw(some), ("read", at, 99)]
+    steps += [("tear", key, draw(st.integers(1, 3))) for key in draw(st.sets(st.integers(0, 5)))]
+    steps += [("back", index, back_at), ("round", back_at, [])]
+    return steps + draw(st.lists(work | rounds | mends, max_size=4))
+
+
+scripts = st.lists(st.lists(work, max_size=8) | absences() | failovers(), max_size=6).map(
     lambda some: [step for steps in some for step in steps]
 )
 
@@ -129,6 +142,14 @@ class Play:
     def trim(self, index: int) -> None:
         self.world.trim(index)
 
+    def tear(self, index: int, most: int) -> None:
+        keys = self.world.stream_keys()
+        self.world.tear(keys[index % len(keys)], most)
+
+    def mend(self, index: int) -> None:
+        keys = self.world.stream_keys()
+        self.world.mend(keys[index % len(keys)])
+
     def restart(self, gateway: int) -> None:
         old = self.gateways[gateway]
         for index, client in enumerate(self.clients):
@@ -143,19 +164,22 @@ class Play:
             gateway.flush(after_ms=200)
         if all(client.group is not None for client in self.clients):
             self.world.streams.clear()
+            self.world.torn.clear()
             self.world.is_whole = False
             for client in self.clients:
                 client.safe = len(client.log)
 
     def end(self) -> None:
         """Everybody comes to the live end."""
+        for key in self.world.stream_keys():
+            self.world.mend(key)
         for index in range(len(self.clients)):
             self.back(index, 0)
         for gateway in self.gateways:
             gateway.read()
-            for _ in range(200):
+            for number in range(200):
                 if gateway.resumers:
-                    gateway.round([])
+                    gateway.round([], waited=number > 100)
             assert not gateway.resumers
             gateway.read()
             gateway.flush(after_ms=200)

@@ -71,8 +71,75 @@ def test_who_is_ahead_of_a_stream_that_was_lost_gets_a_gap() -> None:
 
     go_and_come(first, visitor, back=second)
     second.round([])
+    assert gaps(visitor) == []  # its writer may repeat it
+    second.round([], waited=True)
 
     assert gaps(visitor) == ["X:A"]
+
+
+def test_what_a_new_master_lacks_is_waited_for() -> None:
+    world, (gateway,) = house()
+    visitor, newest = client(), client(mode=Mode.LATEST)
+    for each in (visitor, newest):
+        gateway.connect(each)
+    world.trade("X:A")
+    gateway.read()
+    gateway.flush()
+    for each in (visitor, newest):
+        gateway.cut(each)
+    world.trade("X:A")
+    gateway.read()
+    world.tear(STREAM, 1)
+
+    for each in (visitor, newest):
+        gateway.connect(each)
+    gateway.round([])
+    assert {visitor, newest} == set(gateway.resumers)
+    world.mend(STREAM)
+    gateway.round([])
+
+    assert not gateway.resumers
+    assert [(ids(each), gaps(each)) for each in (visitor, newest)] == [([1, 2], [])] * 2
+
+
+def test_what_is_repeated_between_the_reading_and_the_state_is_read_again() -> None:
+    world, (gateway,) = house()
+    visitor = client()
+    gateway.connect(visitor)
+    world.trade("X:A")
+    gateway.read()
+    gateway.flush()
+    gateway.cut(visitor)
+    world.trade("X:A")
+    gateway.read()
+    world.tear(STREAM, 1)
+
+    gateway.connect(visitor)
+    gateway.round([], meanwhile=lambda: world.mend(STREAM))
+    assert ids(visitor) == [1]
+    gateway.round([])
+
+    assert (ids(visitor), gaps(visitor)) == ([1, 2], [])
+
+
+def test_what_no_writer_repeats_is_a_gap_after_a_while() -> None:
+    world, (gateway,) = house()
+    visitor = client()
+    gateway.connect(visitor)
+    world.trade("X:A")
+    gateway.read()
+    gateway.flush()
+    gateway.cut(visitor)
+    world.trade("X:A")
+    gateway.read()
+    world.tear(STREAM, 1)
+
+    gateway.connect(visitor)
+    gateway.round([])
+    assert gaps(visitor) == []
+    gateway.round([], waited=True)
+
+    assert (ids(visitor), gaps(visitor)) == ([1], ["X:A"])
 
 
 def test_a_resume_that_takes_too_long_is_a_gap_for_what_is_left() -> None:
