@@ -114,9 +114,13 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         now_ns=now_ns,
         version=version,
     )
-    past = Past(market=market, bars=bars, now_ns=now_ns)
+
+    def heard() -> bool:
+        return caching is None or caching.changes.heard(monotonic_ns())
+
+    past = Past(market=market, bars=bars, now_ns=now_ns, heard=heard)
     history = HistoryApi(market=market, past=past, now_ns=now_ns, metrics=metrics)
-    present = Present(market=market, stored=stored, now_ns=now_ns)
+    present = Present(market=market, stored=stored, now_ns=now_ns, heard=heard)
     latest = LatestApi(market=market, present=present)
     udf = UdfApi(
         market=market,
