@@ -1,6 +1,6 @@
 """Closed bars of any length: rolled ones once their window is over, flat ones where wanted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,6 +11,7 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, SECOND_NS
 from core.runtime.ports import Clock
+from gateway.http.behind import STORED_NS
 from gateway.http.filled import Fill, filled
 from gateway.http.ports import History, Market
 
@@ -25,13 +26,15 @@ LIVES_NS: Final = DAY_NS
 class Past:
     """Reads history as callers see it: by what is stored, the clock, and bars still running.
 
-    *heard* tells whether memory would know by now that a bar closed.
+    *heard* tells whether memory would know by now that a bar closed, *behind* how far venues have
+    come whose feeds are behind the clock: see :func:`gateway.http.behind.behind_ns`.
     """
 
     market: Market
     bars: History
     now_ns: Clock
     heard: Callable[[], bool]
+    behind: Callable[[], Mapping[str, int]]
 
     async def columns(self, query: BarRange, *, fill: bool = False) -> BarColumns:
         """A page of closed bars in columns; with *fill* of flat ones, too.
@@ -92,7 +95,25 @@ class Past:
             symbol: [bar.start_ns for bar in bars if _is_after(bar, stored.get(symbol))]
             for symbol, bars in running.items()
         }
-        return {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
+        oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
+        return self.going_on_ns(symbols, resolution) | oldest
+
+    def going_on_ns(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, int]:
+        """The newest closed bar of symbols whose window it is in may go on, whatever the clock.
+
+        That is so in a replay, between two minutes: its next one may come at any moment.
+        """
+        behind = {} if resolution.is_stored else self.behind()
+        found: dict[Symbol, int] = {}
+        for symbol in symbols if behind else ():
+            closed = self.market.closed_bar(symbol, resolution.base)
+            come_ns = behind.get(symbol.partition(":")[0])
+            if closed is None or come_ns is None:
+                continue
+            end_ns = resolution.end_ns(resolution.floor_ns(closed.start_ns))
+            if end_ns > come_ns - STORED_NS:
+                found[symbol] = closed.start_ns
+        return found
 
     def _firsts_ns(
         self,

@@ -13,7 +13,7 @@ from core.runtime.ports import Clock
 from gateway.day_book import Days
 from gateway.http.answers import newest, newest_rolled
 from gateway.http.days import Standing, day_of, day_so_far, symbols_by_day
-from gateway.http.past import OVER_NS
+from gateway.http.past import OVER_NS, Past
 from gateway.http.ports import Market
 from gateway.http.stored import StoredPresent
 
@@ -31,6 +31,7 @@ class Present:
 
     market: Market
     stored: StoredPresent
+    past: Past
     now_ns: Clock
     heard: Callable[[], bool]
 
@@ -61,8 +62,13 @@ class Present:
         else:
             parts = await self.stored.newest(names, resolution)
             over_ns = self.now_ns() - OVER_NS
+            going_on_ns = self.past.going_on_ns(names, resolution)
             bars = {
-                s: newest_rolled([*parts.get(s, ()), *self.held(s, base)], resolution, over_ns)
+                s: newest_rolled(
+                    [*parts.get(s, ()), *self.held(s, base)],
+                    resolution,
+                    min(over_ns, going_on_ns.get(s, over_ns)),
+                )
                 for s in names
             }
         return {symbol: bar for symbol, bar in bars.items() if bar is not None}
