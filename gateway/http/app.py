@@ -12,6 +12,7 @@ from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
 from gateway.http.alpaca import AlpacaApi
+from gateway.http.behind import behind_ns
 from gateway.http.cache import SingleFlight
 from gateway.http.caching import Caching, make_serving
 from gateway.http.fast_path import FAST_PATH, Admit, Admitted, FastPath
@@ -98,6 +99,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         handler_args=HANDLER_OPTIONS,
     )
     stored = StoredPresent(bars=bars, market=market, monotonic_ns=monotonic_ns, metrics=metrics)
+    feeds = silence or Silence()
     state = StateApi(
         market=market,
         board=board,
@@ -108,15 +110,25 @@ def build_app(  # noqa: PLR0913  one argument per dependency
             on_lookup=metrics.lookups("roles"),
         ),
         readiness=readiness,
-        silence=silence or Silence(),
+        silence=feeds,
         restarts=restarts,
         registry=registry if shown is None else shown,
         now_ns=now_ns,
         version=version,
     )
-    past = Past(market=market, bars=bars, now_ns=now_ns)
+
+    def heard() -> bool:
+        return caching is None or caching.changes.heard(monotonic_ns())
+
+    past = Past(
+        market=market,
+        bars=bars,
+        now_ns=now_ns,
+        heard=heard,
+        behind=lambda: behind_ns(feeds.states(), now_ns()),
+    )
     history = HistoryApi(market=market, past=past, now_ns=now_ns, metrics=metrics)
-    present = Present(market=market, stored=stored, now_ns=now_ns)
+    present = Present(market=market, stored=stored, past=past, now_ns=now_ns, heard=heard)
     latest = LatestApi(market=market, present=present)
     udf = UdfApi(
         market=market,

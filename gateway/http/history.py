@@ -41,6 +41,7 @@ class HistoryApi:
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         form = chosen(request.headers.get("Accept", ""), query.format)
+        going_on = self.past.going_on_ns(query.symbols, query.resolution)
         bars, token = await page_of(self.past, query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:
@@ -51,7 +52,7 @@ class HistoryApi:
             body,
             form.value,
             tuple(query.symbols),
-            life_of(query, now_ns),
+            life_of(query, now_ns, going_on=bool(going_on)),
             (query.start_ns, query.last_ns()),
             () if form is Format.JSON else page_headers(token),
         )
@@ -81,12 +82,15 @@ async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]
     return bars, encode_token(query.position(*bars.last()), query.binding)
 
 
-def life_of(query: BarsQuery, now_ns: int) -> Life:
+def life_of(query: BarsQuery, now_ns: int, *, going_on: bool) -> Life:
     """How long the page that answers *query* stays right.
+
+    Where windows may be *going_on*, whatever the clock, that they are over is told by no bar.
 
     A range with a default start or end is another one tomorrow, and one that ends not long ago
     may have bars that are on their way to the database still.
     """
     over = query.last_ns() < now_ns - SETTLED_NS
     # Which windows are flat depends on bars before and after the range.
-    return Life.CLOSED if over and query.fixed and not query.fill else Life.RUNNING
+    closed = over and query.fixed and not query.fill and not going_on
+    return Life.CLOSED if closed else Life.RUNNING

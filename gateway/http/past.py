@@ -1,15 +1,17 @@
 """Closed bars of any length: rolled ones once their window is over, flat ones where wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from core.market.bar import Bar
 from core.market.bar_columns import BarColumns
 from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, SECOND_NS
 from core.runtime.ports import Clock
+from gateway.http.behind import STORED_NS
 from gateway.http.filled import Fill, filled
 from gateway.http.ports import History, Market
 
@@ -22,11 +24,17 @@ LIVES_NS: Final = DAY_NS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
-    """Reads history as callers see it: by what is stored, the clock, and bars still running."""
+    """Reads history as callers see it: by what is stored, the clock, and bars still running.
+
+    *heard* tells whether memory would know by now that a bar closed, *behind* how far venues have
+    come whose feeds are behind the clock: see :func:`gateway.http.behind.behind_ns`.
+    """
 
     market: Market
     bars: History
     now_ns: Clock
+    heard: Callable[[], bool]
+    behind: Callable[[], Mapping[str, int]]
 
     async def columns(self, query: BarRange, *, fill: bool = False) -> BarColumns:
         """A page of closed bars in columns; with *fill* of flat ones, too.
@@ -38,7 +46,7 @@ class Past:
             DatabaseUnavailable: it is away, or too slow.
         """
         resolution, stored = query.resolution, query
-        running_ns = self._running_ns(query.symbols, resolution)
+        running_ns = await self._running_ns(query.symbols, resolution)
         if not resolution.is_stored:
             over_ns = resolution.floor_ns(self.now_ns() - OVER_NS)
             stored = replace(query, end_ns=min(query.end_ns, over_ns - 1))
@@ -71,10 +79,41 @@ class Past:
             ),
         )
 
-    def _running_ns(self, symbols: Sequence[Symbol], resolution: Resolution) -> dict[Symbol, int]:
-        """Where the oldest open window of each symbol begins, of those that have one."""
-        running = {s: self.market.open_bars(s, resolution.base) for s in symbols}
-        return {symbol: bars[0].start_ns for symbol, bars in running.items() if bars}
+    async def _running_ns(
+        self, symbols: Sequence[Symbol], resolution: Resolution
+    ) -> dict[Symbol, int]:
+        """Where the oldest open window of each symbol begins, of those that have one.
+
+        While nobody tells that a bar closed, it is open only as long as it is not stored.
+        """
+        base = resolution.base
+        running = {s: bars for s in symbols if (bars := self.market.open_bars(s, base))}
+        stored: Mapping[Symbol, Bar] = {}
+        if running and not self.heard():
+            stored = await self.bars.latest(list(running), base)
+        still_open = {
+            symbol: [bar.start_ns for bar in bars if _is_after(bar, stored.get(symbol))]
+            for symbol, bars in running.items()
+        }
+        oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
+        return self.going_on_ns(symbols, resolution) | oldest
+
+    def going_on_ns(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, int]:
+        """The newest closed bar of symbols whose window it is in may go on, whatever the clock.
+
+        That is so in a replay, between two minutes: its next one may come at any moment.
+        """
+        behind = {} if resolution.is_stored else self.behind()
+        found: dict[Symbol, int] = {}
+        for symbol in symbols if behind else ():
+            closed = self.market.closed_bar(symbol, resolution.base)
+            come_ns = behind.get(symbol.partition(":")[0])
+            if closed is None or come_ns is None:
+                continue
+            end_ns = resolution.end_ns(resolution.floor_ns(closed.start_ns))
+            if end_ns > come_ns - STORED_NS:
+                found[symbol] = closed.start_ns
+        return found
 
     def _firsts_ns(
         self,
@@ -126,3 +165,7 @@ class Past:
         for at_ns, names in groups.items():
             closes |= await self.bars.closes_before(names, resolution.base, at_ns)
         return closes
+
+
+def _is_after(bar: Bar, stored: Bar | None) -> bool:
+    return stored is None or bar.start_ns > stored.start_ns

@@ -1,6 +1,6 @@
 """How symbols stand now: last trade, newest minute, day and day before."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from core.runtime.ports import Clock
 from gateway.day_book import Days
 from gateway.http.answers import newest, newest_rolled
 from gateway.http.days import REACH_DAYS, Standing, day_of, day_so_far, symbols_by_day
-from gateway.http.past import OVER_NS
+from gateway.http.past import OVER_NS, Past
 from gateway.http.ports import Market
 from gateway.http.stored import StoredPresent
 
@@ -24,11 +24,16 @@ _NOTHING: Final = Days(_NEVER_NS, None, None, None)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Present:
-    """Looks in memory where that knows, else in the database: a bounded number of queries."""
+    """Looks in memory where that knows, else in the database: a bounded number of queries.
+
+    *heard* tells whether memory would know by now that a bar closed.
+    """
 
     market: Market
     stored: StoredPresent
+    past: Past
     now_ns: Clock
+    heard: Callable[[], bool]
 
     async def standings(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
         """Of each symbol that has a trade or a minute."""
@@ -49,15 +54,21 @@ class Present:
         """The newest bar of each symbol that has one; the running one where there is one."""
         base, names = resolution.base, sorted(symbols)
         if resolution.is_stored:
-            # A running bar is newer than any that is stored.
-            unsure = [s for s in names if self.market.running_bar(s, base) is None]
+            # A running bar is newer than any that is stored, unless nobody told that it closed.
+            heard = self.heard()
+            unsure = [s for s in names if not heard or self.market.running_bar(s, base) is None]
             stored = await self.stored.latest(unsure, base)
             bars = {s: newest(stored.get(s), *self.held(s, base)) for s in names}
         else:
             parts = await self.stored.newest(names, resolution)
             over_ns = self.now_ns() - OVER_NS
+            going_on_ns = self.past.going_on_ns(names, resolution)
             bars = {
-                s: newest_rolled([*parts.get(s, ()), *self.held(s, base)], resolution, over_ns)
+                s: newest_rolled(
+                    [*parts.get(s, ()), *self.held(s, base)],
+                    resolution,
+                    min(over_ns, going_on_ns.get(s, over_ns)),
+                )
                 for s in names
             }
         return {symbol: bar for symbol, bar in bars.items() if bar is not None}
@@ -89,7 +100,8 @@ class Present:
     async def _days(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         """Days and newest minutes, those that are not in the book out of the database."""
         book, now_ns = self.market.days, self.stored.monotonic_ns()
-        found = {s: known for s in symbols if (known := book.known(s, now_ns)) is not None}
+        names = symbols if self.heard() else ()  # else days may have grown without the book
+        found = {s: known for s in names if (known := book.known(s, now_ns)) is not None}
         missing = [symbol for symbol in symbols if symbol not in found]
         if not missing:
             return found

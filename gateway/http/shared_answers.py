@@ -86,7 +86,9 @@ class SharedAnswers:
 
     def _name_of(self, request: Sequence[str]) -> bytes:
         """What the answer to *request* is stored under: that of this version of the program."""
-        packed = _ENCODER.encode((_FORMAT, self.version, list(request)))
+        # A header may hold bytes that are no UTF-8; aiohttp keeps them as surrogates.
+        words = [word.encode(errors="surrogateescape") for word in request]
+        packed = _ENCODER.encode((_FORMAT, self.version, words))
         return hashlib.blake2b(packed, digest_size=20).digest()
 
     async def find(self, request: Sequence[str], directory: int) -> Kept | None:

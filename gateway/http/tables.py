@@ -102,7 +102,9 @@ def _text(name: str, texts: Sequence[str]) -> Column:
 
 
 def _time(name: str, times_ns: npt.NDArray[np.int64], texts: Sequence[str]) -> Column:
-    return Column(name, na.timestamp("ns", timezone="UTC"), [None, times_ns], texts)
+    # A column that was turned round is a view, which goes backwards in memory.
+    buffers = [None, np.ascontiguousarray(times_ns)]
+    return Column(name, na.timestamp("ns", timezone="UTC"), buffers, texts)
 
 
 def _number(name: str, values: npt.NDArray[Any]) -> Column:

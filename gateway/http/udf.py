@@ -203,11 +203,14 @@ class UdfApi:
         return [bar for bar in bars if start_ns <= bar.start_ns < query.end_ns][-limit:]
 
     async def _rolled(self, query: SpanQuery, start_ns: int, limit: int) -> list[Bar]:
-        """Bars that the store rolls up; that of the open window is made of its parts here."""
+        """Bars that the store rolls up; that of the open window is made of its parts here.
+
+        Memory may be behind the store, while the streams cannot be read: then windows follow.
+        """
         base, resolution = query.resolution.base, query.resolution
         held = newest(*self._held(query.symbol, base))
         open_ns = query.end_ns if held is None else resolution.floor_ns(held.start_ns)
-        stored = await self._stored(query, start_ns, min(open_ns, query.end_ns), limit)
+        stored = await self._stored(query, start_ns, query.end_ns, limit)
         if open_ns >= query.end_ns:
             return stored
         parts = await self.bars.page(
@@ -220,7 +223,9 @@ class UdfApi:
             )
         )
         held_now = [bar for bar in self._held(query.symbol, base) if bar.start_ns >= open_ns]
-        return stored + answers.rolled_windows(answers.with_present(parts, held_now), resolution)
+        made = answers.rolled_windows(answers.with_present(parts, held_now), resolution)
+        by_start = {bar.start_ns: bar for bar in (*stored, *made)}
+        return [by_start[at_ns] for at_ns in sorted(by_start)]
 
     async def _stored(self, query: SpanQuery, start_ns: int, end_ns: int, limit: int) -> list[Bar]:
         """The latest stored bars that start in ``[start_ns, end_ns)``, oldest first."""

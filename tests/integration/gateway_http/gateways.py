@@ -75,10 +75,14 @@ class Place:
 
     async def closes(self, path: str, **params: str) -> list[float]:
         """The closing prices in an answer of /v1/bars with one symbol."""
+        bars: dict[str, list[dict[str, Any]]] = (await self.json(path, **params))["bars"]
+        return [bar["c"] for some in bars.values() for bar in some]
+
+    async def json(self, path: str, **params: str) -> Any:
+        """An answer that is a success."""
         async with self.session.get(self.base + path, params=params) as response:
             assert response.status == 200, await response.text()
-            bars: dict[str, list[dict[str, Any]]] = (await response.json())["bars"]
-            return [bar["c"] for some in bars.values() for bar in some]
+            return await response.json()
 
     def lookups(self, cache: str, outcome: str) -> float:
         labels = {"cache": cache, "outcome": outcome}

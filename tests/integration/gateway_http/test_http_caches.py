@@ -1,6 +1,7 @@
 """Answers that are kept, by one gateway and by several, while bars are closed and revised."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -140,6 +141,36 @@ async def test_while_the_streams_cannot_be_read_nothing_is_kept_for_long(
             return await one.closes("/v1/bars", **MORNING) == [7.0]
 
         await eventually(is_new)
+        await proxy.heal()
+
+
+async def test_bars_that_close_while_the_streams_cannot_be_read_are_in_all_answers(
+    here: Town, eventually: Eventually, proxied: Any
+) -> None:
+    proxy: TcpProxy = await proxied(here.redis_url)
+    async with gateway(here, redis_url=proxy.url) as one:
+        for minute in (2, 3):
+            one.market.apply_bar(bar(BTC, minute, final=False))
+        longer = MORNING | {"timeframe": "2Min"}
+        assert await one.closes("/v1/bars", **longer) == [100.5]
+        assert (await one.json("/v1/snapshots", symbols=BTC))["snapshots"][BTC]["dailyBar"]
+        await proxy.refuse()
+        await eventually(lambda: not one.changes.heard(time.monotonic_ns()))
+
+        await here.store(*(bar(BTC, minute) for minute in (2, 6, 7)))
+
+        async def are_there() -> bool:
+            return await one.closes("/v1/bars", **longer) == [100.5, 102.5, 107.5]
+
+        await eventually(are_there)
+        flat = await one.closes("/v1/bars", **longer, fill="previous")
+        assert flat == [100.5, 102.5, 102.5, 107.5]
+        latest = (await one.json("/v1/bars/latest", symbols=BTC))["bars"][BTC]
+        assert (latest["t"], latest["final"]) == ("2021-07-03T00:07:00Z", True)
+        now = (await one.json("/v1/snapshots", symbols=BTC))["snapshots"][BTC]
+        assert (now["minuteBar"]["t"], now["dailyBar"]["n"]) == ("2021-07-03T00:07:00Z", 4 * 3)
+        chart = {"symbol": BTC, "resolution": "2", "to": "9999999999", "countback": "3"}
+        assert (await one.json("/udf/history", **chart))["c"] == [100.5, 102.5, 107.5]
         await proxy.heal()
 
 

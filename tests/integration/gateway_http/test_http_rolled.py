@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from core.market.block import BlockMeta
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
+from gateway.market import FeedNews
 from tests.integration.gateway_http.rig import DAY, NOON, Rig, bar
 
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
@@ -73,6 +75,36 @@ async def test_a_rolled_bar_is_there_once_its_window_is_over(rig: Rig) -> None:
     rig.market.apply_bar(bar(BTC, 705, timeframe=FIFTEEN, final=False))
     assert await starts(rig, timeframe="1Hour") == []
     assert await starts(rig, timeframe="30Min") == ["03T11:00"]
+
+
+async def test_in_a_replay_a_window_is_over_when_a_later_one_has_closed(rig: Rig) -> None:
+    rig.now_ns = DAY + 365 * 24 * 60 * MINUTE_NS
+    bars = [bar(BTC, minute, timeframe=FIFTEEN) for minute in (600, 660, 675)]
+    await rig.save(*bars)
+    come(rig, minute=690)
+    for one in bars:
+        rig.market.apply_bar(one)  # no window is open: the next trade is yet to come
+
+    span = {"start": "2021-07-03", "end": "2021-07-04"}
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00"]
+    assert await starts(rig, timeframe="1Day", **span) == []
+    assert await starts(rig, timeframe="15Min", **span) == ["03T10:00", "03T11:00", "03T11:15"]
+    _, answer = await rig.get("/v1/bars/latest", symbols="BTC-USD", timeframe="1Hour")
+    assert answer["bars"]["BTC-USD"]["final"] is False
+
+    come(rig, minute=731)  # a quarter of an hour, and 10 minutes, later
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00", "03T11:00"]
+    assert await starts(rig, timeframe="1Day", **span) == []
+    come(rig, minute=731, end=True)
+    assert await starts(rig, timeframe="1Day", **span) == ["03T00:00"]
+
+
+def come(rig: Rig, *, minute: int, end: bool = False) -> None:
+    """A replay has come that far into 2021-07-03."""
+    meta = BlockMeta(number=1, watermark_ns=0, feed_time_ns=0, sealed_ns=0, end=end)
+    news = FeedNews()
+    news.take(meta, 1, DAY + minute * MINUTE_NS)
+    rig.silence.look({"replay": news}, {"replay": "COINBASE"}, now_ns=rig.now_ns, monotonic_ns=1)
 
 
 @pytest.mark.parametrize("sort", ["asc", "desc"])

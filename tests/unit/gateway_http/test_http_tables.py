@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from core.market.bar import Bar
-from core.market.bar_columns import columns_of
+from core.market.bar_columns import BarColumns, columns_of
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -61,6 +61,18 @@ def test_bars_in_csv_have_the_columns_of_exported_files() -> None:
     ]
     frame = pd.read_csv(io.StringIO(text), parse_dates=["time"])
     assert frame.to_dict("records") == BAR_ROWS
+
+
+def test_bars_whose_columns_go_backwards_in_memory_are_tables_too() -> None:
+    bars = columns_of(BARS[:2])
+    turned = {name: column[::-1] for name, column in bars.arrays().items()}
+
+    table = bars_table(BarColumns(runs=bars.runs, **turned), NAMES)
+
+    backwards = BAR_ROWS[1::-1]
+    assert pa.ipc.open_stream(arrow(table)).read_all().to_pylist() == backwards
+    text = encode_table(table, Format.CSV).decode()
+    assert pd.read_csv(io.StringIO(text), parse_dates=["time"]).to_dict("records") == backwards
 
 
 def test_bars_in_arrow_open_with_their_types_in_pyarrow_pandas_and_polars() -> None:

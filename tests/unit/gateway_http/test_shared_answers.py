@@ -58,3 +58,15 @@ async def test_where_a_thousand_questions_found_nothing_one_of_eight_is_asked() 
 
     assert replies.asked == 1_100 + 1 + 1_000
     await redis.aclose()
+
+
+async def test_a_header_that_is_no_utf_8_names_an_answer_too() -> None:
+    outcomes, replies = Counter[str](), Replies()
+    redis = connect("redis://127.0.0.1:1")
+    answers = shared(redis, outcomes, replies)
+
+    accept = b"\xff/\xfe".decode(errors="surrogateescape")
+    assert await answers.find(["/v1/bars", accept], 0) is None
+
+    assert outcomes == {"load": 1}
+    await redis.aclose()
