@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import messages
 from gateway.access.credentials import Shown
-from gateway.session import authenticate, handle_request
+from gateway.session import After, authenticate, handle_request
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -16,8 +16,10 @@ _MAX_WAITING: Final = 1_000  # clients at a time; further ones are judged by wha
 _MAX_HELD: Final = 20  # messages of one of them
 _MAX_HELD_BYTES: Final = 65_536  # of one of them: nobody knows yet who it is
 
-LookFor = Callable[[str], Awaitable[None]]
-"""Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds."""
+LookFor = Callable[[str], Awaitable[bool]]
+"""Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds.
+
+False: they cannot be had at the moment."""
 
 
 @dataclass(slots=True)
@@ -69,16 +71,16 @@ class Latecomers:
             self._came.clear()
             for key_id in dict.fromkeys(one.key_id for one in self._waiting.values()):
                 assert self._look_for is not None  # or nobody waits
-                await self._look_for(key_id)
-                self._go_on(key_id)
+                after = After.LOOK if await self._look_for(key_id) else After.FAILURE
+                self._go_on(key_id, after)
 
-    def _go_on(self, key_id: str) -> None:
+    def _go_on(self, key_id: str, after: After) -> None:
         ready = [(c, one) for c, one in self._waiting.items() if one.key_id == key_id]
         for client, one in ready:
             del self._waiting[client]
             if client.over:
                 continue
-            authenticate(client, one.shown, is_last=True)
+            authenticate(client, one.shown, after)
             for payload, binary in one.held:
                 if not client.over:
                     handle_request(client, payload, binary=binary)

@@ -1,5 +1,6 @@
 """What a client's requests do: authentication, subscriptions, and the replies."""
 
+import enum
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from websockets.frames import CloseCode
 from gateway import messages
 from gateway.access.credentials import Shown, ShownToken, shown_as
 from gateway.access.grant import Caller
-from gateway.access.guard import Refusal, Unsure
+from gateway.access.guard import UNREADABLE, Refusal, Unsure
 from gateway.channels import Channel
 from gateway.endpoints import NATIVE, Endpoint
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
@@ -66,12 +67,24 @@ def _on_auth(client: "Connection", request: Auth) -> None:
     authenticate(client, shown)
 
 
-def authenticate(client: "Connection", shown: Shown | None, *, is_last: bool = False) -> None:
-    """Let *client* in for what it shows, or refuse it; *is_last*: its key was looked for."""
+class After(enum.Enum):
+    """What was done for a token whose key is not known."""
+
+    NOTHING = 1
+    LOOK = 2
+    FAILURE = 3  # to look: the keys cannot be had
+
+
+def authenticate(client: "Connection", shown: Shown | None, after: After = After.NOTHING) -> None:
+    """Let *client* in for what it shows, or refuse it."""
     shared = client.shared
     found = shared.guard.judge(shown, client.address)
     if isinstance(found, Unsure):
-        if shown is not None and not is_last and shared.late.start(client, shown, found.key_id):
+        is_new = after is After.NOTHING
+        if is_new and shown is not None and shared.late.start(client, shown, found.key_id):
+            return
+        if after is After.FAILURE:
+            _put_off(client)
             return
         shared.guard.count_failure(client.address)
         found = Refusal("the token's key is not among those that are accepted")
@@ -89,6 +102,15 @@ def _refuse(client: "Connection", refusal: Refusal) -> None:
         client.refuse(*error)
     else:
         client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
+
+
+def _put_off(client: "Connection") -> None:
+    """Nobody can tell at the moment whether what *client* shows is good: no fault of its own."""
+    error = (messages.INTERNAL, f"{UNREADABLE}; try again")
+    if client.authenticated:
+        client.refuse(*error)
+    else:
+        client.close(CloseCode.TRY_AGAIN_LATER, "auth", error=error)
 
 
 def _let_in(client: "Connection", caller: Caller) -> None:

@@ -12,11 +12,11 @@ import msgspec
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, shown_in
 from gateway.access.grant import ANYBODY, Caller
-from gateway.access.guard import HOW, Guard, Refusal, Unsure
+from gateway.access.guard import HOW, UNREADABLE, Guard, Refusal, Unsure
 from gateway.access.proxies import Proxies
 from gateway.access.rates import Allowance, Rates
 from gateway.endpoints import StreamPaths
-from gateway.http.errors import ApiError, shown
+from gateway.http.errors import ApiError, shown, unavailable
 from gateway.origins import Origins
 
 # The stream's clients may show their key in a message, so the stream itself asks for it. The
@@ -45,7 +45,9 @@ class Admission(msgspec.Struct, frozen=True):
 
 _FREE: Final = Admission(ANYBODY, {})
 
-LookFor = Callable[[str], Awaitable[None]]
+_KEYS_AGAIN_S: Final = 5  # as often the keys of tokens are asked for while they cannot be had
+
+LookFor = Callable[[str], Awaitable[bool]]
 """As in :class:`gateway.latecomers.Latecomers`."""
 
 
@@ -96,14 +98,16 @@ class Access:
         """The same, where a token's key or the count of a caller's requests has to be asked for.
 
         Raises:
-            ApiError: as :meth:`admit`.
+            ApiError: as :meth:`admit`, or 503 while nobody can tell whether a token is good.
         """
         proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
         found = self.guard.judge(proof, address)
         if isinstance(found, Unsure) and self._look_for is not None:
-            await self._look_for(found.key_id)
+            is_readable = await self._look_for(found.key_id)
             found = self.guard.judge(proof, address)
+            if isinstance(found, Unsure) and not is_readable:
+                raise unavailable(f"{UNREADABLE}; try again", retry_after_s=_KEYS_AGAIN_S)
         caller = self._caller(found, proof, address)
         if not caller.requests_per_minute:
             return _permitted(Admission(caller, {}), path)

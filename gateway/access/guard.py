@@ -22,6 +22,8 @@ HOW: Final = (
     "or Bearer TOKEN"
 )
 
+UNREADABLE: Final = "the keys that tokens are signed with cannot be read at the moment"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,9 @@ from gateway.silence import Silence
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
-from tests.integration.client.guarded import guarded
+from tests.integration.client.guarded import blind, guarded
 from tests.integration.gateway.rig import START_NS, Rig, bar, gateway
+from tests.tokens import Issuer
 from tickgate.client import (
     AuthFailed,
     Backoff,
@@ -310,6 +312,28 @@ async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(redis_url: str) -
                 await anext(stream)
         async with connect(rig.url, key="KEY", secret="s3cret") as stream:
             await stream.subscribe(trades="SIM:A")
+
+
+async def test_a_gateway_that_cannot_read_the_keys_of_tokens_yet_is_asked_again(
+    redis_url: str, tmp_path: Path
+) -> None:
+    issuer, jwks, reasons = Issuer(), tmp_path / "jwks.json", list[str]()
+
+    def on_state(state: State) -> None:
+        reasons.append(state.reason)
+        if len(reasons) > 3:
+            jwks.write_bytes(issuer.jwks("ES256"))
+
+    token = issuer.token(wall_ns() / 1e9 + 60)
+    async with (
+        blind(redis_url, jwks) as rig,
+        connect(rig.url, token=token, backoff=SOON, on_state=on_state) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+    assert any("cannot be read at the moment" in reason for reason in reasons)
 
 
 async def test_a_token_is_asked_for_before_each_connection(redis_url: str) -> None:

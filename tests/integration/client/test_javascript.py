@@ -17,10 +17,11 @@ from gateway.service import GatewaySettings
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
-from tests.integration.client.guarded import guarded
+from tests.integration.client.guarded import blind, guarded
 from tests.integration.gateway.rig import Rig, bar, gateway
 from tests.integration.gateway_http import rig as http_rig
 from tests.node import PAGE, evaluate, find_node
+from tests.tokens import Issuer
 
 MODULE = PAGE / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
@@ -223,6 +224,20 @@ async def test_refusals_reject_what_asked_and_a_wrong_key_ends_it_all(
     assert (refused["name"], refused["code"]) == ("Refused", 400)
     assert closed["name"] == "StreamClosed"
     assert (failed["name"], failed["code"]) == ("AuthFailed", 402)
+
+
+async def test_a_gateway_that_cannot_read_the_keys_of_tokens_yet_is_asked_again(
+    node: str, redis_url: str, tmp_path: Path
+) -> None:
+    issuer, jwks = Issuer(), tmp_path / "jwks.json"
+    token = issuer.token(wall_ns() / 1e9 + 60)
+
+    async with blind(redis_url, jwks) as rig, driven(node, rig.url, tokens=[token]) as js:
+        problem = await js.event("problem", "failed")
+        jwks.write_bytes(issuer.jwks("ES256"))
+
+        assert await js.event("ready", "failed") is None
+    assert (problem["name"], problem["code"]) == ("Refused", 500)
 
 
 async def test_tokens_are_asked_for_and_waits_are_spread(node: str, rig: Rig) -> None:

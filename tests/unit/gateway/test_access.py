@@ -304,9 +304,10 @@ async def test_a_tokens_key_is_looked_for_before_the_token_is_refused(
     tokens = Tokens(TokenRules(requests_per_minute=10))
     guard, asked = bench.guard(tokens=tokens), list[str]()
 
-    async def look_for(key_id: str) -> None:
+    async def look_for(key_id: str) -> bool:
         asked.append(key_id)
         tokens.accept(parse_keys(issuer.jwks("ES256"), may_be_secret=False))
+        return True
 
     access = bench.access(guard, look_for=look_for)
     end_s = START_NS // SECOND_NS + 60
@@ -322,6 +323,29 @@ async def test_a_tokens_key_is_looked_for_before_the_token_is_refused(
     assert found.headers["X-RateLimit-Limit"] == "10"
     assert refused == 401
     assert asked == ["es256", "made up"]
+
+
+async def test_while_keys_cannot_be_read_a_token_is_a_503_and_no_wrong_attempt(
+    bench: Bench, issuer: Issuer
+) -> None:
+    tokens = Tokens(TokenRules(), fixed=secret_key(SECRET))
+    guard = bench.guard(tokens=tokens, failures_per_minute=2)
+
+    async def look_for(key_id: str) -> bool:
+        return False
+
+    access, end_s = bench.access(guard, look_for=look_for), START_NS // SECOND_NS + 60
+    unknown = {"authorization": f"Bearer {issuer.token(end_s)}"}
+    known = {"authorization": f"Bearer {issuer.token(end_s, algorithm='HS256')}"}
+    wrong = {"authorization": "Bearer alice:wrong"}
+
+    for _ in range(3):
+        with pytest.raises(ApiError, match="cannot be read at the moment; try again") as caught:
+            await access.admit_slowly(unknown, "/v1/bars", "a")
+        assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
+
+    assert status(access, known) == 200
+    assert status(access, wrong) == 401
 
 
 def test_where_keys_cannot_be_fetched_an_unknown_one_is_wrong(bench: Bench, issuer: Issuer) -> None:
