@@ -97,6 +97,7 @@ def test_secrets_are_never_printed() -> None:
         (f":{DIGEST}", 1, "key id is not"),
         (f"al ice:{DIGEST}", 1, "key id is not"),
         (f"{'a' * 65}:{DIGEST}", 1, "key id is not"),
+        (f"oauth:{DIGEST}", 1, "none of oauth, access_token, which stand for a token"),
         (f"alice:{DIGEST},bob:plain-secret", 2, "the digest has 12 characters"),
         (f"alice:{'g' * 64}", 1, "no hex"),
         (f"alice:{DIGEST},alice:{DIGEST}", 2, "occurred before"),
