@@ -6,7 +6,6 @@ import hashlib
 import pytest
 
 from gateway.access.credentials import (
-    MAX_TOKEN,
     ShownKey,
     ShownToken,
     shown_as,
@@ -151,7 +150,6 @@ def test_each_way_to_show_a_key_is_read(headers: dict[str, str]) -> None:
         {"Authorization": "Basic " + base64.b64encode(b"\xff:\xff").decode()},
         {"Authorization": _basic("alice")},
         {"Authorization": "Bearer a.b"},
-        {"Authorization": f"Bearer {'a' * MAX_TOKEN}..c"},
         {"Authorization": f"Bearer alice:{'a' * 600}"},
         {"Authorization": _basic(f"alice:{'a' * 600}")},
         {"APCA-API-KEY-ID": "alice", "APCA-API-SECRET-KEY": "a" * 600},
