@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import messages
 from gateway.access.credentials import Shown
-from gateway.session import After, authenticate, handle_request
+from gateway.session import After, authenticate, handle_request, put_off
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
-_MAX_WAITING: Final = 1_000  # clients at a time; further ones are judged by what is known
+_MAX_WAITING: Final = 1_000  # clients at a time; further ones are asked to come back
 _MAX_HELD: Final = 20  # messages of one of them
 _MAX_HELD_BYTES: Final = 65_536  # of one of them: nobody knows yet who it is
 
@@ -41,8 +41,11 @@ class Latecomers:
 
     def start(self, client: "Connection", shown: Shown, key_id: str) -> bool:
         """Judge *client* once the key *key_id* was looked for; False: that is of no use."""
-        if self._look_for is None or len(self._waiting) >= _MAX_WAITING:
+        if self._look_for is None:
             return False
+        if len(self._waiting) >= _MAX_WAITING:
+            put_off(client)
+            return True
         self._waiting[client] = _Waiting(shown, key_id)
         if not client.authenticated:  # else what it showed before holds meanwhile
             client.shared.roster.auth.start(client, client.shared.monotonic_ns())

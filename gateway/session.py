@@ -84,7 +84,7 @@ def authenticate(client: "Connection", shown: Shown | None, after: After = After
         if is_new and shown is not None and shared.late.start(client, shown, found.key_id):
             return
         if after is After.FAILURE:
-            _put_off(client)
+            put_off(client)
             return
         shared.guard.count_failure(client.address)
         found = Refusal("the token's key is not among those that are accepted")
@@ -104,7 +104,7 @@ def _refuse(client: "Connection", refusal: Refusal) -> None:
         client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
 
 
-def _put_off(client: "Connection") -> None:
+def put_off(client: "Connection") -> None:
     """Nobody can tell at the moment whether what *client* shows is good: no fault of its own."""
     error = (messages.INTERNAL, f"{UNREADABLE}; try again")
     if client.authenticated:

@@ -92,6 +92,22 @@ async def test_a_token_is_renewed_by_a_key_that_must_be_fetched_and_no_time_runs
     assert deadlines.due(11 * 10**9) == []
 
 
+async def test_of_a_crowd_whose_key_is_fetched_nobody_is_taken_for_a_stranger() -> None:
+    guard, looked = Guard(), asyncio.Event()
+
+    async def look_for(key_id: str) -> bool:
+        await looked.wait()
+        return True
+
+    async with asking(guard, look_for, authenticated=False) as client:
+        crowd: list[Any] = [Client(client.shared, authenticated=False) for _ in range(1_000)]
+        for one in crowd:
+            session.authenticate(one, session.shown_as("oauth", "a.b.c"))
+
+    assert [one.closed for one in crowd] == [None] * 999 + [1013]
+    assert guard.failures == 0
+
+
 @pytest.mark.parametrize(("authenticated", "closed"), [(True, None), (False, 1013)])
 async def test_while_keys_cannot_be_had_a_token_is_no_wrong_attempt_and_one_before_holds(
     authenticated: bool, closed: int | None, eventually: Eventually
