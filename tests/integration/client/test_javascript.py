@@ -294,6 +294,20 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
     assert (outside["name"], outside["code"]) == ("AuthFailed", 401)
 
 
+def test_over_plain_http_the_browser_has_nothing_to_add_to_a_request() -> None:
+    script = """
+      const seen = [];
+      const fetch = async (url, init) => (seen.push(init.credentials), new Response("{}"));
+      for (const secure of [undefined, true, false]) {
+        globalThis.isSecureContext = secure;
+        await new module.Client("http://host", { fetch }).get("/v1/symbols");
+      }
+      tell(seen);
+    """
+
+    assert evaluate(script, module="tickgate.js") == ["same-origin", "same-origin", "omit"]
+
+
 def test_a_time_or_limit_that_cannot_be_meant_is_refused_before_anything_is_asked() -> None:
     found = evaluate(
         """

@@ -258,6 +258,21 @@ async def test_a_caller_without_a_limit_is_told_of_none(bench: Bench) -> None:
     assert await access.admit_slowly(BEARER, "/v1/symbols", "a") == Admission(caller(), {})
 
 
+@pytest.mark.parametrize(
+    ("mode", "scheme"), [(None, "Basic"), ("navigate", "Basic"), ("cors", "Bearer")]
+)
+def test_a_browser_asks_its_user_only_where_the_user_went_there(
+    bench: Bench, mode: str | None, scheme: str
+) -> None:
+    access = bench.access(bench.guard(always=True))
+    headers = {} if mode is None else {"sec-fetch-mode": mode}
+
+    with pytest.raises(ApiError) as caught:
+        access.admit(headers, "/v1/symbols", "a")
+
+    assert caught.value.headers["WWW-Authenticate"].startswith(scheme)
+
+
 def test_who_shows_nothing_has_a_limit_per_address(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True), per_address=2)
 
