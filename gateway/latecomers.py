@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import messages
 from gateway.access.credentials import Shown
+from gateway.access.guard import UNREADABLE
 from gateway.session import After, authenticate, handle_request, put_off
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Latecomers:
         if self._look_for is None:
             return False
         if len(self._waiting) >= _MAX_WAITING:
-            put_off(client)
+            put_off(client, UNREADABLE)
             return True
         self._waiting[client] = _Waiting(shown, key_id)
         if not client.authenticated:  # else what it showed before holds meanwhile

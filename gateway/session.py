@@ -9,7 +9,7 @@ from websockets.frames import CloseCode
 from gateway import messages
 from gateway.access.credentials import Shown, ShownToken, shown_as
 from gateway.access.grant import Caller
-from gateway.access.guard import UNREADABLE, Refusal, Unsure
+from gateway.access.guard import UNREADABLE, NotYet, Refusal, Unsure
 from gateway.channels import Channel
 from gateway.endpoints import NATIVE, Endpoint
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
@@ -83,12 +83,13 @@ def authenticate(client: "Connection", shown: Shown | None, after: After = After
         is_new = after is After.NOTHING
         if is_new and shown is not None and shared.late.start(client, shown, found.key_id):
             return
-        if after is After.FAILURE:
-            put_off(client)
-            return
-        shared.guard.count_failure(client.address)
-        found = Refusal("the token's key is not among those that are accepted")
-    if isinstance(found, Refusal):
+        found = UNREADABLE
+        if after is not After.FAILURE:
+            shared.guard.count_failure(client.address)
+            found = Refusal("the token's key is not among those that are accepted")
+    if isinstance(found, NotYet):
+        put_off(client, found)
+    elif isinstance(found, Refusal):
         _refuse(client, found)
     elif client.authenticated:
         _renew(client, found)
@@ -104,9 +105,9 @@ def _refuse(client: "Connection", refusal: Refusal) -> None:
         client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
 
 
-def put_off(client: "Connection") -> None:
+def put_off(client: "Connection", found: NotYet) -> None:
     """Nobody can tell at the moment whether what *client* shows is good: no fault of its own."""
-    error = (messages.INTERNAL, f"{UNREADABLE}; try again")
+    error = (messages.INTERNAL, f"{found.reason}; try again")
     if client.authenticated:
         client.refuse(*error)
     else:

@@ -12,7 +12,7 @@ import msgspec
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, shown_in
 from gateway.access.grant import ANYBODY, Caller
-from gateway.access.guard import HOW, UNREADABLE, Guard, Refusal, Unsure
+from gateway.access.guard import HOW, UNREADABLE, Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.proxies import Proxies
 from gateway.access.rates import Allowance, Rates
 from gateway.endpoints import StreamPaths
@@ -46,7 +46,7 @@ class Admission(msgspec.Struct, frozen=True):
 
 _FREE: Final = Admission(ANYBODY, {})
 
-_KEYS_AGAIN_S: Final = 5  # as often the keys of tokens are asked for while they cannot be had
+_KEYS_AGAIN_S: Final = 5  # about as often keys are asked for while they cannot be had
 
 LookFor = Callable[[str], Awaitable[bool]]
 """As in :class:`gateway.latecomers.Latecomers`."""
@@ -80,7 +80,8 @@ class Access:
             remote: the address at the other end of the connection.
 
         Raises:
-            ApiError: 401, 403 or 429; the headers of the answer are in it.
+            ApiError: 401, 403 or 429; 503 while nobody can tell whether what is shown is good.
+                The headers of the answer are in it.
         """
         if not self.guard.required or is_open(path):
             return _FREE
@@ -99,7 +100,7 @@ class Access:
         """The same, where a token's key or the count of a caller's requests has to be asked for.
 
         Raises:
-            ApiError: as :meth:`admit`, or 503 while nobody can tell whether a token is good.
+            ApiError: as :meth:`admit`.
         """
         proof = shown_in(headers)
         address = self.proxies.client(remote, headers)
@@ -108,7 +109,7 @@ class Access:
             is_readable = await self._look_for(found.key_id)
             found = self.guard.judge(proof, address)
             if isinstance(found, Unsure) and not is_readable:
-                raise unavailable(f"{UNREADABLE}; try again", retry_after_s=_KEYS_AGAIN_S)
+                found = UNREADABLE
         caller = self._caller(found, proof, address, headers)
         if not caller.requests_per_minute:
             return _permitted(Admission(caller, {}), path)
@@ -117,12 +118,14 @@ class Access:
 
     def _caller(
         self,
-        found: Caller | Refusal | Unsure,
+        found: Verdict,
         proof: Shown | None,
         address: str,
         headers: Mapping[str, str],
     ) -> Caller:
-        """Who *found* is. Raises ApiError (401, 429) for who may not come in."""
+        """Who *found* is. Raises ApiError (401, 429, 503) for who may not come in."""
+        if isinstance(found, NotYet):
+            raise unavailable(f"{found.reason}; try again", retry_after_s=_KEYS_AGAIN_S)
         if isinstance(found, Unsure):
             found = self._unknown(address)
         if isinstance(found, Refusal):

@@ -166,7 +166,7 @@ _REASONS: Final = {
     426: f"{HTTPStatus(426).phrase}: this path is a WebSocket endpoint",
     429: "Too many requests in this minute; `Retry-After` says when to come back",
     500: "A bug; the server's log has the cause",
-    503: "The database, Redis or what tokens are checked by is away; `Retry-After` says how long",
+    503: "The database, Redis or what keys are checked by is away; `Retry-After` says how long",
     504: "No answer within the time allowed; ask for less",
 }
 _SECURITY: Final = {

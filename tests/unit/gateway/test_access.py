@@ -12,7 +12,7 @@ from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, ShownKey, ShownToken
 from gateway.access.entitlement import Entitlement
 from gateway.access.grant import ANYBODY, Caller
-from gateway.access.guard import Guard, Refusal, Unsure
+from gateway.access.guard import Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.keyring import KeyRecord, Keyring
 from gateway.access.proxies import FORWARDED, Proxies, ProxyError
 from gateway.access.rates import Rates
@@ -72,7 +72,7 @@ def issuer() -> Issuer:
     return Issuer()
 
 
-def refusal(found: Caller | Refusal | Unsure) -> str:
+def refusal(found: Verdict) -> str:
     assert isinstance(found, Refusal)
     return found.reason
 
@@ -150,6 +150,24 @@ def test_too_many_failures_end_all_but_what_was_right_lately(bench: Bench) -> No
     assert limited == Refusal("too many failed attempts from this address", 60)
     assert elsewhere == later == caller("bob")
     assert known == caller()
+
+
+def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Bench) -> None:
+    guard = bench.guard(
+        ring(bob=caller("bob")), always=True, awaits_stored=True, failures_per_minute=1
+    )
+    access, shown = bench.access(guard), {"authorization": "Bearer alice:hush"}
+
+    assert guard.judge(ALICE, "a") == NotYet("the API keys cannot be read at the moment")
+    for _ in range(2):
+        with pytest.raises(ApiError, match="cannot be read at the moment; try again") as caught:
+            access.admit(shown, "/v1/bars", "a")
+        assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
+    assert guard.judge(ShownKey("bob", "hush"), "a") == caller("bob")
+    guard.store(ring(alice=caller()), any_ever=True)
+
+    assert guard.judge(ALICE, "a") == caller()
+    assert refusal(guard.judge(ShownKey("carol", "hush"), "a")).startswith("unknown API key")
 
 
 def test_only_so_many_credentials_are_remembered(bench: Bench) -> None:
