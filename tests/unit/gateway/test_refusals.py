@@ -102,6 +102,9 @@ def test_an_http_refusal_has_the_form_of_the_api() -> None:
         (("https://desk.example.com",), "http://desk.example.com", "gate", False),
         (("https://desk.example.com",), "http://gate", "gate", True),
         ((" https://A:1 , https://b",), "https://a:1", "gate", True),
+        (("https://a:443", "http://b:80"), "https://a", "gate", True),
+        (("https://a:443", "http://b:80"), "http://b", "gate", True),
+        (("https://a:80",), "https://a", "gate", False),
         (("https://a", "*"), "null", "gate", True),
     ],
 )
