@@ -99,6 +99,9 @@ def authenticate(client: "Connection", shown: Shown | None, after: After = After
 
 def _refuse(client: "Connection", refusal: Refusal) -> None:
     error = (messages.AUTH_FAILED, f"auth failed: {refusal.reason}")
+    if refusal.retry_after_s:  # what it shows may well be good: it is to come back
+        wait = f"try again in {refusal.retry_after_s} s"
+        error = (messages.CONNECTION_LIMIT, f"{refusal.reason}; {wait}")
     if client.authenticated:  # what it showed before still holds
         client.refuse(*error)
     else:
