@@ -78,7 +78,7 @@ class After(enum.Enum):
 def authenticate(client: "Connection", shown: Shown | None, after: After = After.NOTHING) -> None:
     """Let *client* in for what it shows, or refuse it."""
     shared = client.shared
-    found = shared.guard.judge(shown, client.address)
+    found = shared.guard.judge(shown, client.address, is_in=client.authenticated)
     if isinstance(found, Unsure):
         is_new = after is After.NOTHING
         if is_new and shown is not None and shared.late.start(client, shown, found.key_id):

@@ -52,8 +52,9 @@ Verdict = Caller | Refusal | Unsure | NotYet
 class Guard:
     """Judges what callers show. One task owns it: the gateway's event loop.
 
-    Who failed too often from an address is not looked at any more in that minute, with one
-    exception: credentials that were right lately, so that others behind that address stay in.
+    Who failed too often from an address is not looked at any more in that minute, but for
+    credentials that were right lately, and new ones of who is in: so others behind that address
+    stay in.
     """
 
     def __init__(  # noqa: PLR0913 - what it judges by
@@ -92,8 +93,8 @@ class Guard:
         """The keys of tokens are others now: what was right is looked at anew."""
         self._known.clear()
 
-    def judge(self, shown: Shown | None, address: str) -> Verdict:
-        """Who shows *shown*, from *address*."""
+    def judge(self, shown: Shown | None, address: str, *, is_in: bool = False) -> Verdict:
+        """Who shows *shown*, from *address*; *is_in*: somebody who was let in, and renews it."""
         if not self.required:
             return ANYBODY
         if shown is None:
@@ -102,7 +103,7 @@ class Guard:
         caller = self._known.get(mark)
         if caller is not None and not self.is_over(caller):
             return caller
-        wait_s = self._wait_s(address)
+        wait_s = 0 if is_in else self._wait_s(address)
         if wait_s:
             return Refusal("too many failed attempts from this address", wait_s)
         found = self._look_at(shown)

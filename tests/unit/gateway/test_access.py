@@ -142,13 +142,14 @@ def test_too_many_failures_end_all_but_what_was_right_lately(bench: Bench) -> No
         assert "wrong secret" in refusal(guard.judge(ShownKey("alice", "no"), "a"))
 
     limited = guard.judge(ShownKey("bob", "hush"), "a")
+    renewed = guard.judge(ShownKey("bob", "hush"), "a", is_in=True)
     elsewhere = guard.judge(ShownKey("bob", "hush"), "b")
     known = guard.judge(ALICE, "a")
     bench.now_ns += 60 * SECOND_NS
     later = guard.judge(ShownKey("bob", "hush"), "a")
 
     assert limited == Refusal("too many failed attempts from this address", 60)
-    assert elsewhere == later == caller("bob")
+    assert renewed == elsewhere == later == caller("bob")
     assert known == caller()
 
 

@@ -25,7 +25,7 @@ class Guard:
     def __init__(self) -> None:
         self.is_known, self.failures = False, 0
 
-    def judge(self, shown: object, address: str) -> Caller | Unsure:
+    def judge(self, shown: object, address: str, *, is_in: bool) -> Caller | Unsure:
         return AFTER if self.is_known else Unsure("key of tomorrow")
 
     def count_failure(self, address: str) -> None:
