@@ -15,6 +15,7 @@ from gateway.access.credentials import Shown, shown_in, shown_in_query
 from gateway.channels import Codec
 from gateway.encode import control
 from gateway.frames import WINDOW_BITS
+from gateway.refusals import REFUSAL_HEADERS
 
 
 class Handshake(ServerProtocol):
@@ -70,4 +71,5 @@ def _as_json(response: Response) -> Response:
         del response.headers[name]
     response.headers["Content-Type"] = "application/json"
     response.headers["Content-Length"] = str(len(body))
+    response.headers.update(REFUSAL_HEADERS)
     return response

@@ -5,9 +5,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from core.market.errors import TickgateError
+from gateway.access.credentials import TOKEN_KEYS
 
-KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
+ACCEPTED_ID: Final = (
+    f"1 to 64 of letters, digits and _ . -, and none of {', '.join(TOKEN_KEYS)}, which stand for "
+    "a token"
+)
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 _SHA256_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def is_key_id(text: str) -> bool:
+    """May a key be called *text*?"""
+    return _KEY_ID.fullmatch(text) is not None and text not in TOKEN_KEYS
 
 
 class ApiKeysError(TickgateError):
@@ -43,8 +53,8 @@ class ApiKeys:
             key_id, colon, digest = item.strip().partition(":")
             if not colon:
                 raise ApiKeysError(entry, "no colon between key id and digest")
-            if not KEY_ID.fullmatch(key_id):
-                raise ApiKeysError(entry, "the key id is not 1 to 64 of letters, digits and _ . -")
+            if not is_key_id(key_id):
+                raise ApiKeysError(entry, f"the key id is not {ACCEPTED_ID}")
             if not _SHA256_HEX.fullmatch(digest):
                 raise ApiKeysError(entry, f"the digest has {len(digest)} characters or no hex")
             if key_id in digests:

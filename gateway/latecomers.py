@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import messages
 from gateway.access.credentials import Shown
-from gateway.session import authenticate, handle_request
+from gateway.access.guard import UNREADABLE
+from gateway.session import After, authenticate, handle_request, put_off
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
-_MAX_WAITING: Final = 1_000  # clients at a time; further ones are judged by what is known
+_MAX_WAITING: Final = 1_000  # clients at a time; further ones are asked to come back
 _MAX_HELD: Final = 20  # messages of one of them
 _MAX_HELD_BYTES: Final = 65_536  # of one of them: nobody knows yet who it is
 
-LookFor = Callable[[str], Awaitable[None]]
-"""Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds."""
+LookFor = Callable[[str], Awaitable[bool]]
+"""Fetches keys anew for the sake of one of that id, if that may help; ends in a few seconds.
+
+False: they cannot be had at the moment."""
 
 
 @dataclass(slots=True)
@@ -39,8 +42,11 @@ class Latecomers:
 
     def start(self, client: "Connection", shown: Shown, key_id: str) -> bool:
         """Judge *client* once the key *key_id* was looked for; False: that is of no use."""
-        if self._look_for is None or len(self._waiting) >= _MAX_WAITING:
+        if self._look_for is None:
             return False
+        if len(self._waiting) >= _MAX_WAITING:
+            put_off(client, UNREADABLE)
+            return True
         self._waiting[client] = _Waiting(shown, key_id)
         if not client.authenticated:  # else what it showed before holds meanwhile
             client.shared.roster.auth.start(client, client.shared.monotonic_ns())
@@ -69,16 +75,16 @@ class Latecomers:
             self._came.clear()
             for key_id in dict.fromkeys(one.key_id for one in self._waiting.values()):
                 assert self._look_for is not None  # or nobody waits
-                await self._look_for(key_id)
-                self._go_on(key_id)
+                after = After.LOOK if await self._look_for(key_id) else After.FAILURE
+                self._go_on(key_id, after)
 
-    def _go_on(self, key_id: str) -> None:
+    def _go_on(self, key_id: str, after: After) -> None:
         ready = [(c, one) for c, one in self._waiting.items() if one.key_id == key_id]
         for client, one in ready:
             del self._waiting[client]
             if client.over:
                 continue
-            authenticate(client, one.shown, is_last=True)
+            authenticate(client, one.shown, after)
             for payload, binary in one.held:
                 if not client.over:
                     handle_request(client, payload, binary=binary)

@@ -3,17 +3,19 @@
 import asyncio
 import errno
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from aiohttp import web
 
 from core.market.errors import TickgateError
 from gateway.door import Door, Refusable, Refused
 from gateway.endpoints import ENDPOINTS, StreamPaths
+from gateway.http.errors import ApiError
 from gateway.http.fast_path import FAST_PATH
+from gateway.http.middlewares import error_response
 from gateway.http.protocol import http_protocols
 from gateway.sniff import First, Upgrade, sniff
 
@@ -164,8 +166,7 @@ def add_stream_routes(app: web.Application, door: Door) -> None:
                 answer = Refused(door, answer)
             return take_over(request, answer)
         message = f"{request.path} is a WebSocket endpoint: send an upgrade request"
-        body: Mapping[str, Any] = {"code": 426, "message": message}
-        return web.json_response(body, status=426, headers={"Upgrade": "websocket"})
+        return error_response(ApiError(426, message, {"Upgrade": "websocket"}))
 
     for endpoint in ENDPOINTS:
         app.router.add_get(endpoint.path, stream)

@@ -35,7 +35,7 @@ class Origins:
             OriginError: one of them can never be sent.
         """
         items = [part.strip().lower() for item in allowed for part in item.split(",")]
-        self._allowed = frozenset(item for item in items if item)
+        self._allowed = frozenset(_as_sent(item) for item in items if item)
         for origin in self._allowed - {ANY}:
             if not _ORIGIN.fullmatch(origin):
                 raise OriginError(origin)
@@ -60,6 +60,12 @@ class Origins:
             return True
         origin = origin.lower()
         return origin in self._allowed or _own(origin, host.lower())
+
+
+def _as_sent(origin: str) -> str:
+    """Browsers leave out the port that the scheme has by default."""
+    port = ":443" if origin.startswith("https:") else ":80"
+    return origin.removesuffix(port)
 
 
 def _own(origin: str, host: str) -> bool:

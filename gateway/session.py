@@ -1,5 +1,6 @@
 """What a client's requests do: authentication, subscriptions, and the replies."""
 
+import enum
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from websockets.frames import CloseCode
 from gateway import messages
 from gateway.access.credentials import Shown, ShownToken, shown_as
 from gateway.access.grant import Caller
-from gateway.access.guard import Refusal, Unsure
+from gateway.access.guard import UNREADABLE, NotYet, Refusal, Unsure
 from gateway.channels import Channel
 from gateway.endpoints import NATIVE, Endpoint
 from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
@@ -66,16 +67,29 @@ def _on_auth(client: "Connection", request: Auth) -> None:
     authenticate(client, shown)
 
 
-def authenticate(client: "Connection", shown: Shown | None, *, is_last: bool = False) -> None:
-    """Let *client* in for what it shows, or refuse it; *is_last*: its key was looked for."""
+class After(enum.Enum):
+    """What was done for a token whose key is not known."""
+
+    NOTHING = 1
+    LOOK = 2
+    FAILURE = 3  # to look: the keys cannot be had
+
+
+def authenticate(client: "Connection", shown: Shown | None, after: After = After.NOTHING) -> None:
+    """Let *client* in for what it shows, or refuse it."""
     shared = client.shared
-    found = shared.guard.judge(shown, client.address)
+    found = shared.guard.judge(shown, client.address, is_in=client.authenticated)
     if isinstance(found, Unsure):
-        if shown is not None and not is_last and shared.late.start(client, shown, found.key_id):
+        is_new = after is After.NOTHING
+        if is_new and shown is not None and shared.late.start(client, shown, found.key_id):
             return
-        shared.guard.count_failure(client.address)
-        found = Refusal("the token's key is not among those that are accepted")
-    if isinstance(found, Refusal):
+        found = UNREADABLE
+        if after is not After.FAILURE:
+            shared.guard.count_failure(client.address)
+            found = Refusal("the token's key is not among those that are accepted")
+    if isinstance(found, NotYet):
+        put_off(client, found)
+    elif isinstance(found, Refusal):
         _refuse(client, found)
     elif client.authenticated:
         _renew(client, found)
@@ -85,10 +99,22 @@ def authenticate(client: "Connection", shown: Shown | None, *, is_last: bool = F
 
 def _refuse(client: "Connection", refusal: Refusal) -> None:
     error = (messages.AUTH_FAILED, f"auth failed: {refusal.reason}")
+    if refusal.retry_after_s:  # what it shows may well be good: it is to come back
+        wait = f"try again in {refusal.retry_after_s} s"
+        error = (messages.CONNECTION_LIMIT, f"{refusal.reason}; {wait}")
     if client.authenticated:  # what it showed before still holds
         client.refuse(*error)
     else:
         client.close(CloseCode.POLICY_VIOLATION, "auth", error=error)
+
+
+def put_off(client: "Connection", found: NotYet) -> None:
+    """Nobody can tell at the moment whether what *client* shows is good: no fault of its own."""
+    error = (messages.INTERNAL, f"{found.reason}; try again")
+    if client.authenticated:
+        client.refuse(*error)
+    else:
+        client.close(CloseCode.TRY_AGAIN_LATER, "auth", error=error)
 
 
 def _let_in(client: "Connection", caller: Caller) -> None:

@@ -28,6 +28,7 @@ def access_of(
     now_ns: Callable[[], int] = wall_ns,
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     failures_per_minute: int = 0,
+    awaits_stored: bool = False,
     **options: Any,
 ) -> Access:
     """Lets in who shows one of *keys*, or everybody where there are none."""
@@ -43,6 +44,7 @@ def access_of(
         now_ns=now_ns,
         monotonic_ns=monotonic_ns,
         failures_per_minute=failures_per_minute,
+        awaits_stored=awaits_stored,
     )
     rates = Rates(shared, counts, now_ns=now_ns, monotonic_ns=monotonic_ns)
     return Access(guard, rates=rates, **options)

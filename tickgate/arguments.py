@@ -53,7 +53,7 @@ class Command(msgspec.Struct, frozen=True):
 class Arguments(msgspec.Struct, frozen=True):
     """What was on the command line: settings by name, positionals, switches that were given.
 
-    ``options`` are the values of the command's options by flag.
+    ``options`` are the values of the command's options that were given, by flag.
     """
 
     flags: dict[str, str | list[str]]
@@ -77,7 +77,8 @@ def parse(command: Command, argv: Sequence[str]) -> Arguments:
     words = given.pop("words", [])
     names = {name for name, _ in command.switches}
     switches = frozenset(name for name in names if given.pop(_dest(name), False))
-    options = {o.flag: given.pop(_dest(o.flag)) for o in command.options}
+    dests = {option.flag: _dest(option.flag) for option in command.options}
+    options = {flag: given.pop(dest) for flag, dest in dests.items() if dest in given}
     return Arguments(given, words, switches, options)
 
 
@@ -103,7 +104,7 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
             metavar=option.metavar,
             help=option.help,
             required=option.required,
-            default="",
+            default=argparse.SUPPRESS,
             choices=option.choices or None,
         )
     settings = parser.add_argument_group("settings")

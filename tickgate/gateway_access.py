@@ -89,6 +89,7 @@ def make_gate(settings: Settings, *, database: Database, counts: Redis, tally: T
         now_ns=time.time_ns,
         monotonic_ns=time.monotonic_ns,
         failures_per_minute=settings.auth_failures_per_min,
+        awaits_stored=True,
     )
     jwks = None
     if tokens is not None and settings.jwt_jwks:

@@ -21,7 +21,7 @@ from core.runtime.config import Loaded
 from gateway.access.entitlement import Entitlement, EntitlementError
 from gateway.channels import CHANNELS
 from gateway.http.times import parse_time_ns
-from gateway.keys import KEY_ID
+from gateway.keys import ACCEPTED_ID, is_key_id
 from storage.api_keys import ApiKeyStore, KeyNotAdded
 from storage.stored_key import StoredKey
 from tickgate.arguments import Arguments, UsageError
@@ -51,11 +51,13 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
 
 def _work(action: str, words: Sequence[str], arguments: Arguments) -> Work:
     as_json = "--json" in arguments.switches
-    given = {flag: text for flag, text in arguments.options.items() if text}
+    given = arguments.options
     if action == "add":
         if words:
             raise UsageError(f"{words[0]!r}: add takes no further word; see --id and --name")
-        return lambda store: _add(store, given, as_json=as_json)
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        key = _key(given, secret)
+        return lambda store: _add(store, key, secret, as_json=as_json)
     if given:
         raise UsageError(f"{next(iter(given))}: only for add")
     if action == "list":
@@ -78,9 +80,7 @@ async def _with_store(settings: Settings, work: Work) -> int:
         await database.close()
 
 
-async def _add(store: ApiKeyStore, given: Mapping[str, str], *, as_json: bool) -> int:
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
-    key = _key(given, secret)
+async def _add(store: ApiKeyStore, key: StoredKey, secret: str, *, as_json: bool) -> int:
     try:
         await store.add(key)
     except KeyNotAdded as exc:
@@ -158,9 +158,9 @@ def _time(ms: int | None) -> str | None:
 
 
 def _key(given: Mapping[str, str], secret: str) -> StoredKey:
-    key_id = given.get("--id") or f"tg{secrets.token_hex(_ID_BYTES)}"
-    if not KEY_ID.fullmatch(key_id):
-        raise UsageError(f"--id: expected 1 to 64 of letters, digits and _ . -, was {key_id!r}")
+    key_id = given.get("--id", f"tg{secrets.token_hex(_ID_BYTES)}")
+    if not is_key_id(key_id):
+        raise UsageError(f"--id: expected {ACCEPTED_ID}, was {key_id!r}")
     name = given.get("--name", "")
     if len(name) > _MAX_NAME or not name.isprintable():
         raise UsageError(f"--name: expected at most {_MAX_NAME} printable characters")

@@ -12,11 +12,11 @@ import msgspec
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, shown_in
 from gateway.access.grant import ANYBODY, Caller
-from gateway.access.guard import HOW, Guard, Refusal, Unsure
+from gateway.access.guard import HOW, UNREADABLE, Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.proxies import Proxies
 from gateway.access.rates import Allowance, Rates
 from gateway.endpoints import StreamPaths
-from gateway.http.errors import ApiError, shown
+from gateway.http.errors import ApiError, shown, unavailable
 from gateway.origins import Origins
 
 # The stream's clients may show their key in a message, so the stream itself asks for it. The
@@ -25,6 +25,7 @@ OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/favicon.ico", "/opena
 _STREAMS: Final = StreamPaths()
 _OPEN_FOLDER: Final = "/static/"
 _ASK: Final = {"WWW-Authenticate": 'Basic realm="tickgate", charset="UTF-8"'}
+_ASK_SCRIPT: Final = {"WWW-Authenticate": 'Bearer realm="tickgate"'}
 _WHOLE: Final = frozenset({"/metrics"})  # tells of everybody: not for who may read a part only
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # channels, by a word of the path
     "trades": ("trades",),
@@ -45,7 +46,9 @@ class Admission(msgspec.Struct, frozen=True):
 
 _FREE: Final = Admission(ANYBODY, {})
 
-LookFor = Callable[[str], Awaitable[None]]
+_KEYS_AGAIN_S: Final = 5  # about as often keys are asked for while they cannot be had
+
+LookFor = Callable[[str], Awaitable[bool]]
 """As in :class:`gateway.latecomers.Latecomers`."""
 
 
@@ -77,7 +80,8 @@ class Access:
             remote: the address at the other end of the connection.
 
         Raises:
-            ApiError: 401, 403 or 429; the headers of the answer are in it.
+            ApiError: 401, 403 or 429; 503 while nobody can tell whether what is shown is good.
+                The headers of the answer are in it.
         """
         if not self.guard.required or is_open(path):
             return _FREE
@@ -86,7 +90,7 @@ class Access:
         found = self.guard.judge(proof, address)
         if isinstance(found, Unsure) and self._look_for is not None:
             return None
-        caller = self._caller(found, proof, address)
+        caller = self._caller(found, proof, address, headers)
         if not caller.requests_per_minute:
             return _permitted(Admission(caller, {}), path)
         allowance = self._rates.take(caller.key_id, caller.requests_per_minute)
@@ -102,29 +106,39 @@ class Access:
         address = self.proxies.client(remote, headers)
         found = self.guard.judge(proof, address)
         if isinstance(found, Unsure) and self._look_for is not None:
-            await self._look_for(found.key_id)
+            is_readable = await self._look_for(found.key_id)
             found = self.guard.judge(proof, address)
-        caller = self._caller(found, proof, address)
+            if isinstance(found, Unsure) and not is_readable:
+                found = UNREADABLE
+        caller = self._caller(found, proof, address, headers)
         if not caller.requests_per_minute:
             return _permitted(Admission(caller, {}), path)
         allowance = await self._rates.ask(caller.key_id, caller.requests_per_minute)
         return _permitted(_allowed(caller, allowance), path)
 
     def _caller(
-        self, found: Caller | Refusal | Unsure, proof: Shown | None, address: str
+        self,
+        found: Verdict,
+        proof: Shown | None,
+        address: str,
+        headers: Mapping[str, str],
     ) -> Caller:
-        """Who *found* is. Raises ApiError (401, 429) for who may not come in."""
+        """Who *found* is. Raises ApiError (401, 429, 503) for who may not come in."""
+        if isinstance(found, NotYet):
+            raise unavailable(f"{found.reason}; try again", retry_after_s=_KEYS_AGAIN_S)
         if isinstance(found, Unsure):
             found = self._unknown(address)
         if isinstance(found, Refusal):
-            raise self._refused(found, proof, address)
+            raise self._refused(found, proof, address, _asking(headers))
         return found
 
     def _unknown(self, address: str) -> Refusal:
         self.guard.count_failure(address)
         return Refusal("the token is refused: its key is not among those that are accepted")
 
-    def _refused(self, refusal: Refusal, proof: Shown | None, address: str) -> ApiError:
+    def _refused(
+        self, refusal: Refusal, proof: Shown | None, address: str, ask: Mapping[str, str]
+    ) -> ApiError:
         if refusal.retry_after_s:
             told = {"Retry-After": str(refusal.retry_after_s)}
             return ApiError(429, f"{refusal.reason}; try again in {refusal.retry_after_s} s", told)
@@ -132,7 +146,7 @@ class Access:
             allowance = self._rates.count_here(f"address {address}", self._per_address)
             if not allowance.allowed:
                 return _too_many(allowance)
-        return ApiError(401, f"{refusal.reason}; {HOW}", _ASK)
+        return ApiError(401, f"{refusal.reason}; {HOW}", ask)
 
 
 def is_open(path: str) -> bool:
@@ -140,6 +154,17 @@ def is_open(path: str) -> bool:
     if path.startswith(_OPEN_FOLDER):
         return ".." not in path
     return path in OPEN_PATHS or path in _STREAMS
+
+
+def _asking(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """How a request is told to show who it is from.
+
+    Told `Basic`, a browser asks its user by a dialog of its own, for each request of a page's
+    script: only where the user went to the address is that of use. Source: the Fetch standard,
+    "HTTP-network-or-cache fetch"; Fetch Metadata Request Headers.
+    """
+    is_script = headers.get("sec-fetch-mode", "navigate") != "navigate"
+    return _ASK_SCRIPT if is_script else _ASK
 
 
 def _allowed(caller: Caller, allowance: Allowance) -> Admission:

@@ -57,7 +57,6 @@ class KeyFollower:
                 self._version = version
         except TickgateError as exc:
             # The gateway itself says aloud that the database is away.
-            # The gateway itself says aloud that the database is away.
             _LOG.debug("the API keys stay as they were: %s", exc)
             return False
         return True

@@ -38,11 +38,23 @@ class Unsure:
     key_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """What it is judged by cannot be read at the moment: no fault of who shows it."""
+
+    reason: str
+
+
+UNREADABLE: Final = NotYet("the keys that tokens are signed with cannot be read at the moment")
+Verdict = Caller | Refusal | Unsure | NotYet
+
+
 class Guard:
     """Judges what callers show. One task owns it: the gateway's event loop.
 
-    Who failed too often from an address is not looked at any more in that minute, with one
-    exception: credentials that were right lately, so that others behind that address stay in.
+    Who failed too often from an address is not looked at any more in that minute, but for
+    credentials that were right lately, and new ones of who is in: so others behind that address
+    stay in.
     """
 
     def __init__(  # noqa: PLR0913 - what it judges by
@@ -55,23 +67,25 @@ class Guard:
         now_ns: Clock,
         monotonic_ns: MonotonicClock,
         failures_per_minute: int = 0,
+        awaits_stored: bool = False,
     ) -> None:
         """*fixed* are the keys of the settings.
 
         *always*: nobody is let in without credentials, also while no key is known. Attempts that
         fail are counted in *tally*, by address; of *failures_per_minute* 0 sets no limit.
+        *awaits_stored*: until :meth:`store` is called, nobody knows whether a key is one.
         """
         self._fixed, self._stored = fixed, Keyring()
         self._tokens, self._always = tokens, always
         self._tally, self.now_ns, self._monotonic_ns = tally, now_ns, monotonic_ns
-        self._failures = failures_per_minute
+        self._failures, self._awaits_stored = failures_per_minute, awaits_stored
         self._known: dict[bytes, Caller] = {}
         self.required = always or len(fixed) > 0 or tokens is not None
         """Must callers show anything? Once keys were stored, for good."""
 
     def store(self, stored: Keyring, *, any_ever: bool) -> None:
         """The keys of the database are *stored* from now on."""
-        self._stored = stored
+        self._stored, self._awaits_stored = stored, False
         self.required = self.required or any_ever
         self._known.clear()
 
@@ -79,8 +93,8 @@ class Guard:
         """The keys of tokens are others now: what was right is looked at anew."""
         self._known.clear()
 
-    def judge(self, shown: Shown | None, address: str) -> Caller | Refusal | Unsure:
-        """Who shows *shown*, from *address*."""
+    def judge(self, shown: Shown | None, address: str, *, is_in: bool = False) -> Verdict:
+        """Who shows *shown*, from *address*; *is_in*: somebody who was let in, and renews it."""
         if not self.required:
             return ANYBODY
         if shown is None:
@@ -89,7 +103,7 @@ class Guard:
         caller = self._known.get(mark)
         if caller is not None and not self.is_over(caller):
             return caller
-        wait_s = self._wait_s(address)
+        wait_s = 0 if is_in else self._wait_s(address)
         if wait_s:
             return Refusal("too many failed attempts from this address", wait_s)
         found = self._look_at(shown)
@@ -116,13 +130,9 @@ class Guard:
             return caller
         return self._fixed.get(caller.key_id) or self._stored.get(caller.key_id)
 
-    def _look_at(self, shown: Shown) -> Caller | Refusal | Unsure:
+    def _look_at(self, shown: Shown) -> Verdict:
         if isinstance(shown, ShownKey):
-            ring = self._fixed if shown.key_id in self._fixed else self._stored
-            caller = ring.check(shown.key_id, shown.secret)
-            if caller is None:
-                return Refusal("unknown API key or wrong secret")
-            return Refusal("the API key has expired") if self.is_over(caller) else caller
+            return self._look_at_key(shown)
         if self._tokens is None:
             return Refusal("tokens are not accepted here")
         try:
@@ -131,6 +141,15 @@ class Guard:
             return Unsure(exc.key_id)
         except TokenRefused as exc:
             return Refusal(str(exc))
+
+    def _look_at_key(self, shown: ShownKey) -> Caller | Refusal | NotYet:
+        is_fixed = shown.key_id in self._fixed
+        if self._awaits_stored and not is_fixed:
+            return NotYet("the API keys cannot be read at the moment")
+        caller = (self._fixed if is_fixed else self._stored).check(shown.key_id, shown.secret)
+        if caller is None:
+            return Refusal("unknown API key or wrong secret")
+        return Refusal("the API key has expired") if self.is_over(caller) else caller
 
     def _wait_s(self, address: str) -> int:
         """How long nobody new is looked at from *address*; 0: they are."""

@@ -53,17 +53,18 @@ class JwksSource:
             usual_s = _REFRESH_S if self._is_url else _FILE_S
             await asyncio.sleep(usual_s if known else _AGAIN_S)
 
-    async def look_for(self, key_id: str) -> None:
+    async def look_for(self, key_id: str) -> bool:
         """A token names *key_id*, which is not known: fetch the keys anew, unless just done.
 
         However many ask, it is done once in ten seconds, so that made-up names do no harm.
+        False: the keys cannot be had at the moment, so that nobody knows whether it is one.
         """
         async with self._one:
             now_ns = self._monotonic_ns()
-            if self._asked_ns is not None and now_ns - self._asked_ns < _UNKNOWN_S * SECOND_NS:
-                return
-            self._asked_ns = now_ns
-            await self.refresh()
+            if self._asked_ns is None or now_ns - self._asked_ns >= _UNKNOWN_S * SECOND_NS:
+                self._asked_ns = now_ns
+                await self.refresh()
+            return not self._failed
 
     async def refresh(self) -> bool:
         """Fetch the keys; False: that did not work, and all stays as it was."""

@@ -7,7 +7,7 @@ for a shared secret, and ``none`` is no algorithm. Sources: RFC 7515, 7517, 7518
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 import msgspec
@@ -18,11 +18,15 @@ from core.market.timeframe import SECOND_NS
 from gateway.access.entitlement import EVERYTHING, Entitlement, EntitlementError
 from gateway.access.grant import Caller
 
+if TYPE_CHECKING:
+    from jwt.types import Options
+
 ALGORITHMS: Final = ("HS256", "RS256", "ES256")
 MIN_SECRET_BYTES: Final = 32  # RFC 7518, section 3.2: as long as the hash at least
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518, section 3.3
 _KINDS: Final = {"oct": "HS256", "RSA": "RS256", "EC": "ES256"}
 _CURVE: Final = "P-256"
+MAX_TOKEN: Final = 8_192  # characters; one with hundreds of symbols has below 4,000
 _MAX_KEYS: Final = 100  # of a set; providers publish a handful
 _MAX_CHANNELS: Final = 100
 _MAX_NAME: Final = 128  # characters of a subject
@@ -139,6 +143,8 @@ class Tokens:
             UnknownTokenKey: its key is not known.
             TokenRefused: it is ill-formed, not signed by that key, over, or not for us.
         """
+        if len(token) > MAX_TOKEN:
+            raise TokenRefused(f"it has more than {MAX_TOKEN} characters")
         try:
             header = jwt.get_unverified_header(token)
             key = self._key(header.get("alg"), header.get("kid"))
@@ -174,8 +180,7 @@ class Tokens:
             algorithms=[str(key.algorithm_name)],
             issuer=rules.issuer or None,
             audience=rules.audience or None,
-            # Times are judged by the clock that we are told.
-            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            options=_BY_US,
         )
         return claims
 
@@ -199,6 +204,13 @@ class Tokens:
         )
 
 
+_BY_US: "Final[Options]" = {  # times by the clock that we are told, the rest in words
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 _WHY: Final[Mapping[type[Exception], str]] = {
     jwt.InvalidSignatureError: "its signature is wrong",
     jwt.InvalidIssuerError: "it is of another issuer (iss)",
@@ -267,9 +279,9 @@ def _channels(claims: Mapping[str, Any]) -> frozenset[str] | None:
 
 def _texts(claims: Mapping[str, Any], name: str) -> Sequence[str] | None:
     """A list of texts, also written as one text with blanks or commas in between."""
-    value = claims.get(name)
-    if value is None:
+    if name not in claims:
         return None
+    value = claims[name]  # null is what a provider makes of a user who was given nothing
     if isinstance(value, str):
         return value.replace(",", " ").split()
     if not isinstance(value, list) or not _are_texts(value):

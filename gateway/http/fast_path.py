@@ -27,7 +27,9 @@ from gateway.http.serving import DataResponse, RequestKey, Serving
 MAX_REQUEST: Final = 16_384  # bytes: 1,000 symbols fit; longer ones are not remembered
 _MAX_BYTES: Final = 8 << 20  # of requests remembered; beyond: the oldest are forgotten
 _OVERHEAD: Final = 3_000  # bytes of one besides itself, about
+_LINE: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
+_VERSION: Final = b" HTTP/1.1"
 _ODD: Final = (b"\ncontent-length", b"\ntransfer-encoding", b"\nupgrade", b"\nexpect")
 _CONNECTION: Final = b"\nconnection:"
 _KEEPS: Final = b"\nconnection: keep-alive\r\n"
@@ -48,8 +50,10 @@ def is_plain(data: bytes) -> bool:
         return False
     if len(data) > MAX_REQUEST or data.count(b"\n") != data.count(b"\r\n"):
         return False
+    if not data.endswith(_VERSION, 0, data.find(_LINE)):
+        return False
     lower = data.lower()
-    if b" http/1.1\r\n" not in lower or any(name in lower for name in _ODD):
+    if any(name in lower for name in _ODD):
         return False
     return lower.count(_CONNECTION) == lower.count(_KEEPS)
 
@@ -100,7 +104,7 @@ class FastPath:
         if kept is None or kept is not known.kept():
             self._forget(data)
             return None
-        admitted = self._admitted(known, remote)
+        admitted = self._admitted(data, known, remote)
         if admitted is None:
             return None
         body = kept.ready.packed if known.packed else kept.ready.answer.body
@@ -144,12 +148,14 @@ class FastPath:
         if self._known.pop(data, None) is not None:
             self._bytes -= len(data) + _OVERHEAD
 
-    def _admitted(self, known: _Known, remote: str) -> Mapping[str, str] | None:
+    def _admitted(self, data: bytes, known: _Known, remote: str) -> Mapping[str, str] | None:
         """The headers of limits, where the request may be answered as it was before."""
         try:
             admitted = self._admit(known.headers, known.path, remote)
-        except ApiError:
-            return None  # aiohttp's way says so in words
+        except ApiError as error:  # aiohttp's way says so in words
+            if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                self._forget(data)  # else each further attempt would count twice
+            return None
         if admitted is None or admitted[0] != known.caller or len(admitted[1]) != known.limits:
             return None
         return admitted[1]

@@ -15,28 +15,13 @@ from gateway.access.caller import CALLER
 from gateway.access.cors import Cors
 from gateway.http.errors import ApiError, shown, unavailable
 from gateway.http.metrics import HttpMetrics
+from gateway.http.safe_headers import safe_headers
 from gateway.http.time_limit import OutOfTime, TimeLimit
 from storage.errors import DatabaseUnavailable, SchemaError, StreamUnavailable
 
 log = logging.getLogger(__name__)
 
 _LIMITS: Final = web.RequestKey("limits", Mapping)  # headers that tell of them
-_ONLY_TLS: Final = "max-age=31536000"  # a browser that came by TLS once comes so for a year
-SAFE_HEADERS: Final = {
-    "Server": "tickgate",  # not which versions of what
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # Styles: the chart library adds a <style> of its own for the attribution.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-    ),
-}
 
 
 def json_response(body: bytes, status: int = 200) -> web.Response:
@@ -62,9 +47,7 @@ async def add_safe_headers(request: web.BaseRequest, response: web.StreamRespons
     Just before it is sent, whatever it is: an error may be told to several callers.
     """
     response.headers.update(request.get(_LIMITS, {}))
-    response.headers.update(SAFE_HEADERS)
-    if request.secure:
-        response.headers["Strict-Transport-Security"] = _ONLY_TLS
+    response.headers.update(safe_headers(secure=request.secure))
 
 
 async def check_expectation(request: web.Request) -> web.StreamResponse | None:

@@ -14,11 +14,8 @@ from gateway.http.errors import ErrorAnswer
 
 JSON: Final = "application/json"
 _REF: Final = "#/components/schemas/{name}"
-COMMON_ERRORS: Final = (400, 401, 403, 429, 500, 504)
+COMMON_ERRORS: Final = (400, 401, 403, 429, 500, 503, 504)
 """What any endpoint that asks for a key may answer."""
-
-DATA_ERRORS: Final = (*COMMON_ERRORS, 503)
-"""As above, for those that read the database or Redis."""
 
 Schema = Mapping[str, Any]
 
@@ -64,7 +61,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     content: Mapping[str, Schema] = msgspec.field(default_factory=dict)
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     also: Mapping[int, type] = msgspec.field(default_factory=dict)
-    errors: tuple[int, ...] = DATA_ERRORS
+    errors: tuple[int, ...] = COMMON_ERRORS
     error: type = ErrorAnswer
     tagged: bool = True
     open: bool = False
@@ -169,7 +166,7 @@ _REASONS: Final = {
     426: f"{HTTPStatus(426).phrase}: this path is a WebSocket endpoint",
     429: "Too many requests in this minute; `Retry-After` says when to come back",
     500: "A bug; the server's log has the cause",
-    503: "The database or Redis is away; `Retry-After` says when to come back",
+    503: "The database, Redis or what keys are checked by is away; `Retry-After` says how long",
     504: "No answer within the time allowed; ask for less",
 }
 _SECURITY: Final = {

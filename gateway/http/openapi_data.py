@@ -13,7 +13,7 @@ from gateway.http.answers import (
     TradesPage,
 )
 from gateway.http.formats import Format
-from gateway.http.openapi import COMMON_ERRORS, DATA_ERRORS, Operation, Parameter, Tag
+from gateway.http.openapi import COMMON_ERRORS, Operation, Parameter, Tag
 from gateway.http.params import DEFAULT_BARS, MAX_BARS, MAX_SYMBOLS
 
 TAGS: Final = (
@@ -146,7 +146,7 @@ OPERATIONS: Final = (
         example={"bars": {"COINBASE:BTC-USD": [_BAR]}, "next_page_token": None},
         content=_TABLES,
         headers=_NEXT,
-        errors=(*DATA_ERRORS, 406),
+        errors=(*COMMON_ERRORS, 406),
     ),
     Operation(
         path="/v1/trades",
@@ -160,7 +160,7 @@ OPERATIONS: Final = (
         example={"trades": {"COINBASE:BTC-USD": [_TRADE]}, "next_page_token": None},
         content=_TABLES,
         headers=_NEXT | {"X-Missing": "Of a table: what the log of ticks does not cover"},
-        errors=(*DATA_ERRORS, 406),
+        errors=(*COMMON_ERRORS, 406),
     ),
     Operation(
         path="/v1/bars/latest",
@@ -202,7 +202,6 @@ OPERATIONS: Final = (
         ),
         answer=Symbols,
         example={"symbols": [_SYMBOL | {"last_trade": _TRADE}]},
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
 )

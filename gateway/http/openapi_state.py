@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from gateway.http.health import ReadyAnswer, StatusAnswer
-from gateway.http.openapi import COMMON_ERRORS, Operation, Tag
+from gateway.http.openapi import Operation, Tag
 
 TAGS: Final = (Tag("state", "What runs, what waits, how far behind"),)
 
@@ -22,7 +22,6 @@ OPERATIONS: Final = (
         tag="state",
         summary="Feeds, roles, lag, clients and the server's clock",
         answer=StatusAnswer,
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
     Operation(
@@ -54,7 +53,6 @@ OPERATIONS: Final = (
             "text/plain": {"type": "string"},
             "application/openmetrics-text": {"type": "string"},
         },
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
 )

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from gateway.http import udf_answers as answers
 from gateway.http import udf_requests as limits
-from gateway.http.openapi import COMMON_ERRORS, DATA_ERRORS, Operation, Parameter, Tag
+from gateway.http.openapi import COMMON_ERRORS, Operation, Parameter, Tag
 
 TAGS: Final = (Tag("udf", "The data feed of charts made with TradingView's library (UDF)"),)
 _NAME: Final = "([A-Za-z][A-Za-z0-9_]{0,15}:)?[A-Za-z0-9][A-Za-z0-9._/-]{0,39}"
@@ -57,7 +57,7 @@ _COUNTBACK: Final = Parameter(
     schema={"type": "integer", "minimum": 0, "maximum": limits.MAX_COUNTBACK},
     example=300,
 )
-_ERRORS: Final = (*DATA_ERRORS, 404)
+_ERRORS: Final = (*COMMON_ERRORS, 404)
 _TABLE: Final = {
     "type": "object",
     "required": ["symbol", "ticker", "description", "pricescale"],
@@ -71,7 +71,6 @@ def _operation(name: str, summary: str, *parameters: Parameter, **more: Any) -> 
         "tag": "udf",
         "summary": summary,
         "parameters": parameters,
-        "errors": DATA_ERRORS,
         "error": answers.UdfErrorAnswer,
     }
     return Operation(**(fields | more))
@@ -82,7 +81,6 @@ OPERATIONS: Final = (
         "config",
         "What this feed offers",
         answer=answers.ConfigAnswer,
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
     _operation(
@@ -123,7 +121,6 @@ OPERATIONS: Final = (
             example=30,
         ),
         answer=list[answers.FoundSymbol],
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
     _operation(
@@ -189,7 +186,6 @@ OPERATIONS: Final = (
         "time",
         "The server's clock in seconds",
         answer={"type": "integer"},
-        errors=COMMON_ERRORS,
         tagged=False,
     ),
 )

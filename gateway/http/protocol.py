@@ -12,7 +12,8 @@ from aiohttp.web_request import BaseRequest
 
 from gateway.http.errors import ApiError, shown
 from gateway.http.fast_path import FastPath, is_plain
-from gateway.http.middlewares import SAFE_HEADERS, error_response
+from gateway.http.middlewares import error_response
+from gateway.http.safe_headers import safe_headers
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ class JsonRequestHandler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the head of another answer is on its way already")
         response = error_response(error)
-        response.headers.update(SAFE_HEADERS)  # no signal of the application runs here
+        # No signal of the application runs here.
+        response.headers.update(safe_headers(secure=request.secure))
         response.force_close()
         return response
 

@@ -22,7 +22,7 @@ from gateway.http.validators import is_known, takes_gzip
 __all__ = ["JSON", "Answer", "DataRoute", "Life", "Serving"]
 
 Handle = Callable[[web.Request], Awaitable[Answer]]
-_CREDENTIALS: Final = "Authorization, APCA-API-KEY-ID"
+_CREDENTIALS: Final = "Authorization, APCA-API-KEY-ID, APCA-API-SECRET-KEY"
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -1,5 +1,6 @@
 /** Shows the API's description, and sends requests that a reader fills in. */
 
+import { ambient } from "./client/access.js";
 import { storedKey } from "./credentials.js";
 import { Theme } from "./theme.js";
 
@@ -134,7 +135,7 @@ function shown(text, type) {
 async function send(url) {
   const started = performance.now();
   try {
-    const answer = await fetch(url, { headers: keyHeaders(), cache: "no-store" });
+    const answer = await fetch(url, { headers: keyHeaders(), cache: "no-store", credentials: ambient() });
     const text = await answer.text();
     const took = `${Math.round(performance.now() - started)} ms`;
     const type = answer.headers.get("Content-Type") ?? "";

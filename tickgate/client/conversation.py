@@ -251,11 +251,11 @@ class Conversation:
             raise AuthFailed(self.complaint, code=error.code)
         if sent is None or error.code in _OF_THE_CONNECTION:
             return
-        self._sent = None
         if sent.request["action"] == "auth":
-            if error.code != _ALREADY_AUTHENTICATED:
-                raise AuthFailed(self.complaint, code=error.code)
-        elif "resume" in sent.request and error.code in _CURSOR_UNKNOWN:
+            self._refuse_login(error)
+            return
+        self._sent = None
+        if "resume" in sent.request and error.code in _CURSOR_UNKNOWN:
             request = {name: value for name, value in sent.request.items() if name != "resume"}
             self._sent = _Sent(request=request, ask=sent.ask, lost=True)
         elif sent.ask is None:
@@ -264,6 +264,13 @@ class Conversation:
             self._asks.popleft()
             kind = Refused if error.code == _INTERNAL else SymbolRefused
             sent.ask.done(kind(error.code, error.msg))
+
+    def _refuse_login(self, error: Error) -> None:
+        if error.code == _INTERNAL and not self._is_restored:
+            return  # nobody can tell yet whether it is good: the gateway ends this connection
+        self._sent = None
+        if error.code not in (_ALREADY_AUTHENTICATED, _INTERNAL):
+            raise AuthFailed(self.complaint, code=error.code)
 
 
 def _names(request: dict[str, Any]) -> ByChannel:

@@ -93,14 +93,14 @@ def _job(arguments: Arguments) -> _Job:
     if not words:
         raise UsageError(f"{what}: expected at least one symbol after it")
     options = arguments.options
-    path, name = options[OUTPUT], options[TIMEFRAME]
+    path, name = options[OUTPUT], options.get(TIMEFRAME, "")
     if name and what == TICKS:
         raise UsageError(f"{TIMEFRAME}: ticks have none")
     try:
         resolution = Resolution.parse(name or "1Min")
     except TimeframeError as exc:
         raise UsageError(f"{TIMEFRAME}: {exc}") from exc
-    kind = options[FORMAT] or format_of(path) or (CSV if path == STDOUT else "")
+    kind = options.get(FORMAT) or format_of(path) or (CSV if path == STDOUT else "")
     if not kind:
         raise UsageError(
             f"{FORMAT}: expected csv or parquet, as {path!r} ends with none of .csv, .csv.gz and "

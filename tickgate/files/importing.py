@@ -60,7 +60,7 @@ def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
         raise UsageError(f"{what}: expected at least one file after it")
     if what == TICKS and REPLACE[0] in arguments.switches:
         raise UsageError(f"{REPLACE[0]}: ticks replace nothing, they are counted once")
-    venue = _venue(arguments.options[VENUE])
+    venue = _venue(arguments.options.get(VENUE, ""))
     settings = with_redis(loaded.values) if what == TICKS else with_database(loaded.values)
     job = _Job(settings, what == TICKS, venue, arguments.switches)
     with closing(Repeats()) as repeats:

@@ -38,3 +38,12 @@ export async function credentialsOf(access) {
   const { key, secret, token } = access.credentials?.() ?? access;
   return { key, secret, token: typeof token === "function" ? await token() : token };
 }
+
+/**
+ * Do cookies, and what the browser itself knows of its user, go along? Over plain HTTP a gateway is
+ * not told that a script asks: it would have the browser show a dialog of its own.
+ * @returns {RequestCredentials}
+ */
+export function ambient() {
+  return globalThis.isSecureContext === false ? "omit" : "same-origin";
+}

@@ -1,6 +1,6 @@
 /** History and latest values of a gateway, over HTTP. */
 
-import { addressOf, credentialsOf } from "./access.js";
+import { addressOf, ambient, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, Unreachable } from "./errors.js";
 import { checkedSpan } from "./spans.js";
 import { waitMs } from "./waits.js";
@@ -144,6 +144,7 @@ export class Client {
     try {
       response = await (this.#options.fetch ?? globalThis.fetch)(url, {
         headers,
+        credentials: ambient(),
         signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
       });
       const text = await response.text();

@@ -325,6 +325,7 @@ export class Stream {
     this.#sent = null;
     if (sent.request.action === "auth") {
       if (code === ALREADY_AUTHENTICATED) this.#enter();
+      else if (code === INTERNAL) this.#handlers.tell("problem", new Refused(code, words));
       else this.#noEntry(code, words);
     } else if ("resume" in sent.request && (code === 400 || code === INTERNAL)) {
       const { resume: _, ...request } = sent.request;

@@ -2,19 +2,25 @@
 
 import asyncio
 import base64
+import hashlib
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from gateway.keys import ApiKeys
 from gateway.service import GatewaySettings
 from gateway.silence import Silence
+from tests.access import access_of
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
-from tests.integration.client.guarded import guarded
+from tests.integration.client.guarded import blind, guarded
 from tests.integration.gateway.rig import START_NS, Rig, bar, gateway
+from tests.tokens import Issuer
 from tickgate.client import (
     AuthFailed,
     Backoff,
@@ -310,6 +316,50 @@ async def test_a_wrong_key_ends_at_once_and_is_not_tried_again(redis_url: str) -
                 await anext(stream)
         async with connect(rig.url, key="KEY", secret="s3cret") as stream:
             await stream.subscribe(trades="SIM:A")
+
+
+async def test_a_gateway_that_cannot_read_the_keys_of_tokens_yet_is_asked_again(
+    redis_url: str, tmp_path: Path
+) -> None:
+    issuer, jwks, reasons = Issuer(), tmp_path / "jwks.json", list[str]()
+
+    def on_state(state: State) -> None:
+        reasons.append(state.reason)
+        if len(reasons) > 3:
+            jwks.write_bytes(issuer.jwks("ES256"))
+
+    token = issuer.token(wall_ns() / 1e9 + 60)
+    async with (
+        blind(redis_url, jwks) as rig,
+        connect(rig.url, token=token, backoff=SOON, on_state=on_state) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+    assert any("cannot be read at the moment" in reason for reason in reasons)
+
+
+async def test_who_is_locked_out_by_a_neighbours_wrong_keys_comes_back(redis_url: str) -> None:
+    minutes_ns, reasons = [0], list[str]()
+    keys = ApiKeys({"KEY": hashlib.sha256(b"s3cret").digest()})
+    access = access_of(keys, failures_per_minute=1, monotonic_ns=lambda: minutes_ns[0])
+
+    def on_state(state: State) -> None:
+        reasons.append(state.reason)
+        if "try again in 60 s" in state.reason:
+            minutes_ns[0] += 60 * 10**9
+
+    async with gateway(redis_url, f"test-{uuid.uuid4().hex[:12]}", access=access) as rig:
+        with pytest.raises(AuthFailed, match="wrong secret"):
+            async with connect(rig.url, key="KEY", secret="wrong"):
+                pass
+        async with connect(
+            rig.url, key="KEY", secret="s3cret", backoff=SOON, on_state=on_state
+        ) as stream:
+            await stream.subscribe(trades="SIM:A")
+
+    assert any("too many failed attempts from this address" in reason for reason in reasons)
 
 
 async def test_a_token_is_asked_for_before_each_connection(redis_url: str) -> None:

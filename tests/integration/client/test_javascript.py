@@ -17,10 +17,11 @@ from gateway.service import GatewaySettings
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.fix_servers import TcpProxy
-from tests.integration.client.guarded import guarded
+from tests.integration.client.guarded import blind, guarded
 from tests.integration.gateway.rig import Rig, bar, gateway
 from tests.integration.gateway_http import rig as http_rig
 from tests.node import PAGE, evaluate, find_node
+from tests.tokens import Issuer
 
 MODULE = PAGE / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
@@ -225,6 +226,20 @@ async def test_refusals_reject_what_asked_and_a_wrong_key_ends_it_all(
     assert (failed["name"], failed["code"]) == ("AuthFailed", 402)
 
 
+async def test_a_gateway_that_cannot_read_the_keys_of_tokens_yet_is_asked_again(
+    node: str, redis_url: str, tmp_path: Path
+) -> None:
+    issuer, jwks = Issuer(), tmp_path / "jwks.json"
+    token = issuer.token(wall_ns() / 1e9 + 60)
+
+    async with blind(redis_url, jwks) as rig, driven(node, rig.url, tokens=[token]) as js:
+        problem = await js.event("problem", "failed")
+        jwks.write_bytes(issuer.jwks("ES256"))
+
+        assert await js.event("ready", "failed") is None
+    assert (problem["name"], problem["code"]) == ("Refused", 500)
+
+
 async def test_tokens_are_asked_for_and_waits_are_spread(node: str, rig: Rig) -> None:
     now_s = wall_ns() // 1_000_000_000
     claims = base64.urlsafe_b64encode(json.dumps({"exp": now_s + 3600}).encode()).decode()
@@ -277,6 +292,20 @@ async def test_history_comes_page_by_page_and_refusals_in_words(
     assert (refused["name"], refused["code"]) == ("Refused", 400)
     assert "timeframe" in refused["message"]
     assert (outside["name"], outside["code"]) == ("AuthFailed", 401)
+
+
+def test_over_plain_http_the_browser_has_nothing_to_add_to_a_request() -> None:
+    script = """
+      const seen = [];
+      const fetch = async (url, init) => (seen.push(init.credentials), new Response("{}"));
+      for (const secure of [undefined, true, false]) {
+        globalThis.isSecureContext = secure;
+        await new module.Client("http://host", { fetch }).get("/v1/symbols");
+      }
+      tell(seen);
+    """
+
+    assert evaluate(script, module="tickgate.js") == ["same-origin", "same-origin", "omit"]
 
 
 def test_a_time_or_limit_that_cannot_be_meant_is_refused_before_anything_is_asked() -> None:

@@ -117,7 +117,7 @@ async def test_made_up_keys_have_the_set_fetched_once_in_a_while(provider: Provi
     source = provider.source()
 
     for number in range(20):
-        await source.look_for(f"made up {number}")
+        assert await source.look_for(f"made up {number}")
     once = provider.asked
     provider.now_ns += 10 * SECOND_NS
     await source.look_for("made up")
@@ -128,4 +128,7 @@ async def test_made_up_keys_have_the_set_fetched_once_in_a_while(provider: Provi
 async def test_a_server_that_is_away_is_no_error(provider: Provider) -> None:
     provider.url = "http://127.0.0.1:1/jwks"
 
-    assert not await provider.source().refresh()
+    source = provider.source()
+
+    assert not await source.refresh()
+    assert not await source.look_for("any")

@@ -14,8 +14,9 @@ from gateway.access.jwks import JwksSource
 from gateway.access.tokens import TokenRules, Tokens
 from gateway.connection import Limits
 from gateway.service import GatewaySettings
-from storage.api_keys import ApiKeyStore
+from storage.api_keys import ApiKeyStore, KeysInForce
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.stored_key import StoredKey
 from tests.access import access_of
 from tests.clocks import wall_ns
@@ -291,6 +292,50 @@ async def test_a_token_of_an_unknown_key_is_refused(guarded: Guarded, issuer: Is
         _, code = await client.ended()
 
     assert (error["code"], code) == (402, 1008)
+
+
+class LateStore:
+    """Keys in a database that is away at first."""
+
+    def __init__(self) -> None:
+        self.is_there = False
+
+    async def version(self) -> int:
+        if not self.is_there:
+            raise DatabaseUnavailable("here", "away")
+        return 1
+
+    async def in_force(self) -> KeysInForce:
+        digest = hashlib.sha256(SECRET.encode()).digest()
+        return KeysInForce((StoredKey(key_id="alice", secret_sha256=digest),), any_ever=True)
+
+
+async def test_a_gateway_that_starts_while_the_database_is_away_takes_no_key_for_a_wrong_one(
+    redis_url: str, namespace: str, eventually: Eventually
+) -> None:
+    access = access_of(always=True, awaits_stored=True, failures_per_minute=1)
+    store = LateStore()
+    follower = KeyFollower(store, access.guard, requests_per_minute=100)
+    async with gateway(redis_url, namespace, access=access, follower=follower) as rig:
+
+        async def code_of(key_id: str) -> int | None:
+            async with rig.client() as client:
+                reply = await client.ask(action="auth", key=key_id, secret=SECRET)
+                return None if reply["T"] == "success" else int(reply["code"])
+
+        early = [await code_of("alice") for _ in range(2)]
+        async with rig.client() as client:
+            await client.ask(action="auth", key="alice", secret=SECRET)
+            _, closed = await client.ended()
+        store.is_there = True
+        await eventually(lambda: _is(code_of("alice"), None), timeout_s=10)
+
+        assert (early, closed) == ([500, 500], 1013)
+        assert await code_of("nobody") == 402
+
+
+async def _is(found: Awaitable[Any], expected: Any) -> bool:
+    return bool(await found == expected)
 
 
 async def test_who_is_there_when_the_first_key_is_added_has_to_show_one(

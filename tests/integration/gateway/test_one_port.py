@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from gateway.http.safe_headers import SAFE_HEADERS
 from gateway.listener import ListenError
 from gateway.service import GatewaySettings
 from tests.integration.gateway.raw import TEXT, client_frame, raw_client, upgrade_request
@@ -86,6 +87,28 @@ async def test_half_a_request_is_given_up_after_a_while(redis_url: str, namespac
     ):
         client.writer.write(upgrade_request()[:-3])
         assert await asyncio.wait_for(client.reader.read(), 3) == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "fields"),
+    [
+        (400, "/v1/stream?encoding=xml", {}),
+        (400, "/v1/stream", {"Sec_WebSocket_Key": "short"}),
+        (403, "/v1/stream", {"Origin": "https://evil.example.com"}),
+        (400, "/v1/stream", {"Sec_WebSocket_Version": "12"}),
+        (400, "/v1/stream", {"Bad name": "x"}),
+    ],
+)
+async def test_a_refused_handshake_is_as_safe_for_browsers_as_any_answer(
+    rig: Rig, status: int, path: str, fields: dict[str, str]
+) -> None:
+    async with raw_client(rig.service.port) as client:
+        client.writer.write(upgrade_request(path, **fields))
+        found, head = await client.head()
+
+    assert found == status
+    for name, value in {**SAFE_HEADERS, "Cache-Control": "no-store"}.items():
+        assert f"\r\n{name}: {value}\r\n".encode() in head
 
 
 async def test_a_port_in_use_is_an_error_in_words(rig: Rig, redis_url: str, namespace: str) -> None:

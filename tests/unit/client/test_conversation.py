@@ -280,6 +280,26 @@ def test_an_ill_formed_login_ends_the_stream() -> None:
         talk.hear(error(400, "key: expected text"))
 
 
+def test_a_gateway_that_cannot_tell_whether_a_token_is_good_yet_is_asked_again() -> None:
+    talk = Talk()
+    talk.reconnect(dict(KEY))
+
+    assert talk.said(error(500, "cannot be read at the moment")) == []
+    assert not talk.conversation.is_let_in
+    talk.reconnect(dict(KEY))
+    assert talk.said(AUTHENTICATED) == []
+    assert talk.conversation.is_let_in
+
+
+def test_a_new_token_that_nobody_can_judge_yet_leaves_the_one_before(talk: Talk) -> None:
+    subscribe(talk, trades=("A",))
+    talk.conversation.log_in_again(dict(KEY))
+    talk.hear(error(500, "cannot be read at the moment"))
+
+    assert talk.conversation.is_let_in
+    assert [said["action"] for said in talk.ask(bars=("A",))] == ["subscribe"]
+
+
 def test_being_let_in_already_is_being_let_in() -> None:
     talk = Talk()
     talk.reconnect(dict(KEY))

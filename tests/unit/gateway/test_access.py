@@ -12,7 +12,7 @@ from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, ShownKey, ShownToken
 from gateway.access.entitlement import Entitlement
 from gateway.access.grant import ANYBODY, Caller
-from gateway.access.guard import Guard, Refusal, Unsure
+from gateway.access.guard import Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.keyring import KeyRecord, Keyring
 from gateway.access.proxies import FORWARDED, Proxies, ProxyError
 from gateway.access.rates import Rates
@@ -72,7 +72,7 @@ def issuer() -> Issuer:
     return Issuer()
 
 
-def refusal(found: Caller | Refusal | Unsure) -> str:
+def refusal(found: Verdict) -> str:
     assert isinstance(found, Refusal)
     return found.reason
 
@@ -142,14 +142,33 @@ def test_too_many_failures_end_all_but_what_was_right_lately(bench: Bench) -> No
         assert "wrong secret" in refusal(guard.judge(ShownKey("alice", "no"), "a"))
 
     limited = guard.judge(ShownKey("bob", "hush"), "a")
+    renewed = guard.judge(ShownKey("bob", "hush"), "a", is_in=True)
     elsewhere = guard.judge(ShownKey("bob", "hush"), "b")
     known = guard.judge(ALICE, "a")
     bench.now_ns += 60 * SECOND_NS
     later = guard.judge(ShownKey("bob", "hush"), "a")
 
     assert limited == Refusal("too many failed attempts from this address", 60)
-    assert elsewhere == later == caller("bob")
+    assert renewed == elsewhere == later == caller("bob")
     assert known == caller()
+
+
+def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Bench) -> None:
+    guard = bench.guard(
+        ring(bob=caller("bob")), always=True, awaits_stored=True, failures_per_minute=1
+    )
+    access, shown = bench.access(guard), {"authorization": "Bearer alice:hush"}
+
+    assert guard.judge(ALICE, "a") == NotYet("the API keys cannot be read at the moment")
+    for _ in range(2):
+        with pytest.raises(ApiError, match="cannot be read at the moment; try again") as caught:
+            access.admit(shown, "/v1/bars", "a")
+        assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
+    assert guard.judge(ShownKey("bob", "hush"), "a") == caller("bob")
+    guard.store(ring(alice=caller()), any_ever=True)
+
+    assert guard.judge(ALICE, "a") == caller()
+    assert refusal(guard.judge(ShownKey("carol", "hush"), "a")).startswith("unknown API key")
 
 
 def test_only_so_many_credentials_are_remembered(bench: Bench) -> None:
@@ -258,6 +277,21 @@ async def test_a_caller_without_a_limit_is_told_of_none(bench: Bench) -> None:
     assert await access.admit_slowly(BEARER, "/v1/symbols", "a") == Admission(caller(), {})
 
 
+@pytest.mark.parametrize(
+    ("mode", "scheme"), [(None, "Basic"), ("navigate", "Basic"), ("cors", "Bearer")]
+)
+def test_a_browser_asks_its_user_only_where_the_user_went_there(
+    bench: Bench, mode: str | None, scheme: str
+) -> None:
+    access = bench.access(bench.guard(always=True))
+    headers = {} if mode is None else {"sec-fetch-mode": mode}
+
+    with pytest.raises(ApiError) as caught:
+        access.admit(headers, "/v1/symbols", "a")
+
+    assert caught.value.headers["WWW-Authenticate"].startswith(scheme)
+
+
 def test_who_shows_nothing_has_a_limit_per_address(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True), per_address=2)
 
@@ -304,9 +338,10 @@ async def test_a_tokens_key_is_looked_for_before_the_token_is_refused(
     tokens = Tokens(TokenRules(requests_per_minute=10))
     guard, asked = bench.guard(tokens=tokens), list[str]()
 
-    async def look_for(key_id: str) -> None:
+    async def look_for(key_id: str) -> bool:
         asked.append(key_id)
         tokens.accept(parse_keys(issuer.jwks("ES256"), may_be_secret=False))
+        return True
 
     access = bench.access(guard, look_for=look_for)
     end_s = START_NS // SECOND_NS + 60
@@ -322,6 +357,29 @@ async def test_a_tokens_key_is_looked_for_before_the_token_is_refused(
     assert found.headers["X-RateLimit-Limit"] == "10"
     assert refused == 401
     assert asked == ["es256", "made up"]
+
+
+async def test_while_keys_cannot_be_read_a_token_is_a_503_and_no_wrong_attempt(
+    bench: Bench, issuer: Issuer
+) -> None:
+    tokens = Tokens(TokenRules(), fixed=secret_key(SECRET))
+    guard = bench.guard(tokens=tokens, failures_per_minute=2)
+
+    async def look_for(key_id: str) -> bool:
+        return False
+
+    access, end_s = bench.access(guard, look_for=look_for), START_NS // SECOND_NS + 60
+    unknown = {"authorization": f"Bearer {issuer.token(end_s)}"}
+    known = {"authorization": f"Bearer {issuer.token(end_s, algorithm='HS256')}"}
+    wrong = {"authorization": "Bearer alice:wrong"}
+
+    for _ in range(3):
+        with pytest.raises(ApiError, match="cannot be read at the moment; try again") as caught:
+            await access.admit_slowly(unknown, "/v1/bars", "a")
+        assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
+
+    assert status(access, known) == 200
+    assert status(access, wrong) == 401
 
 
 def test_where_keys_cannot_be_fetched_an_unknown_one_is_wrong(bench: Bench, issuer: Issuer) -> None:

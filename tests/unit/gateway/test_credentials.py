@@ -6,7 +6,6 @@ import hashlib
 import pytest
 
 from gateway.access.credentials import (
-    MAX_TOKEN,
     ShownKey,
     ShownToken,
     shown_as,
@@ -97,6 +96,7 @@ def test_secrets_are_never_printed() -> None:
         (f":{DIGEST}", 1, "key id is not"),
         (f"al ice:{DIGEST}", 1, "key id is not"),
         (f"{'a' * 65}:{DIGEST}", 1, "key id is not"),
+        (f"oauth:{DIGEST}", 1, "none of oauth, access_token, which stand for a token"),
         (f"alice:{DIGEST},bob:plain-secret", 2, "the digest has 12 characters"),
         (f"alice:{'g' * 64}", 1, "no hex"),
         (f"alice:{DIGEST},alice:{DIGEST}", 2, "occurred before"),
@@ -150,7 +150,6 @@ def test_each_way_to_show_a_key_is_read(headers: dict[str, str]) -> None:
         {"Authorization": "Basic " + base64.b64encode(b"\xff:\xff").decode()},
         {"Authorization": _basic("alice")},
         {"Authorization": "Bearer a.b"},
-        {"Authorization": f"Bearer {'a' * MAX_TOKEN}..c"},
         {"Authorization": f"Bearer alice:{'a' * 600}"},
         {"Authorization": _basic(f"alice:{'a' * 600}")},
         {"APCA-API-KEY-ID": "alice", "APCA-API-SECRET-KEY": "a" * 600},

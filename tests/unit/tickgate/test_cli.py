@@ -309,6 +309,32 @@ def test_watch_says_how_to_give_a_key_where_one_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--symbols", ""),  # as a shell makes it of a variable that is not set
+        ("--channels", ""),
+        ("--expires", ""),
+        ("--connections", ""),
+        ("--requests-per-min", ""),
+        ("--id", ""),
+        ("--id", "oauth"),
+        ("--symbols", "SIM:S001,"),
+        ("--channels", "Bars"),
+        ("--expires", "2020-01-01"),
+        ("--connections", "0"),
+    ],
+)
+def test_a_key_is_not_made_of_a_value_that_cannot_be_meant(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["keys", "add", f"{flag}={value}", "--database-url", "postgresql://a/b"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"tickgate keys: {flag}: " in said
+    assert "expected" in said
+
+
+@pytest.mark.parametrize(
     ("words", "server"),
     [
         (["import", "ticks", "x.csv"], "Redis"),
