@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Literal
 
 from tickgate.client.backoff import Backoff
+from tickgate.client.errors import Refused
 from tickgate.client.messages import Gap
 from tickgate.client.state import State
 from tickgate.client.stream import Stream
@@ -49,6 +50,8 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
         compression: take compressed messages where the gateway offers it.
         ssl: for ``wss``, where the system's certificates will not do.
         on_state: called when the connection is lost, live again, …
+        on_problem: called with what the gateway refuses that no call waits for: a symbol or channel
+            that is not allowed any more when the subscriptions are restored.
 
     Raises:
         Unreachable: on entering, no connection within *first_s*; later, *max_attempts* failed.
@@ -74,6 +77,7 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
     compression: bool = False
     ssl: tls.SSLContext | None = None
     on_state: Callable[[State], None] | None = None
+    on_problem: Callable[[Refused], None] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:

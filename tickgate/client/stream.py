@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tickgate.client.address import Credentials, is_local, stream_url
-from tickgate.client.conversation import Ask, Conversation
+from tickgate.client.conversation import Ask, Conversation, NotNow
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
 from tickgate.client.inbox import Inbox
 from tickgate.client.messages import Gap, Message
@@ -241,7 +241,7 @@ class Stream:
                 await self._converse(socket, login)
         except InvalidStatus as exc:
             return _passing(exc)
-        except (OSError, TimeoutError, WebSocketException, WireError) as exc:
+        except (OSError, TimeoutError, WebSocketException, WireError, NotNow) as exc:
             return self._conversation.complaint or _cause(exc)
         finally:
             self._socket = None
@@ -270,6 +270,8 @@ class Stream:
                 if was_let_in and callable(self._options.token):
                     return  # it has expired: the next connection shows a new one
                 raise
+            for problem in received.problems:
+                self._tell_problem(problem)
             await self._send(received.send)
             if not was_let_in and conversation.is_let_in:
                 was_let_in = True
@@ -335,6 +337,11 @@ class Stream:
         log.debug("%s: %s", self._url, state)
         if self._options.on_state is not None:
             self._options.on_state(state)
+
+    def _tell_problem(self, problem: Refused) -> None:
+        log.warning("%s: %s", self._url, problem)
+        if self._options.on_problem is not None:
+            self._options.on_problem(problem)
 
 
 def _cause(exc: Exception) -> str:

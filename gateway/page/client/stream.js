@@ -4,7 +4,7 @@ import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
 import { gapsOf, pairs } from "./messages.js";
-import { isAnswer, subscription } from "./requests.js";
+import { isAnswer, subscription, withoutNamed } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
 const ANSWER_MS = 10_000; // a gateway that works answers a request within milliseconds
@@ -323,9 +323,14 @@ export class Stream {
     if (NO_ENTRY.includes(code)) return this.#noEntry(code, words);
     if (!sent || OF_THE_CONNECTION.includes(code)) return this.#handlers.tell("problem", new Refused(code, words));
     this.#sent = null;
+    const left = sent.ask || code === INTERNAL ? null : withoutNamed(this.#wanted, words);
     if (sent.request.action === "auth") {
       if (code === ALREADY_AUTHENTICATED) this.#enter();
       else this.#noEntry(code, words);
+    } else if (left) {
+      this.#wanted = left;
+      this.#restored = false;
+      this.#handlers.tell("problem", new Refused(code, words));
     } else if ("resume" in sent.request && (code === 400 || code === INTERNAL)) {
       const { resume: _, ...request } = sent.request;
       this.#sent = { ...sent, request, isLost: true };
@@ -333,7 +338,8 @@ export class Stream {
     } else if (sent.ask) {
       this.#asks.shift();
       sent.ask.reject(new Refused(code, words));
-    } else this.#end(new Refused(code, words)); // what was accepted before is not any more
+    } else if (code === INTERNAL) this.#abandon(words); // the next connection asks for it again
+    else this.#end(new Refused(code, words));
   }
 
   /** @param {number} code @param {string} words */
