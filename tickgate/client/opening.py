@@ -18,6 +18,7 @@ Token = str | Callable[[], str | Awaitable[str]]
 OnGap = Callable[[Gap], Awaitable[None] | None]
 
 _MODES: Final = ("all", "latest")
+_ENCODINGS: Final = ("msgpack", "json")
 _MAX_INTERVAL_MS: Final = 5_000
 
 
@@ -82,6 +83,8 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             raise ValueError(f"mode: expected {' or '.join(_MODES)}, was {self.mode!r}")
+        if self.encoding not in _ENCODINGS:
+            raise ValueError(f"encoding: expected {' or '.join(_ENCODINGS)}, was {self.encoding!r}")
         length_ms = self.interval_ms
         is_fine = type(length_ms) is int and 0 <= length_ms <= _MAX_INTERVAL_MS
         if length_ms is not None and not is_fine:

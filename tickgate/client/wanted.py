@@ -54,6 +54,8 @@ def by_channel(channels: Mapping[str, Any]) -> ByChannel:
     for channel, names in channels.items():
         if channel not in WIRE:
             raise TypeError(f"no channel {channel!r}; there are {', '.join(WIRE)}")
+        if not isinstance(names, Iterable):
+            raise TypeError(f"{channel}: expected symbols as text, was {names!r}")
         symbols = (names,) if isinstance(names, str) else tuple(names)
         for symbol in symbols:
             if not isinstance(symbol, str):
