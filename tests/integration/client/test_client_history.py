@@ -83,6 +83,12 @@ async def test_more_symbols_than_fit_into_a_request_are_asked_for_in_several(
     assert [row.symbol for row in some] == ["X:A0", "x:a1", "X:A2"]
 
 
+@pytest.mark.parametrize("symbols", [None, 5, [None]])
+def test_symbols_that_are_no_text_are_refused_before_anything_is_asked(symbols: Any) -> None:
+    with pytest.raises(TypeError, match="symbols: expected text"):
+        Client("http://127.0.0.1:1").bars(symbols)
+
+
 async def test_bars_become_frames_of_pandas_and_polars_with_exact_times(rig: Rig) -> None:
     await rig.save(*(bar("X:A", 5 * number, timeframe=FIVE) for number in range(3)))
     bars = await ask(Client(rig.base).bars, "X:A", "5Min", "2021-07-03")
