@@ -3,7 +3,7 @@
 import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
-import { gapsOf, pairs } from "./messages.js";
+import { channelsOf, gapsOf, pairs } from "./messages.js";
 import { isAnswer, subscription, withoutNamed } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
@@ -117,7 +117,7 @@ export class Stream {
   /**
    * Add symbols to channels; resolves once the gateway has agreed, which while the connection is
    * lost takes until it is back. Rejects with {@link Refused}: the set stays as it was.
-   * @param {Channels} channels
+   * @param {Record<string, string | Iterable<string>>} channels of each one symbol, or several
    * @param {{snapshot?: boolean}} [options] the last trade and the running bar of each come first
    * @returns {Promise<void>}
    */
@@ -125,7 +125,7 @@ export class Stream {
     return this.#ask("subscribe", channels, snapshot);
   }
 
-  /** Take symbols off channels, as they were spelled. @param {Channels} channels */
+  /** Take symbols off channels, as they were spelled. @param {Record<string, string | Iterable<string>>} channels */
   unsubscribe(channels) {
     return this.#ask("unsubscribe", channels, false);
   }
@@ -142,12 +142,13 @@ export class Stream {
     this.#end(new StreamClosed());
   }
 
-  /** @param {Ask["action"]} action @param {Channels} channels @param {boolean} snapshot @returns {Promise<void>} */
-  #ask(action, channels, snapshot) {
-    if (this.state.phase === "closed") return Promise.reject(new StreamClosed());
-    if (!pairs(channels).length) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#asks.push({ action, channels, snapshot, resolve, reject });
+  /** @param {Ask["action"]} action @param {Record<string, string | Iterable<string>>} named @param {boolean} snapshot */
+  async #ask(action, named, snapshot) {
+    if (this.state.phase === "closed") throw new StreamClosed();
+    const channels = channelsOf(named);
+    if (!pairs(channels).length) return;
+    await new Promise((resolve, reject) => {
+      this.#asks.push({ action, channels, snapshot, resolve: () => resolve(undefined), reject });
       this.#next();
     });
   }

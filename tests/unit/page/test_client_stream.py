@@ -192,3 +192,49 @@ def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connect
 
     assert found["lost"]["reason"] == "internal error; please try again"
     assert found["again"] == [found["first"]]
+
+
+def test_a_handler_that_throws_is_reported_and_costs_the_others_nothing() -> None:
+    found = evaluate(
+        _SOCKET
+        + """
+        const [reported, came] = [[], []];
+        process.on("uncaughtException", (error) => reported.push(error.message));
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket, recover: "snapshot" });
+        const socket = FakeSocket.last;
+        for (const kind of ["trade", "state"]) {
+          stream.on(kind, () => { throw new Error(kind); });
+        }
+        stream.on("trade", (trade) => came.push(trade.i));
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        socket.onmessage({ data: JSON.stringify([{ T: "t", i: 1 }, { T: "t", i: 2 }]) });
+        await soon();
+        tell({ reported, came, phase: stream.state.phase });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found["reported"] == ["state", "trade", "trade"]
+    assert found["came"] == [1, 2]
+    assert found["phase"] == "live"
+
+
+def test_one_symbol_may_be_named_or_several_of_any_kind_of_list() -> None:
+    found = evaluate(
+        _SOCKET
+        + """
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        FakeSocket.last.say({ T: "success", msg: "connected" });
+        await soon();
+        const wrong = await stream.subscribe({ trades: null }).catch((error) => error.name);
+        stream.subscribe({ trades: "A", bars: new Set(["A", "B"]) });
+        const [{ trades, bars }] = FakeSocket.last.sent;
+        tell({ wrong, trades, bars });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found == {"wrong": "TypeError", "trades": ["A"], "bars": ["A", "B"]}
