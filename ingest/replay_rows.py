@@ -93,4 +93,15 @@ def _side(text: str) -> Side:
 def _reason(error: Exception, fields: Sequence[str]) -> str:
     if len(fields) != len(HEADER):
         return f"{len(fields)} fields, expected {len(HEADER)}"
+    for name, text in zip(HEADER[-2:], fields[-2:], strict=True):
+        if not _is_number(text):
+            return f"{name} {text[:30]!r} is no number"
     return str(error)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        plain_float(text)
+    except ValueError:
+        return False
+    return True

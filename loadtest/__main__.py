@@ -35,14 +35,21 @@ def run_locust(url: str, *, users: int, seconds: float, symbols_per_user: int) -
         return msgspec.json.decode(path.read_bytes(), type=LoadReport)
 
 
+def _positive(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, was {text!r}")
+    return number
+
+
 def main(argv: Sequence[str]) -> int:
     """Start, run, print, stop; the exit code is 1 when a tick was lost or a request failed."""
     parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=30, help="length of the run")
-    parser.add_argument("--users", type=int, default=25, help="four in five are subscribers")
-    parser.add_argument("--symbols-per-user", type=int, default=10)
-    parser.add_argument("--symbols", type=int, default=50, help="symbols of the simulation")
-    parser.add_argument("--rate", type=int, default=1_000, help="ticks/s of the simulation")
+    parser.add_argument("--seconds", type=_positive, default=30, help="length of the run")
+    parser.add_argument("--users", type=_positive, default=25, help="four in five are subscribers")
+    parser.add_argument("--symbols-per-user", type=_positive, default=10)
+    parser.add_argument("--symbols", type=_positive, default=50, help="symbols of the simulation")
+    parser.add_argument("--rate", type=_positive, default=1_000, help="ticks/s of the simulation")
     parser.add_argument("--url", default="", help="a gateway that runs already")
     asked = parser.parse_args(argv)
     with contextlib.ExitStack() as stack:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+import gevent
 import msgspec
 import websocket
 from locust import FastHttpUser, User, between, constant, events, task
@@ -194,7 +195,12 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 
 def start(environment: Environment, **_: Any) -> None:
-    """A new board for a new run."""
+    """A new board for a new run, whose time begins now.
+
+    Locust's timers count from when its loop looked at the clock last, which was before it loaded
+    this file: on a busy machine a short run would be over before it began.
+    """
+    gevent.get_hub().loop.update_now()
     StreamUser.board = Board()
 
 

@@ -3,7 +3,7 @@
 const MAX_QUOTED = 60; // characters of a symbol that an error repeats
 
 /** Errors quote the symbol that they are about. @param {string} symbol @param {string} message */
-function isNamed(symbol, message) {
+export function isNamed(symbol, message) {
   const [given, said] = [symbol.slice(0, MAX_QUOTED), message].map((text) => text.toUpperCase());
   return said.includes(`'${given}'`) || said.includes(`"${given}"`);
 }

@@ -1,7 +1,9 @@
 /** What flows between the gateway and the page's state: snapshots, trades, bars, status. */
 
+import { isNamed } from "./blame.js";
 import { LatencyMeter, ServerClock } from "./clock.js";
 import { TradeFlow } from "./flow.js";
+import { ofReadable } from "./readable.js";
 import { Recent } from "./recent.js";
 import { Stream } from "./stream.js";
 import { AuthFailed, ClientError } from "./tickgate.js";
@@ -49,8 +51,8 @@ export class Session {
   /** Channels that the key does not permit on this connection. @type {Set<string>} */
   #denied = new Set();
   #liveFromMs = Infinity;
-  /** Prices of the list come once a second instead of trade by trade. */
-  isLight = false;
+  /** Trades came faster than this browser reads them: from then on there are fewer. */
+  isOverrun = false;
   clock = new ServerClock();
   meter = new LatencyMeter();
 
@@ -72,7 +74,10 @@ export class Session {
         },
         onSubscribed: () => this.#subscribed(),
         onRefused: (code, message, symbols) => this.#refused(code, message, symbols),
-        onError: (code, message) => this.#refused(code, message),
+        onError: (code, message) => {
+          const named = [...this.#symbols].filter((symbol) => isNamed(symbol, message));
+          this.#refused(code, message, named);
+        },
         onFeedNews: () => this.loadStatus(),
       },
       credentials,
@@ -81,6 +86,11 @@ export class Session {
 
   get stream() {
     return this.#stream;
+  }
+
+  /** Prices of the list come once a second instead of trade by trade: running bars have them, too. */
+  get isLight() {
+    return this.isOverrun || this.#denied.has("trades");
   }
 
   start() {
@@ -114,7 +124,8 @@ export class Session {
 
   /** Load last trade and day of these. @param {readonly string[]} symbols */
   async loadSnapshots(symbols) {
-    const snapshots = await this.#client.snapshots([...symbols]);
+    const ask = (/** @type {string[]} */ some) => this.#client.snapshots(some);
+    const snapshots = await ofReadable(this.#client, symbols, ask);
     for (const symbol of symbols) {
       this.#store.snapshot(symbol, snapshots[symbol]);
       this.#events.onQuote(symbol);
@@ -157,7 +168,7 @@ export class Session {
   }
 
   #goLight() {
-    this.isLight = true;
+    this.isOverrun = true;
     this.#recent.clear();
     this.#subscribe();
   }
@@ -178,8 +189,7 @@ export class Session {
   /** A key may permit some channels only: go on with the others. @param {string} channel */
   #goWithout(channel) {
     this.#denied.add(channel);
-    if (channel === "trades") this.#goLight(); // running bars have prices, too
-    else this.#subscribe();
+    this.#subscribe();
   }
 
   /** The next connection may be another key's, or the same key permit more. */

@@ -2,6 +2,7 @@
 
 import { Backoff, mayPass } from "./backoff.js";
 import { tone } from "./board.js";
+import { ofReadable } from "./readable.js";
 
 const TIMEFRAME = /** @type {const} */ ("15Min");
 const SPAN_MS = 8 * 3_600_000; // 32 closes a symbol: 100 symbols are a third of the largest page
@@ -55,7 +56,8 @@ export class Sparks {
     const start = new Date(serverMs - SPAN_MS).toISOString();
     /** @type {Map<string, number[]>} */
     const closes = new Map(symbols.map((symbol) => [symbol, []]));
-    for (const bar of await this.#client.bars([...symbols], TIMEFRAME, { start })) {
+    const ask = (/** @type {string[]} */ some) => this.#client.bars(some, TIMEFRAME, { start });
+    for (const bar of await ofReadable(this.#client, symbols, ask)) {
       closes.get(bar.S)?.push(bar.c);
     }
     return closes;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.__main__ import run_locust
+from loadtest.__main__ import main, run_locust
 from loadtest.dev import DevServer, dev_server
 from loadtest.fanout import Fanout, build, overlapping
 
@@ -23,10 +23,18 @@ def server() -> Iterator[DevServer]:
         yield running
 
 
+@pytest.mark.parametrize("option", ["--users", "--seconds", "--rate"])
+def test_a_load_of_nothing_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([option, "0"])
+    assert f"{option}: expected a whole number from 1, was '0'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_ten_seconds_of_load_lose_nothing_and_fail_nothing(server: DevServer) -> None:
     report = run_locust(server.url, users=10, seconds=10, symbols_per_user=5)
 
+    assert report.seconds >= 9.5
     assert report.ticks.ticks >= 1_000
     assert (report.ticks.missing, report.ticks.repeated, report.ticks.findings) == (0, 0, [])
     assert report.errors == []

@@ -22,11 +22,12 @@ from tickgate.client.errors import (
     SymbolRefused,
 )
 from tickgate.client.messages import Gap, Heartbeat, Message, Shutdown, Stale
-from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol
+from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol, without_named
 from tickgate.client.wire import Cursor, Decoder, Encoding, Error, Subscription, Success
 
 _ALREADY_AUTHENTICATED: Final = 403
 _INTERNAL: Final = 500
+_NO_ENTRY: Final = frozenset({NOT_AUTHENTICATED, AUTH_FAILED})
 _OF_THE_CONNECTION: Final = frozenset({404, 406, 407})  # late, too many, slow: no one's answer
 _CURSOR_UNKNOWN: Final = frozenset({400, _INTERNAL})
 _AT_ONCE: Final = frozenset({Heartbeat, Stale, Shutdown})  # not part of what a cursor counts
@@ -55,11 +56,19 @@ class _Sent:
 
 @dataclass
 class Received:
-    """What one frame led to: requests to send, messages to hand on, the cursor behind them."""
+    """What one frame led to: requests to send, messages to hand on, the cursor behind them.
+
+    ``problems`` are errors of the gateway that answer nothing which anybody waits for.
+    """
 
     send: list[bytes | str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    problems: list[Refused] = field(default_factory=list)
     cursor: str = ""
+
+
+class NotNow(ClientError):
+    """The gateway cannot restore the set just now: the next connection asks for it again."""
 
 
 class Conversation:
@@ -143,7 +152,8 @@ class Conversation:
 
         Raises:
             AuthFailed: the credentials are not accepted, or are missing.
-            SymbolRefused: the set that was accepted before is refused now.
+            SymbolRefused: of the set that was accepted before nothing is left.
+            NotNow: the set cannot be restored on this connection.
             WireError: it is no frame of the stream.
         """
         received = Received()
@@ -172,7 +182,7 @@ class Conversation:
         elif isinstance(item, Subscription):
             self._confirm(item, now_ns)
         else:
-            self._refuse(item)
+            self._refuse(item, received)
 
     def _due(self) -> list[bytes | str]:
         """What is to be sent now: at most one request, and none while an answer is due."""
@@ -244,23 +254,22 @@ class Conversation:
             for symbol, channels in by_symbol(_names(request)).items()
         ]
 
-    def _refuse(self, error: Error) -> None:
-        sent = self._sent
-        self.complaint = f"{error.msg} (code {error.code})"
-        if error.code in (AUTH_FAILED, NOT_AUTHENTICATED):
-            raise AuthFailed(self.complaint, code=error.code)
+    def _refuse(self, error: Error, received: Received) -> None:
+        sent, words = self._sent, f"{error.msg} (code {error.code})"
+        if sent is None or error.code in _OF_THE_CONNECTION | _NO_ENTRY | {_INTERNAL}:
+            self.complaint = words  # the connection may end with it
+        if error.code in _NO_ENTRY:
+            raise AuthFailed(words, code=error.code)
         if sent is None or error.code in _OF_THE_CONNECTION:
+            received.problems.append(Refused(error.code, error.msg))
             return
         if sent.request["action"] == "auth":
             self._refuse_login(error)
             return
         self._sent = None
-        if "resume" in sent.request and error.code in _CURSOR_UNKNOWN:
-            request = {name: value for name, value in sent.request.items() if name != "resume"}
-            self._sent = _Sent(request=request, ask=sent.ask, lost=True)
-        elif sent.ask is None:
-            raise SymbolRefused(error.code, error.msg)
-        else:
+        if sent.ask is None:
+            self._refuse_set(sent, error, received)
+        elif not self._begins_anew(sent, error):
             self._asks.popleft()
             kind = Refused if error.code == _INTERNAL else SymbolRefused
             sent.ask.done(kind(error.code, error.msg))
@@ -270,7 +279,34 @@ class Conversation:
             return  # nobody can tell yet whether it is good: the gateway ends this connection
         self._sent = None
         if error.code not in (_ALREADY_AUTHENTICATED, _INTERNAL):
-            raise AuthFailed(self.complaint, code=error.code)
+            raise AuthFailed(f"{error.msg} (code {error.code})", code=error.code)
+
+    def _refuse_set(self, sent: _Sent, error: Error, received: Received) -> None:
+        """What was agreed to before is not to be had (any more)."""
+        if error.code != _INTERNAL and self._shrinks(error):
+            received.problems.append(SymbolRefused(error.code, error.msg))
+        elif not self._begins_anew(sent, error):
+            if error.code == _INTERNAL:
+                raise NotNow(self.complaint)
+            raise SymbolRefused(error.code, error.msg)
+
+    def _begins_anew(self, sent: _Sent, error: Error) -> bool:
+        """Ask again without the cursor, where it may be that which is refused."""
+        if "resume" not in sent.request or error.code not in _CURSOR_UNKNOWN:
+            return False
+        request = {name: value for name, value in sent.request.items() if name != "resume"}
+        self._sent = _Sent(request=request, ask=sent.ask, lost=True)
+        return True
+
+    def _shrinks(self, error: Error) -> bool:
+        """Restore the set without what *error* names; False: nothing would be left, or gone."""
+        whole = self._wanted.by_channel()
+        left = without_named(whole, error.msg)
+        if not left or left == whole:
+            return False
+        self._wanted.replace(left)
+        self._is_restored = False
+        return True
 
 
 def _names(request: dict[str, Any]) -> ByChannel:

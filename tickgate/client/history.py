@@ -5,7 +5,7 @@ From asyncio: ``bars = await asyncio.to_thread(client.bars, "BTC/USD", "5Min")``
 
 import operator
 import ssl as tls
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, TypeVar
 
@@ -215,10 +215,14 @@ def _chunks(symbols: Names) -> Iterator[str]:
 
     As far as names tell it: one without its venue stands where its letters do.
     """
+    if not isinstance(symbols, Iterable):
+        raise TypeError(f"symbols: expected text, or several of them, was {symbols!r}")
     names = [symbols] if isinstance(symbols, str) else sorted(dict.fromkeys(symbols), key=_folded)
     for begin in range(0, len(names), _SYMBOLS_AT_ONCE):
         yield ",".join(names[begin : begin + _SYMBOLS_AT_ONCE])
 
 
 def _folded(name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"symbols: expected text, was {name!r}")
     return name.upper().replace("/", "-")

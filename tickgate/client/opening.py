@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Literal
 
 from tickgate.client.backoff import Backoff
+from tickgate.client.errors import Refused
 from tickgate.client.messages import Gap
 from tickgate.client.state import State
 from tickgate.client.stream import Stream
@@ -17,6 +18,7 @@ Token = str | Callable[[], str | Awaitable[str]]
 OnGap = Callable[[Gap], Awaitable[None] | None]
 
 _MODES: Final = ("all", "latest")
+_ENCODINGS: Final = ("msgpack", "json")
 _MAX_INTERVAL_MS: Final = 5_000
 
 
@@ -49,6 +51,8 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
         compression: take compressed messages where the gateway offers it.
         ssl: for ``wss``, where the system's certificates will not do.
         on_state: called when the connection is lost, live again, …
+        on_problem: called with what the gateway refuses that no call waits for: a symbol or channel
+            that is not allowed any more when the subscriptions are restored.
 
     Raises:
         Unreachable: on entering, no connection within *first_s*; later, *max_attempts* failed.
@@ -74,10 +78,13 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
     compression: bool = False
     ssl: tls.SSLContext | None = None
     on_state: Callable[[State], None] | None = None
+    on_problem: Callable[[Refused], None] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             raise ValueError(f"mode: expected {' or '.join(_MODES)}, was {self.mode!r}")
+        if self.encoding not in _ENCODINGS:
+            raise ValueError(f"encoding: expected {' or '.join(_ENCODINGS)}, was {self.encoding!r}")
         length_ms = self.interval_ms
         is_fine = type(length_ms) is int and 0 <= length_ms <= _MAX_INTERVAL_MS
         if length_ms is not None and not is_fine:

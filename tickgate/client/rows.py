@@ -1,8 +1,8 @@
 """Bars or trades of the past as a list that becomes a pandas or polars frame."""
 
 import importlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -14,14 +14,31 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=msgspec.Struct)
 _NS = "_ns"
+_OF_PANDAS: Final[Mapping[Any, str]] = {
+    str: "str",
+    float: "float64",
+    int: "int64",
+    bool: "bool",
+    int | None: "Int64",  # which has a value for none, and the others stay as they are
+    str | None: "str",
+}
+_OF_POLARS: Final[Mapping[Any, str]] = {
+    str: "String",
+    float: "Float64",
+    int: "Int64",
+    bool: "Boolean",
+    int | None: "Int64",
+    str | None: "String",
+}
 
 
 class Rows(list[M], Generic[M]):
     """Messages of one type, in order; a list with two ways into a frame.
 
-    Frames have a column per field; times, exact to the nanosecond and in UTC, are columns without
-    the ``_ns`` of the field: ``start`` of bars, ``time`` of trades. ``missing`` says by symbol, in
-    words, what the gateway does not have (any more) of what was asked for.
+    Frames have a column per field, of one type whatever is in it; times, exact to the nanosecond
+    and in UTC, are columns without the ``_ns`` of the field: ``start`` of bars, ``time`` of trades.
+    ``missing`` says by symbol, in words, what the gateway does not have (any more) of what was
+    asked for.
     """
 
     def __init__(self, kind: type[M], messages: Iterable[M] = ()) -> None:
@@ -40,16 +57,13 @@ class Rows(list[M], Generic[M]):
         Raises:
             MissingPackage: pandas is not installed.
         """
-        package = _package("pandas")
+        package, types = _package("pandas"), self._types()
         columns: dict[str, Any] = {}
         for name, values in self.columns().items():
+            column = package.Series(values, dtype=_OF_PANDAS.get(types[name]))
             if name.endswith(_NS):
-                times = package.to_datetime(package.Series(values, dtype="int64"), utc=True)
-                columns[name.removesuffix(_NS)] = times
-            elif None in values and any(isinstance(value, int) for value in values):
-                columns[name] = package.array(values, dtype="Int64")  # else floats: other numbers
-            else:
-                columns[name] = values
+                column = column.astype("datetime64[ns]").dt.tz_localize("UTC")
+            columns[name.removesuffix(_NS)] = column
         return package.DataFrame(columns)
 
     def to_polars(self) -> "polars.DataFrame":
@@ -58,23 +72,20 @@ class Rows(list[M], Generic[M]):
         Raises:
             MissingPackage: polars is not installed.
         """
-        package = _package("polars")
-        types = {field.name: field.type for field in msgspec.structs.fields(self._kind)}
-        plain = {
-            str: package.String,
-            float: package.Float64,
-            int: package.Int64,
-            bool: package.Boolean,
-        }
+        package, types = _package("polars"), self._types()
         series = []
         for name, values in self.columns().items():
-            if name.endswith(_NS):
-                ns = package.Series(name.removesuffix(_NS), values, dtype=package.Int64)
-                series.append(ns.cast(package.Datetime("ns", "UTC")))
-            else:
-                series.append(package.Series(name, values, dtype=plain.get(types[name])))
+            kind = _OF_POLARS.get(types[name])
+            dtype = getattr(package, kind) if kind else None
+            column = package.Series(name.removesuffix(_NS), values, dtype=dtype)
+            is_time = name.endswith(_NS)
+            series.append(column.cast(package.Datetime("ns", "UTC")) if is_time else column)
         frame: polars.DataFrame = package.DataFrame(series)
         return frame
+
+    def _types(self) -> dict[str, Any]:
+        """By field, whatever values there are: frames of one kind go together."""
+        return {field.name: field.type for field in msgspec.structs.fields(self._kind)}
 
 
 def _package(name: str) -> Any:

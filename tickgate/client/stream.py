@@ -1,7 +1,6 @@
 """An open stream: subscribe, iterate over messages; it comes back by itself."""
 
 import asyncio
-import errno
 import inspect
 import logging
 import math
@@ -19,7 +18,8 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tickgate.client.address import Credentials, is_local, stream_url
-from tickgate.client.conversation import Ask, Conversation
+from tickgate.client.causes import passing_reason, reason_of
+from tickgate.client.conversation import Ask, Conversation, NotNow
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
 from tickgate.client.inbox import Inbox
 from tickgate.client.messages import Gap, Message
@@ -41,9 +41,13 @@ _MAX_FRAME: Final = (
     16 << 20
 )  # bytes; frames of data are far smaller, a long subscription's reply not
 _REQUESTS_PER_S: Final = 10  # the gateway takes 20
-_REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"  # of one address, or of each of several
-_HTTP_UNAUTHORISED: Final = (401, 403)
-_HTTP_PASSING: Final = (408, 425, 429)  # of the statuses of 400 and more, those worth a retry
+
+
+class _NoToken(ClientError):
+    """The caller's function gave no token, this time."""
+
+
+_PASSING: Final = (NotNow, WireError, _NoToken)
 
 
 class Stream:
@@ -158,9 +162,13 @@ class Stream:
     ) -> None:
         """End the connection. An error of the block leaves it as it is, in no group."""
         self._running.cancel()
-        await self._group.__aexit__(None, None, None)
-        self._end(StreamClosed())
-        self._failure = None
+        try:
+            await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # of a callback: there is one task
+        finally:
+            self._end(StreamClosed())
+            self._failure = None
         self._tell(State("closed"))
 
     async def _change(self, channels: Channels, *, adds: bool, snapshot: bool = False) -> None:
@@ -225,6 +233,7 @@ class Stream:
             ClientError: trying again would be of no use.
         """
         options = self._options
+        self._conversation.complaint = ""  # that was about another connection
         try:
             login = await self._login()
             async with open_socket(
@@ -240,23 +249,37 @@ class Stream:
                 self._socket = socket
                 await self._converse(socket, login)
         except InvalidStatus as exc:
-            return _passing(exc)
-        except (OSError, TimeoutError, WebSocketException, WireError) as exc:
-            return self._conversation.complaint or _cause(exc)
+            return passing_reason(exc)
+        except (OSError, TimeoutError, WebSocketException, *_PASSING) as exc:
+            return self._conversation.complaint or reason_of(exc)
         finally:
             self._socket = None
         return self._conversation.complaint or "the gateway closed the connection"
 
     async def _login(self) -> dict[str, str] | None:
         options = self._options
-        token = options.token
-        if callable(token):
-            given = token()
-            token = await given if inspect.isawaitable(given) else given
-            left_s = renewal_s(token, time.time_ns() / 1e9)
-            now_s = asyncio.get_running_loop().time()
-            self._renew_at_s = None if left_s is None else now_s + left_s
+        token = await self._token() if callable(options.token) else options.token
         return Credentials(options.key, options.secret, token).message()
+
+    async def _token(self) -> str:
+        """A new token, and when the next one will be due.
+
+        Raises:
+            _NoToken: the caller's function failed.
+        """
+        assert callable(self._options.token)
+        self._renew_at_s = None
+        try:
+            given = self._options.token()
+            token = await given if inspect.isawaitable(given) else given
+        except Exception as exc:
+            raise _NoToken(f"no token: {exc!r}") from exc
+        if not isinstance(token, str):
+            raise TypeError(f"token: the function gave {token!r}; expected text")
+        left_s = renewal_s(token, time.time_ns() / 1e9)
+        now_s = asyncio.get_running_loop().time()
+        self._renew_at_s = None if left_s is None else now_s + left_s
+        return token
 
     async def _converse(self, socket: ClientConnection, login: dict[str, str] | None) -> None:
         conversation = self._conversation
@@ -270,6 +293,8 @@ class Stream:
                 if was_let_in and callable(self._options.token):
                     return  # it has expired: the next connection shows a new one
                 raise
+            for problem in received.problems:
+                self._tell_problem(problem)
             await self._send(received.send)
             if not was_let_in and conversation.is_let_in:
                 was_let_in = True
@@ -295,9 +320,10 @@ class Stream:
                 socket.transport.abort()  # who is silent does not answer a close either
                 raise TimeoutError(f"nothing was heard for {self._patience_s():g} s")
             if self._renew_at_s is not None and loop.time() >= self._renew_at_s:
-                login = await self._login()
-                if login is not None:
-                    await self._send(self._conversation.log_in_again(login))
+                with suppress(_NoToken):  # with the old one the gateway ends the connection later
+                    login = await self._login()
+                    if login is not None:
+                        await self._send(self._conversation.log_in_again(login))
 
     def _deadline_s(self, since_s: float) -> float | None:
         """When a connection that is silent since then, or since the last request, is dead."""
@@ -336,29 +362,10 @@ class Stream:
         if self._options.on_state is not None:
             self._options.on_state(state)
 
-
-def _cause(exc: Exception) -> str:
-    """Why there is no connection; asyncio's words leave out that somebody refused it."""
-    words = str(exc) or type(exc).__name__
-    return f"connection refused ({words})" if _REFUSED in words else words
-
-
-def _passing(exc: InvalidStatus) -> str:
-    """Why a handshake was refused, where another one may fare better.
-
-    Raises:
-        AuthFailed, Refused: it will not.
-    """
-    status = exc.response.status_code
-    reason = f"{status} {exc.response.reason_phrase}"
-    body = exc.response.body
-    if body:
-        reason += ": " + body[:500].decode(errors="replace")
-    if status in _HTTP_UNAUTHORISED:
-        raise AuthFailed(reason, code=status) from exc
-    if 400 <= status < 500 and status not in _HTTP_PASSING:
-        raise Refused(status, reason) from exc
-    return reason
+    def _tell_problem(self, problem: Refused) -> None:
+        log.warning("%s: %s", self._url, problem)
+        if self._options.on_problem is not None:
+            self._options.on_problem(problem)
 
 
 def _resolve(answer: "asyncio.Future[None]", error: ClientError | None) -> None:

@@ -2,7 +2,8 @@
 
 import struct
 from datetime import UTC, date, datetime
-from typing import Final
+from operator import index
+from typing import Final, SupportsIndex
 
 _SECOND_NS: Final = 1_000_000_000
 _FRACTION_DIGITS: Final = 9
@@ -11,7 +12,7 @@ _ACCEPTED: Final = "UNIX nanoseconds, a datetime with a zone, a date, or RFC 333
 _UNITS: Final = (("seconds", 10**11), ("milliseconds", 10**14), ("microseconds", 10**17))
 """Below so many of each is what a number looks like: from 1973 on no unit passes for another."""
 
-Time = datetime | date | int | str
+Time = datetime | date | SupportsIndex | str
 """A time as callers give it: aware datetime, date (its midnight, UTC), UNIX ns, RFC 3339 text."""
 
 
@@ -58,10 +59,10 @@ def to_text(time: Time) -> str:
     """
     if isinstance(time, str):
         return time
-    if isinstance(time, bool) or not isinstance(time, date | int):
+    if isinstance(time, bool) or not isinstance(time, date | SupportsIndex):
         raise TypeError(f"a time was {time!r} ({type(time).__name__}); expected {_ACCEPTED}")
-    if isinstance(time, int):
-        return ns_to_text(_checked_ns(time))
+    if isinstance(time, SupportsIndex):  # also the integers of numpy, as a frame has them
+        return ns_to_text(_checked_ns(index(time)))
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise ValueError(f"{time!r} has no time zone; use datetime(…, tzinfo=UTC)")

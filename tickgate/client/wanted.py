@@ -1,5 +1,6 @@
 """What a client wants of the stream: names by channel. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypedDict
 
@@ -39,6 +40,9 @@ WIRE: Final = {
 ByChannel = dict[str, tuple[str, ...]]
 """Symbols by the channel's name on the wire; no channel without any."""
 
+_NAMED_CHANNEL: Final = re.compile(r"\bchannel (\w+)$")
+_MAX_QUOTED: Final = 60  # characters of a symbol that an error of the gateway repeats
+
 
 def by_channel(channels: Mapping[str, Any]) -> ByChannel:
     """The keywords of a call as the wire has them.
@@ -50,6 +54,8 @@ def by_channel(channels: Mapping[str, Any]) -> ByChannel:
     for channel, names in channels.items():
         if channel not in WIRE:
             raise TypeError(f"no channel {channel!r}; there are {', '.join(WIRE)}")
+        if not isinstance(names, Iterable):
+            raise TypeError(f"{channel}: expected symbols as text, was {names!r}")
         symbols = (names,) if isinstance(names, str) else tuple(names)
         for symbol in symbols:
             if not isinstance(symbol, str):
@@ -95,6 +101,17 @@ def by_symbol(names: ByChannel) -> dict[str, tuple[str, ...]]:
     for channel, symbol in _pairs(names):
         found[symbol] = (*found.get(symbol, ()), channel)
     return found
+
+
+def without_named(names: ByChannel, words: str) -> ByChannel:
+    """*names* without what the *words* of an error name: a symbol in quotes, or a channel."""
+    named = _NAMED_CHANNEL.search(words)
+    found = {
+        channel: tuple(name for name in symbols if repr(name[:_MAX_QUOTED]) not in words)
+        for channel, symbols in names.items()
+        if named is None or channel != named[1]
+    }
+    return {channel: symbols for channel, symbols in found.items() if symbols}
 
 
 def _pairs(names: ByChannel) -> list[tuple[str, str]]:

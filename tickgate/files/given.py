@@ -111,10 +111,13 @@ class BarReader:
         assert start_ns is not None
         if of_time not in (None, start_ns):
             raise ValueError(f"time {time} and start_ns {start} are not the same moment")
+        if start_ns < EARLIEST_NS:
+            raise ValueError(
+                f"{rfc3339(start_ns)}: expected a time from 1990 on (a number is of nanoseconds "
+                "since 1970)"
+            )
         if start_ns % MINUTE_NS:
             raise ValueError(f"{rfc3339(start_ns)}: expected the start of a minute")
-        if start_ns < EARLIEST_NS:
-            raise ValueError(f"{rfc3339(start_ns)}: expected a time from 1990 on")
         if start_ns + MINUTE_NS > self._until_ns:
             raise ValueError(
                 f"{rfc3339(start_ns)}: its trades may still come; expected windows that end by "

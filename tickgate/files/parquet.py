@@ -68,6 +68,23 @@ class ParquetSink:
             self._writer.is_open = False  # what it could not write before, it cannot now
 
 
+def folded(name: str) -> str:
+    """The name of a column as it is looked for, whatever its case."""
+    return name.strip().lower()
+
+
+def parquet_columns(file: IO[bytes]) -> list[str]:
+    """The names of the columns of a file.
+
+    Raises: as :func:`read_parquet`.
+    """
+    arrow, parquet = _load()
+    try:
+        return [str(name) for name in parquet.ParquetFile(file).schema_arrow.names]
+    except (arrow.ArrowException, OSError) as exc:
+        raise _unreadable(exc) from exc
+
+
 def read_parquet(file: IO[bytes], names: Sequence[str]) -> Iterator[Table]:
     """Tables of the columns *names*, those that are there, some thousand rows at a time.
 
@@ -78,19 +95,25 @@ def read_parquet(file: IO[bytes], names: Sequence[str]) -> Iterator[Table]:
     arrow, parquet = _load()
     try:
         source = parquet.ParquetFile(file)
-        wanted = [name for name in names if name in source.schema_arrow.names]
-        if not wanted:
-            return
-        for batch in source.iter_batches(_BATCH_ROWS, columns=wanted):
-            yield {name: _values(arrow, batch.column(name)) for name in wanted}
+        spelled = {folded(name): name for name in source.schema_arrow.names}
+        wanted = {name: spelled[name] for name in names if name in spelled}
+        for batch in source.iter_batches(_BATCH_ROWS, columns=list(wanted.values())):
+            yield {name: _values(arrow, batch.column(there)) for name, there in wanted.items()}
     except (arrow.ArrowException, OSError) as exc:
-        raise ValueError(" ".join(str(exc).split())) from exc
+        raise _unreadable(exc) from exc
+
+
+def _unreadable(error: Exception) -> ValueError:
+    return ValueError(" ".join(str(error).split()))
 
 
 def _values(arrow: Any, array: Any) -> list[Any]:
     if arrow.types.is_timestamp(array.type):
         array = array.cast(arrow.timestamp("ns", array.type.tz)).cast(arrow.int64())
     values: list[Any] = array.to_pylist()
+    if arrow.types.is_decimal(array.type):
+        number = float if array.type.scale > 0 else int
+        return [None if value is None else number(value) for value in values]
     return values
 
 

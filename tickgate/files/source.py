@@ -6,12 +6,13 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
 from core.market.errors import TickgateError
 from tickgate.files.columns import Table, Values
-from tickgate.files.parquet import read_parquet
+from tickgate.files.parquet import folded, parquet_columns, read_parquet
 
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
@@ -70,15 +71,10 @@ def read_lines(path: str, columns: Sequence[str], required: Sequence[str]) -> It
 
 
 def _parquet(path: str, columns: Sequence[str], required: Sequence[str]) -> Iterator[Line]:
-    number = 0
     with Path(path).open("rb") as file:
-        for table in read_parquet(file, columns):
-            _require(path, list(table), required)
-            for row in _rows(table):
-                number += 1
-                yield Line(number, row)
-    if not number:
-        _require(path, [], required)
+        _require(path, [folded(name) for name in parquet_columns(file)], required)
+        rows = (row for table in read_parquet(file, columns) for row in _rows(table))
+        yield from starmap(Line, enumerate(rows, start=1))
 
 
 def _rows(table: Table) -> Iterator[Values]:
@@ -110,7 +106,7 @@ def csv_header(path: str) -> list[str]:
         line = text.readline(_MAX_HEADER_CHARS)
         if problem := _problem(line, may_end=True) or _open_quote(line):
             raise SourceError(f"{path}:1", problem)
-        return [name.strip().lower() for name in next(csv.reader([line]), [])]
+        return [folded(name) for name in next(csv.reader([line]), [])]
 
 
 def _csv(path: str, required: Sequence[str]) -> Iterator[Line]:
@@ -124,7 +120,7 @@ def _csv(path: str, required: Sequence[str]) -> Iterator[Line]:
             if wrong:
                 yield Line(row.first, {"": wrong})
             elif row.fields and row.first > 1:
-                values = (field or None for field in row.fields)
+                values = (field.strip() or None for field in row.fields)
                 yield Line(row.last, dict(zip(names, values, strict=True)))
 
 

@@ -45,9 +45,17 @@ export class Handlers {
     return () => handlers.delete(handler);
   }
 
-  /** @param {keyof Events} kind @param {any} value */
+  /** As the events of a browser do: one that throws is reported, and costs the others nothing. @param {keyof Events} kind @param {any} value */
   tell(kind, value) {
-    for (const handler of this.#handlers.get(kind) ?? []) handler(value);
+    for (const handler of this.#handlers.get(kind) ?? []) {
+      try {
+        handler(value);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   /** What counts as received: at once, then one by one. @param {import("./messages.js").Message[]} batch */

@@ -30,6 +30,19 @@
 /** @typedef {{T: "shutdown", msg: string, within_s: number}} Shutdown */
 /** @typedef {Trade | Bar | Correction | Cancel | Gap | Heartbeat | Stale | Shutdown} Message */
 
+/**
+ * What a caller names of each channel: one symbol, or several.
+ * @param {Record<string, string | Iterable<string>>} named
+ * @returns {Channels}
+ */
+export function channelsOf(named) {
+  const lists = Object.entries(named).map(([channel, symbols]) => [
+    channel,
+    typeof symbols === "string" ? [symbols] : [...symbols],
+  ]);
+  return Object.fromEntries(lists);
+}
+
 /** One of each. @param {Channels} channels @returns {[string, string][]} */
 export function pairs(channels) {
   return Object.entries(channels).flatMap(([channel, symbols]) =>

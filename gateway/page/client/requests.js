@@ -2,6 +2,8 @@
 
 import { pairs } from "./messages.js";
 
+const MAX_QUOTED = 60; // characters of a symbol that an error of the gateway repeats
+
 /** @typedef {import("./messages.js").Channels} Channels */
 
 /**
@@ -58,4 +60,22 @@ export function isAnswer(set, { request, channels }) {
   const isIn = (/** @type {[string, string]} */ [channel, symbol]) => set[channel].includes(symbol);
   if (request.action === "subscribe") return named.every(isIn);
   return request.action === "unsubscribe" && !named.some(isIn);
+}
+
+/**
+ * A set without what an error names: a symbol in quotes, or a channel.
+ * @param {Channels} channels
+ * @param {string} words of the error
+ * @returns {Channels | null} null where nothing would be left, or nothing of the set is named
+ */
+export function withoutNamed(channels, words) {
+  const named = /\bchannel (\w+)$/.exec(words)?.[1];
+  const left = pairs(channels).filter(
+    ([channel, symbol]) => channel !== named && !words.includes(`'${symbol.slice(0, MAX_QUOTED)}'`),
+  );
+  if (!left.length || left.length === pairs(channels).length) return null;
+  /** @type {Channels} */
+  const kept = {};
+  for (const [channel, symbol] of left) (kept[channel] ??= []).push(symbol);
+  return kept;
 }

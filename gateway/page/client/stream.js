@@ -3,8 +3,8 @@
 import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
-import { gapsOf, pairs } from "./messages.js";
-import { isAnswer, subscription } from "./requests.js";
+import { channelsOf, gapsOf, pairs } from "./messages.js";
+import { isAnswer, subscription, withoutNamed } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
 const ANSWER_MS = 10_000; // a gateway that works answers a request within milliseconds
@@ -117,7 +117,7 @@ export class Stream {
   /**
    * Add symbols to channels; resolves once the gateway has agreed, which while the connection is
    * lost takes until it is back. Rejects with {@link Refused}: the set stays as it was.
-   * @param {Channels} channels
+   * @param {Record<string, string | Iterable<string>>} channels of each one symbol, or several
    * @param {{snapshot?: boolean}} [options] the last trade and the running bar of each come first
    * @returns {Promise<void>}
    */
@@ -125,7 +125,7 @@ export class Stream {
     return this.#ask("subscribe", channels, snapshot);
   }
 
-  /** Take symbols off channels, as they were spelled. @param {Channels} channels */
+  /** Take symbols off channels, as they were spelled. @param {Record<string, string | Iterable<string>>} channels */
   unsubscribe(channels) {
     return this.#ask("unsubscribe", channels, false);
   }
@@ -142,12 +142,13 @@ export class Stream {
     this.#end(new StreamClosed());
   }
 
-  /** @param {Ask["action"]} action @param {Channels} channels @param {boolean} snapshot @returns {Promise<void>} */
-  #ask(action, channels, snapshot) {
-    if (this.state.phase === "closed") return Promise.reject(new StreamClosed());
-    if (!pairs(channels).length) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#asks.push({ action, channels, snapshot, resolve, reject });
+  /** @param {Ask["action"]} action @param {Record<string, string | Iterable<string>>} named @param {boolean} snapshot */
+  async #ask(action, named, snapshot) {
+    if (this.state.phase === "closed") throw new StreamClosed();
+    const channels = channelsOf(named);
+    if (!pairs(channels).length) return;
+    await new Promise((resolve, reject) => {
+      this.#asks.push({ action, channels, snapshot, resolve: () => resolve(undefined), reject });
       this.#next();
     });
   }
@@ -323,10 +324,15 @@ export class Stream {
     if (NO_ENTRY.includes(code)) return this.#noEntry(code, words);
     if (!sent || OF_THE_CONNECTION.includes(code)) return this.#handlers.tell("problem", new Refused(code, words));
     this.#sent = null;
+    const left = sent.ask || code === INTERNAL ? null : withoutNamed(this.#wanted, words);
     if (sent.request.action === "auth") {
       if (code === ALREADY_AUTHENTICATED) this.#enter();
       else if (code === INTERNAL) this.#handlers.tell("problem", new Refused(code, words));
       else this.#noEntry(code, words);
+    } else if (left) {
+      this.#wanted = left;
+      this.#restored = false;
+      this.#handlers.tell("problem", new Refused(code, words));
     } else if ("resume" in sent.request && (code === 400 || code === INTERNAL)) {
       const { resume: _, ...request } = sent.request;
       this.#sent = { ...sent, request, isLost: true };
@@ -334,7 +340,8 @@ export class Stream {
     } else if (sent.ask) {
       this.#asks.shift();
       sent.ask.reject(new Refused(code, words));
-    } else this.#end(new Refused(code, words)); // what was accepted before is not any more
+    } else if (code === INTERNAL) this.#abandon(words); // the next connection asks for it again
+    else this.#end(new Refused(code, words));
   }
 
   /** @param {number} code @param {string} words */

@@ -28,7 +28,7 @@ from tickgate.client import (
     Unreachable,
 )
 from tickgate.client import history as history_module
-from tickgate.client.messages import Trade
+from tickgate.client.messages import Gap, Trade
 from tickgate.client.rows import Rows
 
 T = TypeVar("T")
@@ -83,6 +83,12 @@ async def test_more_symbols_than_fit_into_a_request_are_asked_for_in_several(
     assert [row.symbol for row in some] == ["X:A0", "x:a1", "X:A2"]
 
 
+@pytest.mark.parametrize("symbols", [None, 5, [None]])
+def test_symbols_that_are_no_text_are_refused_before_anything_is_asked(symbols: Any) -> None:
+    with pytest.raises(TypeError, match="symbols: expected text"):
+        Client("http://127.0.0.1:1").bars(symbols)
+
+
 async def test_bars_become_frames_of_pandas_and_polars_with_exact_times(rig: Rig) -> None:
     await rig.save(*(bar("X:A", 5 * number, timeframe=FIVE) for number in range(3)))
     bars = await ask(Client(rig.base).bars, "X:A", "5Min", "2021-07-03")
@@ -115,8 +121,26 @@ async def test_no_bars_become_empty_frames_of_the_same_shape(rig: Rig) -> None:
 
     assert list(none) == []
     assert none.to_polars().schema == some.to_polars().schema
-    assert list(none.to_pandas().columns) == list(some.to_pandas().columns)
+    assert none.to_pandas().dtypes.to_dict() == some.to_pandas().dtypes.to_dict()
     assert isinstance(none.to_pandas(), pandas.DataFrame)
+
+
+def test_frames_of_trades_have_the_same_types_whatever_the_venue_tells() -> None:
+    told = [Trade("X:A", 1.5, 2.0, 10**18, 7, "B")]
+    untold = [Trade("X:A", 1.5, 2.0, 10**18)]
+
+    frames = [Rows(Trade, trades) for trades in (told, untold, told + untold, [])]
+
+    assert len({str(rows.to_pandas().dtypes.to_dict()) for rows in frames}) == 1
+    assert {str(rows.to_polars().schema) for rows in frames} == {str(frames[0].to_polars().schema)}
+    assert str(frames[0].to_pandas()["id"].dtype) == "Int64"
+
+
+def test_other_messages_become_frames_as_well() -> None:
+    gaps = Rows(Gap, [Gap("X:A", 1, 2, "lost", ("trades",))])
+
+    assert gaps.to_pandas()["channels"].tolist() == [("trades",)]
+    assert gaps.to_polars()["state"].to_list() == ["lost"]
 
 
 async def test_a_frame_without_its_package_says_what_to_install(

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.keys import ApiKeys
 from gateway.service import GatewaySettings
@@ -399,6 +400,94 @@ async def test_a_token_is_renewed_while_the_connection_lives(
 
         assert await trade_ids(stream, 1) == [1]
         assert [state.phase for state in states] == ["live"]
+
+
+async def test_a_function_that_gives_no_token_for_a_while_costs_time_only(rig: Rig) -> None:
+    given: list[str] = []
+    states: list[State] = []
+
+    def token() -> str:
+        given.append("KEY:s3cret")
+        if 1 < len(given) < 4:
+            raise LookupError("the token service is away")
+        return given[-1]
+
+    async with (
+        breakable(rig) as (proxy, url),
+        connect(url, token=token, backoff=SOON, on_state=states.append) as stream,
+    ):
+        await stream.subscribe(trades="SIM:A")
+        await proxy.cut()
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+    reasons = [state.reason for state in states if state.phase == "lost"]
+    assert reasons[1:] == ["no token: LookupError('the token service is away')"] * 2
+
+
+async def test_a_function_that_never_gives_a_token_is_named_as_the_reason(rig: Rig) -> None:
+    def token() -> str:
+        raise LookupError("no such user")
+
+    with pytest.raises(Unreachable, match=r"no token: LookupError.'no such user'."):
+        async with connect(rig.url, token=token, first_s=0.2, backoff=SOON):
+            pass
+    with pytest.raises(TypeError, match="token: the function gave None; expected text"):
+        async with connect(rig.url, token=lambda: None):  # type: ignore[arg-type,return-value]
+            pass
+
+
+async def test_a_token_that_cannot_be_renewed_in_time_leaves_the_connection_as_it_is(
+    rig: Rig, eventually: Eventually
+) -> None:
+    asked, states = [], list[State]()
+
+    def token() -> str:
+        claims = json.dumps({"exp": wall_ns() / 1e9 + 1}).encode()
+        asked.append(base64.urlsafe_b64encode(claims).decode().rstrip("="))
+        if len(asked) > 1:
+            raise LookupError("the token service is away")
+        return f"head.{asked[-1]}.signature"
+
+    async with connect(rig.url, token=token, on_state=states.append) as stream:
+        await stream.subscribe(trades="SIM:A")
+        await eventually(lambda: len(asked) == 2)
+        await rig.trade("SIM:A")
+
+        assert await trade_ids(stream, 1) == [1]
+        assert [state.phase for state in states] == ["live"]
+
+
+async def test_an_error_of_a_callback_leaves_the_block_as_it_is(rig: Rig) -> None:
+    def fail(state: State) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with connect(rig.url, on_state=fail):
+            pass
+
+
+async def test_a_loss_has_its_own_reason_and_not_that_of_one_before() -> None:
+    states: list[State] = []
+
+    async def close_at_once(socket: ServerConnection) -> None:
+        await socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
+        await socket.send(json.dumps([{"T": "error", "code": 407, "msg": "slow client"}]))
+        server.close(close_connections=False)
+
+    async with serve(close_at_once, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with pytest.raises(Unreachable, match="connection refused"):
+            async with connect(
+                f"ws://127.0.0.1:{port}",
+                encoding="json",
+                max_attempts=1,
+                backoff=SOON,
+                on_state=states.append,
+            ) as stream:
+                await anext(stream)
+
+    assert [state.reason for state in states if state.phase == "lost"] == ["slow client (code 407)"]
 
 
 async def test_nobody_at_that_address_is_said_in_words(free_port: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tickgate.client.conversation import Ask, Conversation, Received
+from tickgate.client.conversation import Ask, Conversation, NotNow, Received
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, SymbolRefused
 from tickgate.client.messages import Gap, Heartbeat, Shutdown, Trade
 from tickgate.client.wire import Encoding
@@ -254,12 +254,48 @@ def test_a_refused_symbol_beside_an_old_cursor_is_told_apart_from_it() -> None:
     assert talk.ask(trades=("A",))[0]["resume"] == "old"
 
 
-def test_a_set_that_is_refused_as_a_whole_ends_the_stream(talk: Talk) -> None:
+@pytest.mark.parametrize(
+    ("code", "words", "left"),
+    [
+        (409, "insufficient subscription: symbol 'B' is not yours", {"trades": ["A"]}),
+        (409, "insufficient subscription: channel bars", {"trades": ["A", "B"]}),
+        (400, "symbol 'B': carried by several venues", {"trades": ["A"]}),
+    ],
+)
+def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_nor_trade(
+    talk: Talk, code: int, words: str, left: dict[str, Any]
+) -> None:
+    subscribe(talk, trades=("A", "B"), bars=("B",))
+    talk.hear(cursor("c1"))
+    talk.reconnect()
+
+    received = talk.hear(error(code, words))
+
+    asked = {"action": "subscribe", **left, "cursor": True, "resume": "c1"}
+    assert [msgspec.json.decode(text) for text in received.send] == [asked]
+    assert [(problem.code, problem.reason) for problem in received.problems] == [(code, words)]
+    talk.hear({"T": "subscription", **left})
+    assert talk.conversation.subscriptions == {name: tuple(of) for name, of in left.items()}
+
+
+@pytest.mark.parametrize("words", ["symbol 'A' is not yours", "channel trades", "too many"])
+def test_a_set_of_which_nothing_is_left_ends_the_stream(talk: Talk, words: str) -> None:
     subscribe(talk, trades=("A",))
     talk.reconnect()
 
     with pytest.raises(SymbolRefused):
-        talk.hear(error(409, "not allowed any more"))
+        talk.hear(error(409, words))
+
+
+def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connection(
+    talk: Talk,
+) -> None:
+    subscribe(talk, trades=("A",))
+    again = talk.reconnect()
+
+    with pytest.raises(NotNow, match=r"please try again .code 500"):
+        talk.hear(error(500, "internal error; please try again"))
+    assert talk.reconnect() == again
 
 
 @pytest.mark.parametrize("code", [401, 402])
@@ -327,6 +363,14 @@ def test_why_the_gateway_ends_a_connection_answers_no_request(talk: Talk, code: 
     assert talk.outcomes == []
     assert talk.conversation.complaint == f"slow client (code {code})"
     assert [said["trades"] for said in talk.reconnect()] == [["A"]]
+    assert talk.conversation.complaint == ""
+
+
+def test_what_a_request_was_refused_for_is_not_why_a_connection_ends_later(talk: Talk) -> None:
+    talk.ask(trades=("::",))
+
+    talk.said(error(400, "symbol '::'"))
+
     assert talk.conversation.complaint == ""
 
 

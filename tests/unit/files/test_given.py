@@ -56,6 +56,7 @@ def test_a_row_of_text_or_of_numbers_is_a_bar() -> None:
         ({"time": "2023-11-14T20:44:00Z"}, "are not the same moment"),
         ({"start_ns": str(START_NS + 1)}, "expected the start of a minute"),
         ({"start_ns": "0"}, "1970-01-01T00:00:00Z: expected a time from 1990 on"),
+        ({"start_ns": START_NS // 10**6}, "from 1990 on (a number is of nanoseconds since 1970)"),
         (
             {"start_ns": str(START_NS + 30 * MINUTE_NS)},
             "expected windows that end by 2023-11",

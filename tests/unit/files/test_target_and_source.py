@@ -3,9 +3,12 @@ import gzip
 import os
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tickgate.files.columns import TICKS, Column, Kind
 from tickgate.files.given_rows import tick_rows
@@ -42,6 +45,31 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str, kind: str) -> 
     assert [str(line.values["a"]) for line in lines] == ["1", "None"]
     expected = ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z"] if kind == CSV else ROWS["at"]
     assert [line.values["at"] for line in lines] == expected
+
+
+def test_columns_of_parquet_may_be_spelled_otherwise_and_have_decimal_numbers(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "a.parquet")
+    prices = pyarrow.array([Decimal("1.05"), None])
+    counts = pyarrow.array([Decimal(2**62 + 1)] * 2, pyarrow.decimal128(38, 0))
+    parquet.write_table(pyarrow.table({"Price": prices, "COUNT": counts, "Other": [1, 2]}), path)
+
+    lines = list(read_lines(path, ("price", "count"), ("price",)))
+
+    expected = [{"price": price, "count": 2**62 + 1} for price in (1.05, None)]
+    assert [line.values for line in lines] == expected
+    with pytest.raises(SourceError, match=r"no column size.*; its columns are price, count, other"):
+        list(read_lines(path, ("price", "size"), ("size",)))
+
+
+def test_spaces_around_a_value_of_csv_are_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a, b\n1, x \n2, \n")
+
+    lines = list(read_lines(str(path), ("a", "b"), ("a",)))
+
+    assert [line.values for line in lines] == [{"a": "1", "b": "x"}, {"a": "2", "b": None}]
 
 
 def test_equal_rows_make_equal_files(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ _DAYS = """
 const errors = [];
 const lines = new sparks.Sparks({
   bars: (symbols) => answer("lines", [{ S: "X:A", c: 1 }]),
+  symbols: async () => ["X:A", "X:B"].map((symbol) => ({ symbol })),
 });
 const loaded = new days.Days({
   session: {
@@ -160,3 +161,28 @@ def test_a_chart_says_when_bars_are_missing_that_nothing_else_asks_for() -> None
     )
 
     assert found == ["failed", "behind: 503", "works", "shown", "failed"]
+
+
+def test_what_a_key_may_not_read_does_not_keep_the_rest_from_being_asked_for() -> None:
+    found = _evaluate(
+        """
+        const refuse = (code, names) => async (symbols) => {
+          asked.push(symbols);
+          if (names.some((name) => symbols.includes(name))) throw new tickgate.Refused(code, "no");
+          return symbols.length;
+        };
+        const client = { symbols: async () => [{ symbol: "X:A" }, { symbol: "X:B" }] };
+        const ask = (symbols, call) => readable.ofReadable(client, symbols, call).catch(
+          (error) => error.code);
+        const all = ["X:A", "Y:A", "X:B"];
+        tell([
+          await ask(all, refuse(403, ["Y:A"])), asked.splice(0),
+          await ask(all, refuse(400, ["Y:A"])),
+          await ask(["Y:A"], refuse(403, ["Y:A"])),
+          await ask(["X:A"], refuse(403, ["X:A"])), asked.length,
+        ]);
+        """,
+        readable="readable.js",
+    )
+
+    assert found == [2, [["X:A", "Y:A", "X:B"], ["X:A", "X:B"]], 400, 403, 403, 3]

@@ -120,3 +120,121 @@ def test_a_renewal_of_a_token_is_answered_by_no_set() -> None:
     )
 
     assert answers == [False, False]
+
+
+_RESTORED = """
+const problems = [];
+const options = { WebSocket: FakeSocket, backoff: { firstMs: 1, capMs: 1, floorMs: 0 } };
+const stream = tickgate.connect("ws://x:1", options);
+stream.on("problem", (error) => problems.push(error.code));
+const greet = async () => {
+  FakeSocket.last.say({ T: "success", msg: "connected" });
+  await soon();
+};
+const refuse = async (code, msg) => {
+  FakeSocket.last.say({ T: "error", code, msg });
+  await soon();
+};
+const lose = async () => {
+  FakeSocket.last.onclose({ reason: "gone" });
+  await soon();
+  await greet();
+};
+await greet();
+stream.subscribe({ trades: ["A", "B"], bars: ["B"] });
+FakeSocket.last.say({ T: "subscription", trades: ["A", "B"], bars: ["B"] });
+FakeSocket.last.say({ T: "cursor", c: "c1" });
+await lose();
+"""
+
+
+def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_nor_trade() -> None:
+    found = evaluate(
+        _SOCKET
+        + _RESTORED
+        + """
+        await refuse(400, "symbol 'B': carried by several venues");
+        const last = FakeSocket.last.sent.at(-1);
+        await refuse(409, "insufficient subscription: channel trades");
+        tell({ last, problems, state: stream.state });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found["last"] == {
+        "action": "subscribe",
+        "trades": ["A"],
+        "cursor": True,
+        "resume": "c1",
+    }
+    assert found["problems"] == [400, 409]
+    assert found["state"]["phase"] == "closed"  # nothing is left
+    assert found["state"]["reason"].endswith("channel trades")
+
+
+def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connection() -> None:
+    found = evaluate(
+        _SOCKET
+        + _RESTORED
+        + """
+        const [first] = FakeSocket.last.sent;
+        await refuse(500, "internal error; please try again");
+        await refuse(500, "internal error; please try again");
+        const lost = stream.state;
+        await soon();
+        await greet();
+        tell({ lost, again: FakeSocket.last.sent, first });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found["lost"]["reason"] == "internal error; please try again"
+    assert found["again"] == [found["first"]]
+
+
+def test_a_handler_that_throws_is_reported_and_costs_the_others_nothing() -> None:
+    found = evaluate(
+        _SOCKET
+        + """
+        const [reported, came] = [[], []];
+        process.on("uncaughtException", (error) => reported.push(error.message));
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket, recover: "snapshot" });
+        const socket = FakeSocket.last;
+        for (const kind of ["trade", "state"]) {
+          stream.on(kind, () => { throw new Error(kind); });
+        }
+        stream.on("trade", (trade) => came.push(trade.i));
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        socket.onmessage({ data: JSON.stringify([{ T: "t", i: 1 }, { T: "t", i: 2 }]) });
+        await soon();
+        tell({ reported, came, phase: stream.state.phase });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found["reported"] == ["state", "trade", "trade"]
+    assert found["came"] == [1, 2]
+    assert found["phase"] == "live"
+
+
+def test_one_symbol_may_be_named_or_several_of_any_kind_of_list() -> None:
+    found = evaluate(
+        _SOCKET
+        + """
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        FakeSocket.last.say({ T: "success", msg: "connected" });
+        await soon();
+        const wrong = await stream.subscribe({ trades: null }).catch((error) => error.name);
+        stream.subscribe({ trades: "A", bars: new Set(["A", "B"]) });
+        const [{ trades, bars }] = FakeSocket.last.sent;
+        tell({ wrong, trades, bars });
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert found == {"wrong": "TypeError", "trades": ["A"], "bars": ["A", "B"]}

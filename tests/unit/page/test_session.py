@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from tests.node import evaluate
 
 # A gateway that permits some channels, and says once what the test wants it to say.
 _PRELUDE = """
 let permitted = null;
+let foreign = null;
 let broken = [];
 let most = Infinity;
 let socket = null;
@@ -32,6 +35,11 @@ globalThis.WebSocket = class {
     const denied = Object.keys(channels).find((name) => permitted && !permitted.includes(name));
     if (denied) {
       this.say({ T: "error", code: 409, msg: `insufficient subscription: channel ${denied}` });
+      return;
+    }
+    if (action === "subscribe" && Object.values(channels).flat().includes(foreign)) {
+      const what = `symbol '${foreign}' is not yours`;
+      this.say({ T: "error", code: 409, msg: `insufficient subscription: ${what}` });
       return;
     }
     const had = Object.values(this.set).flat();
@@ -159,7 +167,7 @@ def test_what_is_refused_without_a_chart_asking_for_it_is_a_note() -> None:
         await until(() => page.stream.isSubscribed);
         socket.say({{ T: "error", code: 406, msg: "connection limit exceeded: 5 per address" }});
         most = 0;
-        page.isLight = true;
+        page.isOverrun = true;
         page.watch([]);
         await until(() => told.length > 2);
         tell(told);
@@ -204,3 +212,55 @@ def test_what_a_key_does_not_permit_is_asked_for_again_on_the_next_connection() 
     assert found["before"] == ["trades", "bars"]
     one = ["X:A"]
     assert found["after"] == {"trades": ["*"], "bars": one, "updatedBars": one, "runningBars": one}
+
+
+def test_a_key_that_permits_trades_again_brings_them_for_all_symbols() -> None:
+    found = _evaluate(
+        f"""
+        permitted = ["bars", "runningBars"];
+        page.start();
+        {_WATCHED}
+        await until(() => page.stream.isSubscribed);
+        const before = page.isLight;
+        permitted = null;
+        socket.onclose({{ reason: "restart" }});
+        await until(() => page.stream.isSubscribed);
+        tell({{ before, after: page.isLight, set: socket.set }});
+        """
+    )
+
+    one = ["X:A"]
+    assert (found["before"], found["after"]) == (True, False)
+    assert found["set"] == {"trades": ["*"], "bars": one, "updatedBars": one, "runningBars": one}
+
+
+@pytest.mark.parametrize("fewer", ["channel", "symbol"])
+def test_a_key_that_permits_less_after_a_reconnect_costs_no_more_than_that(fewer: str) -> None:
+    found = _evaluate(
+        f"""
+        page.start();
+        events.onRefused = (message) => {{
+          told.push(message);
+          page.watch([{{ symbol: "X:A", timeframe: "1Min" }}]);
+        }};
+        page.watch(["X:A", "X:B"].map((symbol) => ({{ symbol, timeframe: "1Min" }})));
+        await until(() => page.stream.isSubscribed);
+        told.length = 0;
+        if ("{fewer}" === "channel") permitted = ["bars", "updatedBars", "runningBars"];
+        else foreign = "X:B";
+        socket.onclose({{ reason: "restart" }});
+        await until(() => page.stream.isSubscribed);
+        tell({{ told, light: page.isLight, set: socket.set }});
+        """
+    )
+
+    one = ["X:A"]
+    if fewer == "channel":
+        both = ["X:A", "X:B"]
+        bars = {"bars": both, "updatedBars": both, "runningBars": [*both, "*"]}
+        assert found == {"told": ["onSubscribed"], "light": True, "set": bars}
+    else:
+        bars = {"bars": one, "updatedBars": one, "runningBars": one}
+        words = "insufficient subscription: symbol 'X:B' is not yours"
+        assert found["told"] == [words, "onSubscribed"]
+        assert found["set"] == {"trades": ["*"], **bars}

@@ -102,3 +102,20 @@ def test_a_symbol_that_is_not_known_or_has_no_days_changes_nothing() -> None:
     )
 
     assert found == [True, [None, None, None, None, None]]
+
+
+def test_many_symbols_are_put_in_order_once_and_not_each_time_they_are_asked_for() -> None:
+    found = _evaluate(
+        """
+        for (const number of [10, 9, 1]) known.add(`X:S${number}`);
+        const first = known.symbols();
+        const isSame = known.symbols() === first;
+        known.add("X:S2");
+        known.add("X:S9");
+        tell({ first, isSame, then: known.symbols() });
+        """
+    )
+
+    assert found["first"] == ["X:A", "X:S1", "X:S9", "X:S10"]
+    assert found["isSame"]
+    assert found["then"] == ["X:A", "X:S1", "X:S2", "X:S9", "X:S10"]

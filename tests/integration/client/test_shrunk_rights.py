@@ -1,0 +1,70 @@
+"""Who comes back with fewer rights goes on with what is left of the set, in both clients."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.access.tokens import TokenRules, Tokens, secret_key
+from tests.access import access_of
+from tests.clocks import wall_ns
+from tests.integration.client.test_client_stream import SOON, breakable, trade_ids
+from tests.integration.client.test_javascript import driven
+from tests.integration.gateway.rig import Rig, gateway
+from tests.node import find_node
+from tests.tokens import SECRET, Issuer
+from tickgate.client import Refused, SymbolRefused, connect
+
+SET = ["SIM:A", "X:A", "SIM:B"]
+
+
+@pytest.fixture
+async def rig(redis_url: str, namespace: str) -> AsyncIterator[Rig]:
+    tokens = Tokens(TokenRules(), fixed=secret_key(SECRET))
+    async with gateway(redis_url, namespace, access=access_of(tokens=tokens)) as running:
+        yield running
+
+
+@pytest.fixture
+def tokens() -> list[str]:
+    """For one connection after the other."""
+    issuer, expires_s = Issuer(), wall_ns() / 1e9 + 3600
+    less = {"symbols": ["SIM:*"], "channels": ["trades"]}
+    return [
+        issuer.token(expires_s, algorithm="HS256"),
+        issuer.token(expires_s, algorithm="HS256", **less),
+    ]
+
+
+async def test_the_python_client_goes_on_with_the_rest(rig: Rig, tokens: list[str]) -> None:
+    problems: list[Refused] = []
+    shown = iter(tokens)
+    async with (
+        breakable(rig) as (proxy, url),
+        connect(url, token=lambda: next(shown), backoff=SOON, on_problem=problems.append) as stream,
+    ):
+        await stream.subscribe(trades=SET, bars="SIM:A")
+        await rig.trade("SIM:A")
+        before = await trade_ids(stream, 1)
+        await proxy.cut()
+        await rig.trade("X:A", "SIM:B")
+
+        assert before + await trade_ids(stream, 1) == [1, 3]
+        assert stream.subscriptions == {"trades": ("SIM:A", "SIM:B")}
+    assert {type(problem) for problem in problems} == {SymbolRefused}
+    assert [problem.code for problem in problems] == [409, 409]
+
+
+async def test_the_javascript_client_goes_on_with_the_rest(rig: Rig, tokens: list[str]) -> None:
+    async with (
+        breakable(rig) as (proxy, url),
+        driven(find_node(), url, tokens=tokens) as js,
+    ):
+        await js.do("subscribe", channels={"trades": SET, "bars": ["SIM:A"]})
+        await rig.trade("SIM:A")
+        before = await js.trade_ids(1)
+        await proxy.cut()
+        await rig.trade("X:A", "SIM:B")
+        problems = [await js.event("problem", "trade") for _ in range(2)]
+
+        assert before + await js.trade_ids(1) == [1, 3]
+        assert [problem["code"] for problem in problems] == [409, 409]
