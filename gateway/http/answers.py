@@ -184,7 +184,7 @@ def symbol_answer(symbol: Symbol, last_trade: Tick | None) -> SymbolAnswer:
 
 def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | None) -> bytes:
     """A page of bars under the caller's names of the symbols, as UTF-8 JSON."""
-    if len(bars) >= MANY_ROWS and not bars.gap.any():
+    if len(bars) >= MANY_ROWS and not np.count_nonzero(bars.gap):
         return _encode_many(bars, spellings, token)
     start_ns, *some = bars.arrays().values()
     times, (*values, gap) = window_texts(start_ns), [column.tolist() for column in some]

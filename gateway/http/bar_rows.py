@@ -59,9 +59,9 @@ def bar_rows(shape: RowShape, starts_ns: Ints, columns: Sequence[Numbers]) -> tu
     of several, one after the other. 500 bars take 0.2 ms.
     """
     texts, n = np.frombuffer(_texts(columns), np.uint8), len(starts_ns)
-    commas = np.flatnonzero(texts == ord(","))
+    commas = (texts == ord(",")).nonzero()[0]
     sizes = (commas[1:] - commas[:-1]).reshape(-1, n)  # of each number with its comma
-    width = _ROOM + int(sizes.max())
+    width = _ROOM + int(np.maximum.reduce(sizes, None))
     pieces = _windows(texts, width)[commas[:-1] + (1 - _ROOM)]
     np.ndarray(sizes.shape, np.uint64, pieces, 0, (n * width, width))[:] = shape.words
     sizes += shape.sizes
@@ -92,14 +92,14 @@ def _places(sizes: Ints, end: int) -> tuple[Ints, Ints]:
 
     The *end* of a row, so many bytes, takes the place of the last comma.
     """
-    starts = np.empty((len(sizes) + 1, sizes.shape[1]), np.int64)
-    starts[0] = _HEAD.itemsize
+    rows = np.add.reduce(sizes)
+    rows += _HEAD.itemsize + end - 1
+    stops = rows.cumsum()
+    starts = np.empty((len(sizes) + 1, len(rows)), np.int64)
+    np.subtract(stops, rows - _HEAD.itemsize, starts[0])
     for column, some in enumerate(sizes):  # cumsum() along this axis takes twice as long
         np.add(starts[column], some, starts[column + 1])
     starts[-1] -= 1
-    rows = starts[-1] + end
-    stops = rows.cumsum()
-    starts += stops - rows
     return starts, stops
 
 
@@ -107,7 +107,7 @@ def _heads(starts_ns: Ints) -> npt.NDArray[np.void]:
     """How rows begin: with their time."""
     minutes = starts_ns // MINUTE_NS
     days = minutes // _DAY
-    first, last = int(days.min()), int(days.max())
+    first, last = int(np.minimum.reduce(days)), int(np.maximum.reduce(days))
     if last - first < _FEW_DAYS:
         known = [_heads_of_day(day) for day in range(first, last + 1)]
         return (known[0] if len(known) == 1 else np.concatenate(known))[minutes - first * _DAY]
