@@ -19,9 +19,10 @@ _STATEMENTS: Final = 2  # under way at a time: the server works on one while the
 _MOST_STATEMENTS: Final = 6  # while those under way are slow
 _SLOW_S: Final = 0.05
 MAX_ROWS: Final = 10_000
-"""Stored bars read by one statement, unless one page alone has more: some ms of work in one go."""
+"""Stored bars that a page of longer bars is made of, read at a time."""
 
-_PAGES: Final = 16  # in one statement
+_PAGES: Final = 32  # in one statement
+_ROWS: Final = 20_000  # of one statement, unless one page alone has more: 10 ms of work in one go
 _MAX_WAITING: Final = 1_000  # pages; one more is refused
 
 
@@ -98,7 +99,7 @@ class PageReads:
         rows, now_s = 0, asyncio.get_running_loop().time()
         while self._waiting and len(some) < _PAGES:
             wanted = self._waiting[0]
-            if some and rows + wanted.page.limit > MAX_ROWS:
+            if some and rows + wanted.page.limit > _ROWS:
                 break
             self._waiting.popleft()
             if wanted.row.done():
