@@ -134,6 +134,8 @@ def test_an_unknown_channel_or_symbol_is_a_mistake_in_the_code() -> None:
         by_channel({"tardes": ["A"]})
     with pytest.raises(TypeError, match="trades: expected symbols as text, was 5"):
         by_channel({"trades": [5]})
+    with pytest.raises(TypeError, match="trades: expected symbols as text, was 7"):
+        by_channel({"trades": 7})
 
 
 def test_the_set_is_what_the_gateway_says() -> None:
