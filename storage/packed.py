@@ -19,9 +19,7 @@ _HEADER: Final = struct.Struct(">iiIii")
 _LENGTH: Final = struct.Struct(">i")
 # Oids of types.
 _BOOL, _BYTES, _INT8, _INT2, _INT4, _TEXT, _FLOAT8, _TIME = 16, 17, 20, 21, 23, 25, 701, 1184
-_ELEMENTS: Final = {
-    dtype: np.dtype([("length", ">i4"), ("value", dtype)]) for dtype in (">f8", ">i8", ">i4", "?")
-}
+_VALUES: Final = {dtype: np.dtype(dtype) for dtype in (">f8", ">i8", ">i4", "?")}
 POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01, where timestamptz counts from
 
 
@@ -98,11 +96,13 @@ def _type_of(binary: bytes) -> int:
 
 
 def _unpacked(binary: bytes, dtype: str) -> npt.NDArray[Any]:
-    element = _ELEMENTS[dtype]
+    """The values as they lie in *binary*, each behind its length."""
+    value = _VALUES[dtype]
+    step = _LENGTH.size + value.itemsize
     _, has_null, _, n, _ = _HEADER.unpack_from(binary)
-    if has_null or len(binary) != _HEADER.size + n * element.itemsize:
+    if has_null or len(binary) != _HEADER.size + n * step:
         raise ValueError(f"an array of {len(binary)} bytes is none of {n} elements without nulls")
-    return np.frombuffer(binary, element, n, _HEADER.size)["value"]
+    return np.ndarray((n,), value, binary, _HEADER.size + _LENGTH.size, (step,))
 
 
 def _fixed(values: Sequence[float], oid: int, dtype: str) -> PackedArray:

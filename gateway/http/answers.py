@@ -33,7 +33,9 @@ _window_text: Final = functools.lru_cache(maxsize=1_024)(rfc3339)  # symbols sha
 MANY_ROWS: Final = 300
 """Bars that are encoded faster by columns than one by one."""
 
-_CLOSED: Final = RowShape.of("o", "h", "l", "c", "v", "n", "vw", "rev", end=',"final":true')
+_NUMBERS: Final = ("o", "h", "l", "c", "v", "n", "vw")
+_REVISED: Final = RowShape.of(*_NUMBERS, "rev", end=',"final":true')
+_UNREVISED: Final = RowShape.of(*_NUMBERS, end=',"rev":0,"final":true')
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MANY: Final = 200  # minutes of a day, for which it is worth to have all its texts
 _MINUTES: Final = [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)]
@@ -195,8 +197,11 @@ def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | 
 def _encode_many(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | None) -> bytes:
     """The same of many bars without gaps."""
     prices = np.concatenate((bars.open, bars.high, bars.low, bars.close, bars.volume))
-    columns = (prices, bars.trades, bars.vwap, bars.rev)
-    rows, stops = bar_rows(_CLOSED, bars.start_ns, columns)
+    columns = prices, bars.trades, bars.vwap
+    if np.count_nonzero(bars.rev):
+        rows, stops = bar_rows(_REVISED, bars.start_ns, (*columns, bars.rev))
+    else:
+        rows, stops = bar_rows(_UNREVISED, bars.start_ns, columns)
     parts: list[bytes | memoryview] = []
     first = 0
     for symbol, _, to in bars.spans():
