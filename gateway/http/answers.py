@@ -21,7 +21,7 @@ from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS
 from gateway.encode import rfc3339
-from gateway.http.bar_rows import RowShape, bar_rows
+from gateway.http.bar_rows import MINUTES, RowShape, bar_rows
 
 TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
     Side.UNKNOWN: None,
@@ -38,7 +38,6 @@ _REVISED: Final = RowShape.of(*_NUMBERS, "rev", end=',"final":true')
 _UNREVISED: Final = RowShape.of(*_NUMBERS, end=',"rev":0,"final":true')
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MANY: Final = 200  # minutes of a day, for which it is worth to have all its texts
-_MINUTES: Final = [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)]
 _BAR_NAMES: Final = {
     "time": "t",
     "open": "o",
@@ -220,7 +219,7 @@ def window_texts(starts_ns: Ints) -> list[str]:
         if step_ns > 0 and not np.count_nonzero(steps_ns != step_ns):  # no hole
             first, step = int(starts_ns[0]) // MINUTE_NS, step_ns // MINUTE_NS
             return _even_texts(range(first, first + count * step, step))
-    days, minutes = np.divmod(starts_ns // MINUTE_NS, len(_MINUTES))
+    days, minutes = np.divmod(starts_ns // MINUTE_NS, len(MINUTES))
     of_day = minutes.tolist()
     texts: list[str] = []
     edges = [*(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), count]
@@ -234,8 +233,8 @@ def _even_texts(minutes: range) -> list[str]:
     """Of minutes since the epoch; day by day."""
     texts: list[str] = []
     while len(texts) < len(minutes):
-        day, first = divmod(minutes[len(texts)], len(_MINUTES))
-        of_day = range(first, len(_MINUTES), minutes.step)[: len(minutes) - len(texts)]
+        day, first = divmod(minutes[len(texts)], len(MINUTES))
+        of_day = range(first, len(MINUTES), minutes.step)[: len(minutes) - len(texts)]
         if len(of_day) >= _MANY:
             texts += _day_texts(day)[of_day.start : of_day.stop : of_day.step]
         else:
@@ -248,14 +247,14 @@ def _day_part(day: int, minutes: Sequence[int]) -> list[str]:
         known = _day_texts(day)
         return [known[minute] for minute in minutes]
     date = _date(day)
-    return [date + _MINUTES[minute] for minute in minutes]
+    return [date + MINUTES[minute] for minute in minutes]
 
 
 @functools.lru_cache(maxsize=64)  # 7 MB
 def _day_texts(day: int) -> list[str]:
     """All minutes of a day."""
     date = _date(day)
-    return [date + minute for minute in _MINUTES]
+    return [date + minute for minute in MINUTES]
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -23,13 +23,14 @@ Text = npt.NDArray[np.uint8]
 
 _ROOM: Final = 8  # bytes in front of a number: for its key, as one word
 _WIDEST: Final = 24  # bytes of a number's text
-_DAY: Final = 24 * 60  # minutes
 _FEW_DAYS: Final = 8
 _HEAD: Final = np.dtype([("key", "S6"), ("date", "S10"), ("clock", "S10"), ("end", "S2")])
 _TIMELESS: Final = np.array([(b'{"t":"', b"", b"", b'",')], _HEAD)
-_CLOCKS: Final = np.array(
-    [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)], "S10"
-)
+MINUTES: Final = [f"T{hour:02}:{minute:02}:00Z" for hour in range(24) for minute in range(60)]
+"""The minutes of a day, as an RFC 3339 time ends."""
+
+_CLOCKS: Final = np.array(MINUTES, "S10")
+_DAY: Final = len(MINUTES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

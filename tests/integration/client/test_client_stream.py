@@ -383,15 +383,19 @@ async def test_a_token_is_asked_for_before_each_connection(redis_url: str) -> No
         assert asked == ["KEY:s3cret"] * 2
 
 
+def token_of_a_second() -> str:
+    claims = json.dumps({"exp": wall_ns() / 1e9 + 1}).encode()
+    return f"head.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
+
+
 async def test_a_token_is_renewed_while_the_connection_lives(
     rig: Rig, eventually: Eventually
 ) -> None:
     asked, states = [], list[State]()
 
     def token() -> str:
-        claims = json.dumps({"exp": wall_ns() / 1e9 + 1}).encode()
-        asked.append(base64.urlsafe_b64encode(claims).decode().rstrip("="))
-        return f"head.{asked[-1]}.signature"
+        asked.append(token_of_a_second())
+        return asked[-1]
 
     async with connect(rig.url, token=token, on_state=states.append) as stream:
         await stream.subscribe(trades="SIM:A")
@@ -443,11 +447,10 @@ async def test_a_token_that_cannot_be_renewed_in_time_leaves_the_connection_as_i
     asked, states = [], list[State]()
 
     def token() -> str:
-        claims = json.dumps({"exp": wall_ns() / 1e9 + 1}).encode()
-        asked.append(base64.urlsafe_b64encode(claims).decode().rstrip("="))
+        asked.append(token_of_a_second())
         if len(asked) > 1:
             raise LookupError("the token service is away")
-        return f"head.{asked[-1]}.signature"
+        return asked[-1]
 
     async with connect(rig.url, token=token, on_state=states.append) as stream:
         await stream.subscribe(trades="SIM:A")

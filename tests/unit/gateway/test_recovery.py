@@ -32,6 +32,24 @@ def go_and_come(gateway: Gateway, *clients: Client, back: Gateway | None = None)
         (back or gateway).connect(each)
 
 
+def back_after_failover(*clients: Client) -> tuple[World, Gateway]:
+    """*clients* got one trade and lost a second; that was read, and the new master lacks it."""
+    world, (gateway,) = house()
+    for each in clients:
+        gateway.connect(each)
+    world.trade("X:A")
+    gateway.read()
+    gateway.flush()
+    for each in clients:
+        gateway.cut(each)
+    world.trade("X:A")
+    gateway.read()
+    world.tear(STREAM, 1)
+    for each in clients:
+        gateway.connect(each)
+    return world, gateway
+
+
 def ids(client: Client) -> list[int]:
     return [message["i"] for message in client.log if message["T"] == "t"]
 
@@ -78,21 +96,9 @@ def test_who_is_ahead_of_a_stream_that_was_lost_gets_a_gap() -> None:
 
 
 def test_what_a_new_master_lacks_is_waited_for() -> None:
-    world, (gateway,) = house()
     visitor, newest = client(), client(mode=Mode.LATEST)
-    for each in (visitor, newest):
-        gateway.connect(each)
-    world.trade("X:A")
-    gateway.read()
-    gateway.flush()
-    for each in (visitor, newest):
-        gateway.cut(each)
-    world.trade("X:A")
-    gateway.read()
-    world.tear(STREAM, 1)
+    world, gateway = back_after_failover(visitor, newest)
 
-    for each in (visitor, newest):
-        gateway.connect(each)
     gateway.round([])
     assert {visitor, newest} == set(gateway.resumers)
     world.mend(STREAM)
@@ -103,18 +109,9 @@ def test_what_a_new_master_lacks_is_waited_for() -> None:
 
 
 def test_what_is_repeated_between_the_reading_and_the_state_is_read_again() -> None:
-    world, (gateway,) = house()
     visitor = client()
-    gateway.connect(visitor)
-    world.trade("X:A")
-    gateway.read()
-    gateway.flush()
-    gateway.cut(visitor)
-    world.trade("X:A")
-    gateway.read()
-    world.tear(STREAM, 1)
+    world, gateway = back_after_failover(visitor)
 
-    gateway.connect(visitor)
     gateway.round([], meanwhile=lambda: world.mend(STREAM))
     assert ids(visitor) == [1]
     gateway.round([])
@@ -123,18 +120,9 @@ def test_what_is_repeated_between_the_reading_and_the_state_is_read_again() -> N
 
 
 def test_what_no_writer_repeats_is_a_gap_after_a_while() -> None:
-    world, (gateway,) = house()
     visitor = client()
-    gateway.connect(visitor)
-    world.trade("X:A")
-    gateway.read()
-    gateway.flush()
-    gateway.cut(visitor)
-    world.trade("X:A")
-    gateway.read()
-    world.tear(STREAM, 1)
+    _, gateway = back_after_failover(visitor)
 
-    gateway.connect(visitor)
     gateway.round([])
     assert gaps(visitor) == []
     gateway.round([], waited=True)
