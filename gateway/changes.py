@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from core.market.bar import Bar
 from core.market.symbol import Symbol
 from storage.entry_id import ZERO_ID, EntryId
-from storage.keys import shard_of
+from storage.keys import shard_of, shards_of
 
 SILENT_NS: Final = 3_000_000_000
 """Streams not heard for so long may have changed: Redis answers each second when nothing does."""
@@ -36,6 +36,7 @@ class Moment(NamedTuple):
 
     at: tuple[EntryId, ...]  # by shard
     era: int
+    version: int  # of what was told by then
 
 
 class _Change(NamedTuple):
@@ -132,17 +133,16 @@ class Changes:
 
     def moment(self) -> Moment:
         """How far everything was read: note it before the database is asked."""
-        return Moment(tuple(self._at), self._era)
+        return Moment(tuple(self._at), self._era, self.version)
 
     def basis(self, moment: Moment, symbols: tuple[Symbol, ...], span: Span | None) -> Basis:
         """That of an answer about *symbols* that was asked for at *moment*."""
-        shards = {shard_of(symbol, self._shards) for symbol in symbols}
-        at = {shard: moment.at[shard] for shard in shards}
-        return Basis(symbols, span or _ALWAYS, at, moment.era)
+        at = {shard: moment.at[shard] for shard in shards_of(symbols, self._shards)}
+        return Basis(symbols, span or _ALWAYS, at, moment.era, moment.version)
 
     def adopted(self, symbols: tuple[Symbol, ...], span: Span, at: Sequence[EntryId]) -> Basis:
         """That of an answer which another process asked for, at *at* of the symbols' shards."""
-        shards = sorted({shard_of(symbol, self._shards) for symbol in symbols})
+        shards = sorted(shards_of(symbols, self._shards))
         return Basis(symbols, span, dict(zip(shards, at, strict=True)), self._era)
 
     def touched(self, basis: Basis) -> bool:
@@ -152,9 +152,11 @@ class Changes:
         if basis.era != self._era or any(at < self._from[s] for s, at in basis.at.items()):
             return True
         for symbol in basis.symbols:
-            at = basis.at[shard_of(symbol, self._shards)]
-            if any(change.touches(at, basis.span) for change in self._recent.get(symbol, ())):
-                return True
+            recent = self._recent.get(symbol)
+            if recent is not None:
+                at = basis.at[shard_of(symbol, self._shards)]
+                if any(change.touches(at, basis.span) for change in recent):
+                    return True
         basis.at = {shard: max(at, self._at[shard]) for shard, at in basis.at.items()}
         basis.checked = self.version
         return False

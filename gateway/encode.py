@@ -53,7 +53,7 @@ class _Trade(msgspec.Struct, tag_field="T", tag="t", gc=False):
 def rfc3339(time_ns: int) -> str:
     """UTC as the published protocol writes it: no fraction, or 3, 6 or 9 digits as needed."""
     second, fraction_ns = divmod(time_ns, SECOND_NS)
-    return _second(second) + _fraction(fraction_ns)
+    return _second(second) + (_fraction(fraction_ns) if fraction_ns else "Z")
 
 
 def timestamp(time_ns: int) -> bytes:
@@ -229,7 +229,7 @@ def _structs(rows: Iterable[Row], spelling: str) -> list[_Trade]:
     return found
 
 
-@functools.lru_cache(maxsize=64)  # a window's symbols share it
+@functools.lru_cache(maxsize=1_024)  # a window's symbols share it; last trades are of many
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 

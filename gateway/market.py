@@ -182,6 +182,13 @@ class MarketState:
         bar = self._closed.get((symbol, timeframe))
         return bar if bar is not None and bar.trades else None
 
+    def held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, ...]:
+        """The newest closed bar seen, and those of open windows, by time: the latter are newer."""
+        closed, still_open = self.closed_bar(symbol, timeframe), self._open.get((symbol, timeframe))
+        if still_open is None or len(still_open) > 1:
+            return closed, *self.open_bars(symbol, timeframe)
+        return closed, *still_open.values()
+
     def revisions(self, symbol: Symbol) -> int:
         """Grows with each closed bar of *symbol* that was changed: what was stored is old then."""
         return self._revisions.get(symbol, 0)

@@ -11,7 +11,7 @@ from core.market.notice import Gap
 from core.market.symbol import Symbol
 from ingest.gap_watch import GapWatch, SymbolRecord
 from storage.gap_memory import GapMemory
-from storage.keys import StreamKeys, shard_of
+from storage.keys import StreamKeys, shards_of
 from storage.stream_ends import StreamEnds
 
 _TAIL_MS: Final = 5_000  # of a stream: what is remembered is not half as old
@@ -37,7 +37,7 @@ async def resume_watch(
     for name, packed in (await memory.load()).items():
         if Symbol(name) in wanted:
             watch.resume(Symbol(name), _RECORDS.decode(packed))
-    for shard in sorted({shard_of(symbol, keys.shards) for symbol in wanted}):
+    for shard in sorted(shards_of(wanted, keys.shards)):
         for payload in await ends.tail(keys.ticks(feed, shard), span_ms=_TAIL_MS):
             try:
                 block = decode_block(payload)

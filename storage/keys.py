@@ -7,6 +7,7 @@ and the shards spread evenly over its slots.
 import binascii
 import re
 import zlib
+from collections.abc import Iterable
 from typing import Final
 
 SLOTS: Final = 16_384  # of a Redis Cluster
@@ -28,6 +29,11 @@ def slot_of(key: str) -> int:
 def shard_of(symbol: str, shards: int) -> int:
     """The shard that carries *symbol*: the same in every process and at every start."""
     return zlib.crc32(symbol.encode()) % shards
+
+
+def shards_of(symbols: Iterable[str], shards: int) -> set[int]:
+    """The shards that carry any of *symbols*."""
+    return {zlib.crc32(symbol.encode()) % shards for symbol in symbols}
 
 
 def shard_tags(shards: int) -> tuple[str, ...]:

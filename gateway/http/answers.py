@@ -21,7 +21,8 @@ from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import MINUTE_NS
 from gateway.encode import rfc3339
-from gateway.http.bar_rows import MINUTES, RowShape, bar_rows
+from gateway.http.bar_rows import MINUTES, RowShape, bar_rows, even_step_ns
+from gateway.http.days import day_of
 
 TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
     Side.UNKNOWN: None,
@@ -145,10 +146,10 @@ def bar_answer(bar: Bar) -> BarAnswer:
     )
 
 
-def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
-    """A day's roll-up as callers see it."""
+def day_answer(bar: Bar) -> DayAnswer:
+    """A day as callers see it; *bar* may start with any minute of it."""
     return DayAnswer(
-        _window_text(day_start_ns),
+        _day_text(bar.start_ns),
         bar.open,
         bar.high,
         bar.low,
@@ -157,6 +158,12 @@ def day_answer(bar: Bar, day_start_ns: int) -> DayAnswer:
         bar.trades,
         bar.vwap,
     )
+
+
+@functools.lru_cache(maxsize=1_024)
+def _day_text(time_ns: int) -> str:
+    """The start of the UTC day that holds *time_ns*."""
+    return rfc3339(day_of(time_ns))
 
 
 def trade_answer(tick: Tick) -> TradeAnswer:
@@ -214,9 +221,8 @@ def window_texts(starts_ns: Ints) -> list[str]:
     """Window starts, which are whole minutes, as RFC 3339."""
     count = len(starts_ns)
     if count >= _MANY:
-        steps_ns = starts_ns[1:] - starts_ns[:-1]  # np.diff and all() take three times as long
-        step_ns = int(steps_ns[0])
-        if step_ns > 0 and not np.count_nonzero(steps_ns != step_ns):  # no hole
+        step_ns = even_step_ns(starts_ns)
+        if step_ns:  # no hole
             first, step = int(starts_ns[0]) // MINUTE_NS, step_ns // MINUTE_NS
             return _even_texts(range(first, first + count * step, step))
     days, minutes = np.divmod(starts_ns // MINUTE_NS, len(MINUTES))
@@ -266,11 +272,17 @@ def newest(*bars: Bar | None) -> Bar | None:
     """The bar of the latest window; of one window the closed bar, in its highest revision."""
     found: Bar | None = None
     for bar in bars:
-        if bar is None or (found is not None and bar.start_ns < found.start_ns):
-            continue
-        if found is None or bar.start_ns > found.start_ns or _rank(bar) > _rank(found):
-            found = bar
+        found = newer(found, bar)
     return found
+
+
+def newer(one: Bar | None, other: Bar | None) -> Bar | None:
+    """The same of two."""
+    if one is None or one is other:
+        return other
+    if other is None or other.start_ns < one.start_ns:
+        return one
+    return other if other.start_ns > one.start_ns or _rank(other) > _rank(one) else one
 
 
 def _rank(bar: Bar) -> tuple[int, bool, int]:

@@ -1,7 +1,9 @@
 """How a symbol stands: which UTC day its snapshot shows, and a day that is still growing. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from core.market.bar import Bar
 from core.market.symbol import Symbol
@@ -12,7 +14,7 @@ REACH_DAYS: Final = 7  # within which a stock has traded before: weekends, holid
 MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How one symbol stands; None is what it does not have.
 
     ``minute`` is the newest one, ``closed`` the newest that is over; ``day`` goes on growing.
@@ -47,34 +49,35 @@ def day_so_far(
 ) -> Bar | None:
     """A day's stored roll-up with the 1-minute bars that only memory has yet.
 
-    *newest_stored* is the newest 1-minute bar of the store: minutes up to it are in *stored*.
+    *newest_stored* is the newest 1-minute bar of the store: minutes up to it are in *stored*. Those
+    *in_memory* come by time, one of a minute.
     """
     known_ns, over_ns = day_ns - 1, day_ns + DAY_NS
     if newest_stored is not None:
         known_ns = max(known_ns, newest_stored.start_ns)
-    newer = [b for b in in_memory if b is not None and known_ns < b.start_ns < over_ns]
-    if len(newer) > 1:
-        newer = sorted({b.start_ns: b for b in newer}.values(), key=lambda b: b.start_ns)
     day = stored
-    for bar in newer:
-        day = bar if day is None else joined_days(day, bar)
+    for bar in in_memory:
+        if bar is not None and known_ns < bar.start_ns < over_ns:
+            day = bar if day is None else joined_days(day, bar)
     return day
 
 
 def joined_days(day: Bar, bar: Bar) -> Bar:
     """A day with a bar that follows."""
-    volume = day.volume + bar.volume
+    before, after = day.volume, bar.volume
+    volume = before + after
+    high, low = day.high, day.low
     return Bar(  # half of the time that msgspec's replace() takes
         day.symbol,
         day.timeframe,
         day.start_ns,
         day.open,
-        max(day.high, bar.high),
-        min(day.low, bar.low),
+        high if high > bar.high else bar.high,
+        low if low < bar.low else bar.low,
         bar.close,
         volume,
         day.trades + bar.trades,
-        (day.vwap * day.volume + bar.vwap * bar.volume) / volume,
+        (day.vwap * before + bar.vwap * after) / volume,
         day.rev,
         day.final,
         day.gap,

@@ -1,9 +1,12 @@
 """How things stand now: newest bars and trades, snapshots, the list of symbols."""
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 
+import msgspec
 from aiohttp import web
 
+from core.market.symbol import Symbol
 from gateway.access.caller import caller_of
 from gateway.http.answers import (
     SnapshotAnswer,
@@ -13,11 +16,12 @@ from gateway.http.answers import (
     symbol_answer,
     trade_answer,
 )
-from gateway.http.days import Standing, day_of
+from gateway.http.days import Standing
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
-from gateway.http.present import Present
+from gateway.http.present import MAX_STANDINGS, Present
+from gateway.http.recent import Recent
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 
 
@@ -27,6 +31,9 @@ class LatestApi:
 
     market: Market
     present: Present
+    _written: Recent[Symbol, tuple[Standing, msgspec.Raw]] = field(
+        default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
+    )
 
     def data_routes(self) -> list[DataRoute]:
         return [
@@ -63,11 +70,19 @@ class LatestApi:
         symbols = params.symbols(resolver(self.market, caller_of(request)))
         standings = await self.present.standings(symbols)
         found = {
-            spelling: _snapshot(standings[symbol])
+            spelling: self._snapshot(symbol, standings[symbol])
             for symbol, spelling in symbols.items()
             if symbol in standings
         }
         return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
+
+    def _snapshot(self, symbol: Symbol, standing: Standing) -> msgspec.Raw:
+        """As JSON; written once for each standing."""
+        written = self._written.get(symbol)
+        if written is None or written[0] is not standing:
+            written = standing, msgspec.Raw(encode(_snapshot(standing)))
+            self._written.put(symbol, written)
+        return written[1]
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
         """The symbols that venues carry and the caller may read, with the last trades it may."""
@@ -85,12 +100,10 @@ class LatestApi:
 def _snapshot(standing: Standing) -> SnapshotAnswer:
     trade, minute, day = standing.trade, standing.minute, standing.day
     previous = standing.previous_day
-    return SnapshotAnswer(
-        latest_trade=None if trade is None else trade_answer(trade),
-        latest_quote=None,  # no feed carries quotes yet
-        minute_bar=None if minute is None else bar_answer(minute),
-        daily_bar=None if day is None else day_answer(day, day_of(day.start_ns)),
-        prev_daily_bar=None
-        if previous is None
-        else day_answer(previous, day_of(previous.start_ns)),
+    return SnapshotAnswer(  # by place: 500 are an answer
+        None if trade is None else trade_answer(trade),
+        None,  # no feed carries quotes yet
+        None if minute is None else bar_answer(minute),
+        None if day is None else day_answer(day),
+        None if previous is None else day_answer(previous),
     )

@@ -235,7 +235,7 @@ def resolver(market: Directory, caller: Caller = ANYBODY) -> Resolve:
         if symbol is None and not market.complete and ":" not in text:
             raise not_read_yet(text, "name its venue, or try again")
         named = parse_symbol(text) if symbol is None and ":" in text else symbol
-        if named is not None and not caller.permits(named):
+        if permits is not None and named is not None and not permits(named):
             raise forbidden(text)
         return symbol
 

@@ -59,6 +59,10 @@ class Market(Protocol):
         """The newest closed bar seen since the start; the store may have a newer one."""
         ...
 
+    def held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, ...]:
+        """The newest closed bar, then those of open windows, by time: these are newer."""
+        ...
+
     def revisions(self, symbol: Symbol) -> int:
         """Grows with each closed bar of *symbol* that was changed."""
         ...

@@ -1,8 +1,11 @@
 """How symbols stand now: last trade, newest minute, day and day before."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from core.market.bar import Bar
 from core.market.resolution import Resolution
@@ -11,21 +14,38 @@ from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.ports import Clock
 from gateway.day_book import Days
-from gateway.http.answers import newest, newest_rolled
+from gateway.http.answers import newer, newest, newest_rolled
 from gateway.http.days import REACH_DAYS, Standing, day_of, day_so_far, symbols_by_day
 from gateway.http.past import OVER_NS, Past
 from gateway.http.ports import Market
+from gateway.http.recent import Recent
 from gateway.http.stored import StoredPresent
+
+MAX_STANDINGS: Final = 5_000
+"""Symbols whose standings are kept, about half a kilobyte each."""
 
 Held = tuple[Bar | None, ...]
 _NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
 _NOTHING: Final = Days(_NEVER_NS, None, None, None)
 
 
+class _Made(msgspec.Struct, frozen=True, gc=False):
+    """How a symbol stands, and what that was made of."""
+
+    trade: Tick | None
+    held: Held
+    known: Days
+    standing: Standing | None
+
+    def is_of(self, trade: Tick | None, held: Held, known: Days) -> bool:
+        return self.known is known and self.held == held and self.trade == trade
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Present:
     """Looks in memory where that knows, else in the database: a bounded number of queries.
 
+    What a standing was made of is kept: of many symbols few change from one moment to the next.
     *heard* tells whether memory would know by now that a bar closed.
     """
 
@@ -34,20 +54,25 @@ class Present:
     past: Past
     now_ns: Clock
     heard: Callable[[], bool]
+    _made: Recent[Symbol, "_Made"] = field(
+        default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
+    )
 
     async def standings(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
         """Of each symbol that has a trade or a minute."""
         names = sorted(symbols)
         days = await self._days(names)
         found: dict[Symbol, Standing] = {}
+        last_trade, held_of, made = self.market.last_trade, self.market.held, self._made
         for symbol in names:
-            trade, held = self.market.last_trade(symbol), self.held(symbol, Timeframe.MIN_1)
+            trade, held = last_trade(symbol), held_of(symbol, Timeframe.MIN_1)
             known = days.get(symbol, _NOTHING)
-            closed = newest(known.minute, held[0])
-            minute = newest(closed, *held[1:])
-            if trade is not None or minute is not None:
-                day, previous = self._day(known, trade, held)
-                found[symbol] = Standing(trade, minute, closed, day, previous)
+            before = made.get(symbol)
+            if before is None or not before.is_of(trade, held, known):
+                before = _Made(trade, held, known, _standing(trade, held, known))
+                made.put(symbol, before)
+            if before.standing is not None:
+                found[symbol] = before.standing
         return found
 
     async def newest(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, Bar]:
@@ -58,14 +83,14 @@ class Present:
             heard = self.heard()
             unsure = [s for s in names if not heard or self.market.running_bar(s, base) is None]
             stored = await self.stored.latest(unsure, base)
-            bars = {s: newest(stored.get(s), *self.held(s, base)) for s in names}
+            bars = {s: newest(stored.get(s), *self.market.held(s, base)) for s in names}
         else:
             parts = await self.stored.newest(names, resolution)
             over_ns = self.now_ns() - OVER_NS
             going_on_ns = self.past.going_on_ns(names, resolution)
             bars = {
                 s: newest_rolled(
-                    [*parts.get(s, ()), *self.held(s, base)],
+                    [*parts.get(s, ()), *self.market.held(s, base)],
                     resolution,
                     min(over_ns, going_on_ns.get(s, over_ns)),
                 )
@@ -79,23 +104,6 @@ class Present:
         stored = await self.stored.latest(names, timeframe)
         found = {s: newest(stored.get(s), self.market.closed_bar(s, timeframe)) for s in names}
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
-
-    def held(self, symbol: Symbol, timeframe: Timeframe) -> Held:
-        """The newest closed bar in memory, and those of open windows, by time."""
-        closed = self.market.closed_bar(symbol, timeframe)
-        return closed, *self.market.open_bars(symbol, timeframe)
-
-    def _day(self, known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
-        """The day of the newest trade or minute that is known, and the one before."""
-        newest_ns = _newest_ns(trade, held)
-        if newest_ns is None and known.minute is not None:
-            newest_ns = known.minute.start_ns
-        if newest_ns is None:
-            return None, None
-        day_ns = day_of(newest_ns)
-        day, previous = known.at(day_ns)
-        grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
-        return grown, previous
 
     async def _days(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         """Days and newest minutes, those that are not in the book out of the database."""
@@ -123,7 +131,7 @@ class Present:
     async def _load(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         newest_ns: dict[Symbol, int] = {}
         for symbol in symbols:
-            held = self.held(symbol, Timeframe.MIN_1)
+            held = self.market.held(symbol, Timeframe.MIN_1)
             time_ns = _newest_ns(self.market.last_trade(symbol), held)
             if time_ns is not None:
                 newest_ns[symbol] = time_ns
@@ -151,12 +159,33 @@ class Present:
         return REACH_DAYS * DAY_NS if self.market.is_stock(symbol) else DAY_NS
 
 
+def _standing(trade: Tick | None, held: Held, known: Days) -> Standing | None:
+    """None where there is neither a trade nor a minute."""
+    closed = newer(known.minute, held[0])
+    minute = newer(closed, held[-1])
+    if trade is None and minute is None:
+        return None
+    return Standing(trade, minute, closed, *_day(known, trade, held))
+
+
+def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
+    """The day of the newest trade or minute that is known, and the one before."""
+    newest_ns = _newest_ns(trade, held)
+    if newest_ns is None and known.minute is not None:
+        newest_ns = known.minute.start_ns
+    if newest_ns is None:
+        return None, None
+    day_ns = day_of(newest_ns)
+    day, previous = known.at(day_ns)
+    grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
+    return grown, previous
+
+
 def _newest_ns(trade: Tick | None, held: Held) -> int | None:
-    newest_ns = None if trade is None else trade.event_ns
-    for bar in held:
-        if bar is not None and (newest_ns is None or bar.start_ns > newest_ns):
-            newest_ns = bar.start_ns
-    return newest_ns
+    bar = held[-1]
+    if trade is None:
+        return None if bar is None else bar.start_ns
+    return trade.event_ns if bar is None or bar.start_ns < trade.event_ns else bar.start_ns
 
 
 def _is_whole(days: Days) -> bool:

@@ -185,7 +185,7 @@ class UdfApi:
         Of open windows the oldest alone: the library asks for a bar once more when the next one
         is there, and never again, so that one is shown when this one has its last form.
         """
-        closed, *still_open = self.present.held(symbol, timeframe)
+        closed, *still_open = self.market.held(symbol, timeframe)
         return [bar for bar in (closed, *still_open[:1]) if bar is not None]
 
     async def _bars(self, query: SpanQuery) -> list[Bar]:

@@ -69,7 +69,7 @@ def test_a_gap_is_shown() -> None:
 
 
 def test_a_day_has_no_revision() -> None:
-    shown = json.loads(encode(day_answer(bar(5), DAY)))
+    shown = json.loads(encode(day_answer(bar(5))))
 
     assert shown["t"] == "2021-07-03T00:00:00Z"
     assert set(shown) == set("tohlcvn") | {"vw"}
@@ -144,7 +144,7 @@ def test_a_day_goes_on_with_the_minutes_that_are_not_stored_yet() -> None:
         stored,
         day_ns=DAY,
         newest_stored=bar(3),
-        in_memory=[bar(5, final=False, price=20.0), None, bar(4, price=1.0), bar(3, price=99.0)],
+        in_memory=[None, bar(3, price=99.0), bar(4, price=1.0), bar(5, final=False, price=20.0)],
     )
 
     assert day is not None
