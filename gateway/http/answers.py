@@ -129,6 +129,11 @@ def encode(answer: Any) -> bytes:
     return _ENCODER.encode(answer)
 
 
+def encode_all(answers: Sequence[Any]) -> list[bytes]:
+    """Each of *answers* as UTF-8 JSON."""
+    return _ENCODER.encode_lines(answers).split(b"\n")[:-1]
+
+
 def bar_answer(bar: Bar) -> BarAnswer:
     """A bar as callers see it."""
     return BarAnswer(

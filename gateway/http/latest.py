@@ -1,6 +1,7 @@
 """How things stand now: newest bars and trades, snapshots, the list of symbols."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,6 +14,7 @@ from gateway.http.answers import (
     bar_answer,
     day_answer,
     encode,
+    encode_all,
     symbol_answer,
     trade_answer,
 )
@@ -69,20 +71,22 @@ class LatestApi:
         params = Params(request.query.items(), accepted=("symbols",))
         symbols = params.symbols(resolver(self.market, caller_of(request)))
         standings = await self.present.standings(symbols)
+        self._write(standings)
         found = {
-            spelling: self._snapshot(symbol, standings[symbol])
+            spelling: self._written[symbol][1]
             for symbol, spelling in symbols.items()
             if symbol in standings
         }
+        self._written.cut()
         return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
 
-    def _snapshot(self, symbol: Symbol, standing: Standing) -> msgspec.Raw:
-        """As JSON; written once for each standing."""
-        written = self._written.get(symbol)
-        if written is None or written[0] is not standing:
-            written = standing, msgspec.Raw(encode(_snapshot(standing)))
-            self._written.put(symbol, written)
-        return written[1]
+    def _write(self, standings: Mapping[Symbol, Standing]) -> None:
+        """As JSON, those that are not written yet: all at once takes two thirds of the time."""
+        known, nothing = self._written.get, (None, None)
+        new = [(s, now) for s, now in standings.items() if known(s, nothing)[0] is not now]
+        texts = encode_all([_snapshot(standing) for _, standing in new])
+        for (symbol, standing), text in zip(new, texts, strict=True):
+            self._written[symbol] = standing, msgspec.Raw(text)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
         """The symbols that venues carry and the caller may read, with the last trades it may."""

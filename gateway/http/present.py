@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from core.market.bar import Bar
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
@@ -25,20 +23,10 @@ MAX_STANDINGS: Final = 5_000
 """Symbols whose standings are kept, about half a kilobyte each."""
 
 Held = tuple[Bar | None, ...]
+_Of = tuple[Tick | None, Held, Days]  # what a standing is made of
 _NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
 _NOTHING: Final = Days(_NEVER_NS, None, None, None)
-
-
-class _Made(msgspec.Struct, frozen=True, gc=False):
-    """How a symbol stands, and what that was made of."""
-
-    trade: Tick | None
-    held: Held
-    known: Days
-    standing: Standing | None
-
-    def is_of(self, trade: Tick | None, held: Held, known: Days) -> bool:
-        return self.known is known and self.held == held and self.trade == trade
+_NEVER_MADE: Final = None, None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +42,7 @@ class Present:
     past: Past
     now_ns: Clock
     heard: Callable[[], bool]
-    _made: Recent[Symbol, "_Made"] = field(
+    _made: Recent[Symbol, tuple[_Of, Standing | None]] = field(
         default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
     )
 
@@ -67,12 +55,13 @@ class Present:
         for symbol in names:
             trade, held = last_trade(symbol), held_of(symbol, Timeframe.MIN_1)
             known = days.get(symbol, _NOTHING)
-            before = made.get(symbol)
-            if before is None or not before.is_of(trade, held, known):
-                before = _Made(trade, held, known, _standing(trade, held, known))
-                made.put(symbol, before)
-            if before.standing is not None:
-                found[symbol] = before.standing
+            of, standing = made.get(symbol, _NEVER_MADE)
+            if of != (trade, held, known):
+                of, standing = (trade, held, known), _standing(trade, held, known)
+                made[symbol] = of, standing
+            if standing is not None:
+                found[symbol] = standing
+        made.cut()
         return found
 
     async def newest(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, Bar]:

@@ -1,27 +1,21 @@
-"""Values by key, the newest of them: a dictionary that stays small. Pure."""
+"""Values by key, the newest of them: a dictionary that is cut now and then. Pure."""
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
-    """At most *most* values; past that, the one that was put first goes."""
+class Recent(dict[K, V]):
+    """At most *most* values, once it was cut: the ones that came first go."""
 
-    __slots__ = ("_most", "_values", "get")
+    __slots__ = ("_most",)
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._values: dict[K, V] = {}
-        self.get = self._values.get  # asked for hundreds of times an answer
 
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def put(self, key: K, value: V) -> None:
-        """Keep *value* for *key*, instead of what was kept for it."""
-        if key not in self._values and len(self._values) >= self._most:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
+    def cut(self) -> None:
+        """Drop what is too much; cheap when nothing is."""
+        while len(self) > self._most:
+            del self[next(iter(self))]

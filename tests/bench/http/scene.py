@@ -14,16 +14,20 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
+from redis import Redis
 
 from core.market.bar import Bar, BarRow
+from core.market.block import BlockMeta, encode_block
 from core.market.errors import TickgateError
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
-from core.market.timeframe import MINUTE_NS, Timeframe
+from core.market.timeframe import MINUTE_NS, SECOND_NS, Timeframe
 from storage.bars import BarStore, FlushBatch
 from storage.database import Database
 from storage.embedded.process import binary
 from storage.migrations import migrate
+from storage.redis import connect
+from storage.streams import FeedInfo, FeedRegistry, StreamKeys, shard_of
 from tests.conftest import find_free_port
 from tests.fix_servers import new_database, running_timescaledb
 
@@ -33,6 +37,8 @@ MINUTES: Final = 11_000  # of a long history
 _SHORT: Final = 600
 _READY_S: Final = 60.0
 _STEP: Final = 10_000  # rows of a transaction
+_FEED: Final = "sim"
+_KEYS: Final = StreamKeys()
 
 
 class SceneFailed(TickgateError):
@@ -67,6 +73,7 @@ def stage() -> Iterator[tuple[Cores, str, str]]:
         with running_timescaledb() as server, new_database(server) as database_url, _valkey() as at:
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                 runner.run(_fill(database_url))
+                runner.run(_declare(at))
             with psycopg.connect(database_url, autocommit=True) as admin:
                 admin.execute("ANALYZE")
             yield cores, database_url, at
@@ -159,6 +166,37 @@ def _valkey() -> Iterator[str]:
                 server.terminate()
 
 
+async def _declare(redis_url: str) -> None:
+    redis = connect(redis_url)
+    try:
+        await FeedRegistry(redis, _KEYS).register(FeedInfo(_FEED, "SIM", _KEYS.shards, 0))
+    finally:
+        await redis.aclose()
+
+
+def trade_all(redis_url: str, number: int) -> None:
+    """One more trade of each symbol on the streams, as the ingest role writes them: the *number*th.
+
+    Each is a second after the one before; the first comes after the symbol's stored bars.
+    """
+    shards: dict[int, list[Tick]] = {}
+    for each in range(ALL):
+        time_ns = START_NS + _minutes(each) * MINUTE_NS + number * SECOND_NS
+        trade = Tick(symbol(each), number, 30_000.5, 0.25, time_ns, Side.BUY, number)
+        shards.setdefault(shard_of(trade.symbol, _KEYS.shards), []).append(trade)
+    newest_ns = START_NS + MINUTES * MINUTE_NS + number * SECOND_NS
+    meta = BlockMeta(
+        number=number, watermark_ns=newest_ns, feed_time_ns=newest_ns, sealed_ns=newest_ns
+    )
+    with Redis.from_url(redis_url) as redis:
+        for shard, ticks in shards.items():
+            redis.xadd(_KEYS.ticks(_FEED, shard), {b"b": encode_block(meta, ticks)})
+
+
+def _minutes(number: int) -> int:
+    return MINUTES if number < LONG else _SHORT
+
+
 async def _fill(database_url: str) -> None:
     await migrate(database_url)
     database = Database(database_url, min_size=1)
@@ -166,8 +204,7 @@ async def _fill(database_url: str) -> None:
     try:
         rows: list[BarRow] = []
         for number in range(ALL):
-            minutes = MINUTES if number < LONG else _SHORT
-            rows += [_row(number, minute) for minute in range(minutes)]
+            rows += [_row(number, minute) for minute in range(_minutes(number))]
             if len(rows) >= _STEP or number == ALL - 1:
                 await _store(database, rows)
                 rows = []
