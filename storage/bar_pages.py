@@ -1,11 +1,11 @@
 """Pages of bars: of the stored timeframes as they are, of any other length rolled up from those."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from core.market.bar import Bar
 from core.market.bar_columns import (
@@ -166,11 +166,19 @@ def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:
         low=unpack_floats(low),
         close=unpack_floats(close),
         volume=unpack_floats(volume),
-        trades=unpack_ints(trades),
         vwap=unpack_floats(vwap),
-        rev=unpack_ints(rev),
-        gap=unpack_booleans(gap),
+        **_marked(unpack_ints(trades), rev, gap),
     )
+
+
+def _marked(trades: npt.NDArray[np.int64], rev: Any, gap: Any) -> dict[str, npt.NDArray[Any]]:
+    """The columns ``trades``, ``rev`` and ``gap``, the latter two of the marked bars alone."""
+    revs, gaps = np.zeros(len(trades), np.int64), np.zeros(len(trades), np.bool_)
+    if rev is not None:
+        marked = trades < 0
+        revs[marked], gaps[marked] = unpack_ints(rev), unpack_booleans(gap)
+        trades = np.abs(trades)
+    return {"trades": trades, "rev": revs, "gap": gaps}
 
 
 def _runs(symbols: Sequence[Symbol], at: npt.NDArray[np.int64]) -> tuple[tuple[Symbol, int], ...]:

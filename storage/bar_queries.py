@@ -27,12 +27,17 @@ WHERE b.time >= %s AND b.time <= %s
 """
 
 
-_COLUMNS: Final = """array_send(array_agg(b.time)), array_send(array_agg(b.open)),
+_MARKED: Final = "b.gap OR b.rev > 0"
+_COLUMNS: Final = f"""array_send(array_agg(b.time)), array_send(array_agg(b.open)),
     array_send(array_agg(b.high)), array_send(array_agg(b.low)), array_send(array_agg(b.close)),
-    array_send(array_agg(b.volume)), array_send(array_agg(b.trades)), array_send(array_agg(b.vwap)),
-    array_send(array_agg(b.rev)), array_send(array_agg(b.gap))"""
+    array_send(array_agg(b.volume)),
+    array_send(array_agg(CASE WHEN {_MARKED} THEN -b.trades ELSE b.trades END)),
+    array_send(array_agg(b.vwap)), array_send(array_agg(b.rev) FILTER (WHERE {_MARKED})),
+    array_send(array_agg(b.gap) FILTER (WHERE {_MARKED}))"""
 """One row with a binary array of each column: half the work of many rows, here and there. The
-aggregates meet the rows in the order of the sub-query, as its plan has no other node above it."""
+aggregates meet the rows in the order of the sub-query, as its plan has no other node above it.
+``rev`` and ``gap`` are told of those bars alone that have one, which are marked by a minus before
+their number of trades; to tell them of all takes a tenth longer."""
 
 
 # Each page by an index scan, as below. The last two bounds are those of all pages together.

@@ -8,8 +8,9 @@ is alone is not held up, and is read by the same plan: see :mod:`storage.page_st
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -26,8 +27,7 @@ _ROWS: Final = 20_000  # of one statement, unless one page alone has more: 10 ms
 _MAX_WAITING: Final = 1_000  # pages; one more is refused
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True, eq=False):
     """A page that somebody waits for."""
 
     page: StoredPage

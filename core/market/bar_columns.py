@@ -5,10 +5,10 @@ An object per bar costs more than reading it; numpy reads the database's binary 
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from itertools import repeat
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,8 +22,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class BarColumns:
+class BarColumns(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Closed bars of some symbols, each symbol's together and in the order of time, either way.
 
     ``runs`` tells whose they are: symbols and how many bars of each, in their order. The fields
@@ -86,7 +85,7 @@ class BarColumns:
         return self.runs[-1][0], int(self.start_ns[-1])
 
 
-_NAMES: Final = tuple(field.name for field in fields(BarColumns) if field.name != "runs")
+_NAMES: Final = tuple(name for name in BarColumns.__struct_fields__ if name != "runs")
 _TYPES: Final[Mapping[str, type]] = {
     "start_ns": np.int64,
     "trades": np.int64,

@@ -1,14 +1,14 @@
 """Which stored bars are asked for, in which order, from where on. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BarRange:
+class BarRange(msgspec.Struct, frozen=True, kw_only=True):
     """A page of bars that start in ``[start_ns, end_ns]``, by symbol, then time.
 
     Args:

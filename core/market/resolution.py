@@ -51,11 +51,7 @@ class Resolution:
         Raises:
             TimeframeError: a ValueError that says what is accepted; *text* is something else.
         """
-        found = _NAME.fullmatch(text)
-        minutes = int(found[1] or 1) * _UNIT_MINUTES[found[2].upper()] if found else 0
-        if not 1 <= minutes <= MAX_MINUTES:
-            raise TimeframeError(text, ACCEPTED)
-        return cls(minutes)
+        return cls(_minutes(text))
 
     @classmethod
     def of(cls, timeframe: Timeframe) -> Self:
@@ -102,6 +98,15 @@ class Resolution:
     def before_ns(self, start_ns: int) -> int:
         """Start of the window before the one that starts at *start_ns*."""
         return self.floor_ns(start_ns - 1)
+
+
+@functools.lru_cache(MAX_MINUTES)  # nearly all requests name one of a few
+def _minutes(text: str) -> int:
+    found = _NAME.fullmatch(text)
+    minutes = int(found[1] or 1) * _UNIT_MINUTES[found[2].upper()] if found else 0
+    if not 1 <= minutes <= MAX_MINUTES:
+        raise TimeframeError(text, ACCEPTED)
+    return minutes
 
 
 @functools.lru_cache(MAX_MINUTES)  # it is asked for several times by each request

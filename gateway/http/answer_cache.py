@@ -132,9 +132,10 @@ class AnswerCache:
         once, again = self._once, self._again
         while once.bytes > self._max_bytes * _ONCE and len(once.answers) > 1:
             once.drop_oldest()
-        while self.bytes > self._max_bytes:
+        while once.bytes + again.bytes > self._max_bytes:
             (again if again.answers else once).drop_oldest()
 
     def _drop(self, key: Hashable) -> None:
-        self._once.take(key)
-        self._again.take(key)
+        for shelf in (self._once, self._again):
+            if key in shelf.answers:
+                shelf.take(key)

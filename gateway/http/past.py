@@ -1,8 +1,10 @@
 """Closed bars of any length: rolled ones once their window is over, flat ones where wanted."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from core.market.bar import Bar
 from core.market.bar_columns import BarColumns

@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from core.market.symbol import Symbol
 from gateway.http.validators import entity_tag, packed_tag
 
@@ -25,8 +27,7 @@ class Life(enum.Enum):
     """For this request alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, eq=False):
     """What a data endpoint has to say to a request.
 
     ``symbols`` are those whose bars it was made of, whether there were any or not. ``span_ns``

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 from aiohttp import web
 
 from core.runtime.ports import MonotonicClock
 from gateway.access.caller import caller_of
-from gateway.access.entitlement import Entitlement
 from gateway.changes import Changes
 from gateway.http.answer_cache import AnswerCache, Kept
 from gateway.http.packing import pack
@@ -45,12 +45,12 @@ class RequestKey(NamedTuple):
 
     target: str
     varying: tuple[str, ...]
-    readable: Entitlement
+    readable: tuple[str, ...]  # the patterns of an entitlement
 
     @property
     def words(self) -> tuple[str, ...]:
         """The same as text."""
-        return self.target, *self.varying, *self.readable.patterns
+        return self.target, *self.varying, *self.readable
 
 
 class Directory(Protocol):
@@ -59,8 +59,7 @@ class Directory(Protocol):
     directory: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True, eq=False):
     """A request as the caches know it."""
 
     route: DataRoute
@@ -70,9 +69,8 @@ class _Asked:
     @classmethod
     def of(cls, route: DataRoute, request: web.Request) -> "_Asked":
         varying = tuple(request.headers.get(name, "") for name in route.vary)
-        return cls(
-            route, request, RequestKey(request.raw_path, varying, caller_of(request).symbols)
-        )
+        readable = caller_of(request).symbols.patterns
+        return cls(route, request, RequestKey(request.raw_path, varying, readable))
 
 
 @dataclass(slots=True)
