@@ -197,7 +197,7 @@ def symbol_answer(symbol: Symbol, last_trade: Tick | None) -> SymbolAnswer:
 
 def encode_bars(bars: BarColumns, spellings: Mapping[Symbol, str], token: str | None) -> bytes:
     """A page of bars under the caller's names of the symbols, as UTF-8 JSON."""
-    if len(bars) >= MANY_ROWS and not np.count_nonzero(bars.gap):
+    if len(bars) >= MANY_ROWS and not np.logical_or.reduce(bars.gap):
         return _encode_many(bars, spellings, token)
     start_ns, *some = bars.arrays().values()
     times, (*values, gap) = window_texts(start_ns), [column.tolist() for column in some]
@@ -209,7 +209,7 @@ def _encode_many(bars: BarColumns, spellings: Mapping[Symbol, str], token: str |
     """The same of many bars without gaps."""
     prices = np.concatenate((bars.open, bars.high, bars.low, bars.close, bars.volume))
     columns = prices, bars.trades, bars.vwap
-    if np.count_nonzero(bars.rev):
+    if np.maximum.reduce(bars.rev):
         rows, stops = bar_rows(_REVISED, bars.start_ns, (*columns, bars.rev))
     else:
         rows, stops = bar_rows(_UNREVISED, bars.start_ns, columns)
