@@ -21,7 +21,13 @@ from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 from storage.bar_queries import CLOSE_BEFORE, PAGES_DESCENDING
 from storage.database import Database
-from storage.packed import unpack_booleans, unpack_floats, unpack_ints, unpack_times_ns
+from storage.packed import (
+    unpack_bigints,
+    unpack_booleans,
+    unpack_floats,
+    unpack_ints,
+    unpack_times_ns,
+)
 from storage.page_reads import MAX_ROWS, PageReads
 from storage.page_statement import StoredPage
 from storage.rows import MAX_NS, to_datetime
@@ -158,16 +164,17 @@ def _columns(symbols: Sequence[Symbol], row: Sequence[Any]) -> BarColumns:
     if time is None:
         return columns_of(())
     start_ns = unpack_times_ns(time)
+    floats = unpack_floats((open_, high, low, close, volume, vwap))
     return BarColumns(
         runs=((symbols[0], len(start_ns)),) if at is None else _runs(symbols, unpack_ints(at)),
         start_ns=start_ns,
-        open=unpack_floats(open_),
-        high=unpack_floats(high),
-        low=unpack_floats(low),
-        close=unpack_floats(close),
-        volume=unpack_floats(volume),
-        vwap=unpack_floats(vwap),
-        **_marked(unpack_ints(trades), rev, gap),
+        open=floats[0],
+        high=floats[1],
+        low=floats[2],
+        close=floats[3],
+        volume=floats[4],
+        vwap=floats[5],
+        **_marked(unpack_bigints(trades), rev, gap),
     )
 
 

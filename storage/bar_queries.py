@@ -27,14 +27,21 @@ WHERE b.time >= %s AND b.time <= %s
 """
 
 
+def _values(send: LiteralString, value: LiteralString) -> LiteralString:
+    """All of a column one after the other: a third less, and sooner, than as an array."""
+    return f"string_agg({send}({value}), ''::bytea)"
+
+
 _MARKED: Final = "b.gap OR b.rev > 0"
-_COLUMNS: Final = f"""array_send(array_agg(b.time)), array_send(array_agg(b.open)),
-    array_send(array_agg(b.high)), array_send(array_agg(b.low)), array_send(array_agg(b.close)),
-    array_send(array_agg(b.volume)),
-    array_send(array_agg(CASE WHEN {_MARKED} THEN -b.trades ELSE b.trades END)),
-    array_send(array_agg(b.vwap)), array_send(array_agg(b.rev) FILTER (WHERE {_MARKED})),
+_COLUMNS: Final = f"""array_send(array_agg(b.time)),
+    {_values("float8send", "b.open")}, {_values("float8send", "b.high")},
+    {_values("float8send", "b.low")}, {_values("float8send", "b.close")},
+    {_values("float8send", "b.volume")},
+    {_values("int8send", f"CASE WHEN {_MARKED} THEN -b.trades ELSE b.trades END")},
+    {_values("float8send", "b.vwap")},
+    array_send(array_agg(b.rev) FILTER (WHERE {_MARKED})),
     array_send(array_agg(b.gap) FILTER (WHERE {_MARKED}))"""
-"""One row with a binary array of each column: half the work of many rows, here and there. The
+"""One row with all of each column in binary form: half the work of many rows, here and there. The
 aggregates meet the rows in the order of the sub-query, as its plan has no other node above it.
 ``rev`` and ``gap`` are told of those bars alone that have one, which are marked by a minus before
 their number of trades; to tell them of all takes a tenth longer."""

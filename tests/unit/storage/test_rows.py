@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import struct
+
 import pytest
 
 from core.market.symbol import Symbol
@@ -16,6 +18,7 @@ from storage.packed import (
     smallints,
     texts,
     times,
+    unpack_bigints,
     unpack_booleans,
     unpack_floats,
     unpack_ints,
@@ -103,7 +106,6 @@ def test_arrays_are_packed_as_the_server_expects_them(
 def test_arrays_of_the_server_are_read_as_they_were_packed() -> None:
     start_ns = 1_700_000_000_123_456_000
 
-    assert unpack_floats(floats([1.5, -0.1]).binary).tolist() == [1.5, -0.1]
     assert unpack_ints(bigints([2**62, -1]).binary).tolist() == [2**62, -1]
     assert unpack_ints(integers([7, -(2**31)]).binary).tolist() == [7, -(2**31)]
     assert unpack_booleans(booleans([True, False]).binary).tolist() == [True, False]
@@ -111,9 +113,20 @@ def test_arrays_of_the_server_are_read_as_they_were_packed() -> None:
 
 
 def test_an_array_with_a_null_or_of_another_length_is_refused() -> None:
-    binary = floats([1.5, 2.5]).binary
+    binary = bigints([15, 25]).binary
 
     with pytest.raises(ValueError, match="none of 2 elements without nulls"):
-        unpack_floats(binary[:-1])
+        unpack_ints(binary[:-1])
     with pytest.raises(ValueError, match="without nulls"):
-        unpack_floats(binary[:7] + b"\x01" + binary[8:])
+        unpack_ints(binary[:7] + b"\x01" + binary[8:])
+
+
+def test_values_one_after_the_other_are_read_by_column() -> None:
+    columns = [struct.pack(">2d", 1.5, -0.1), struct.pack(">2d", 5e-324, 1e308)]
+
+    assert unpack_floats(columns).tolist() == [[1.5, -0.1], [5e-324, 1e308]]
+    assert unpack_bigints(struct.pack(">2q", 2**63 - 1, -7)).tolist() == [2**63 - 1, -7]
+    with pytest.raises(ValueError, match="columns of 16, 8 bytes"):
+        unpack_floats([columns[0], columns[1][:8]])
+    with pytest.raises(ValueError, match="buffer size"):
+        unpack_bigints(b"\0" * 9)
