@@ -1,8 +1,7 @@
 """Rows and packed arrays. That a server reads them is a contract test."""
 
-from datetime import UTC, datetime
-
 import struct
+from datetime import UTC, datetime
 
 import pytest
 
