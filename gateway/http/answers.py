@@ -31,7 +31,7 @@ TAKER_SIDES: Final[dict[Side, Literal["B", "S"] | None]] = {
 }
 _ENCODER: Final = msgspec.json.Encoder()
 _window_text: Final = functools.lru_cache(maxsize=1_024)(rfc3339)  # symbols share their windows
-MANY_ROWS: Final = 300
+MANY_ROWS: Final = 100
 """Bars that are encoded faster by columns than one by one."""
 
 _NUMBERS: Final = ("o", "h", "l", "c", "v", "n", "vw")

@@ -1,7 +1,7 @@
 """Rows of bars: many of them as JSON objects, laid out by columns. Pure.
 
-To make an object of each bar and to encode that takes half as long again. Here orjson writes all
-numbers of a column at once, and numpy moves their texts to where they belong, column by column.
+To make an object of each bar and to encode that takes nearly twice as long. Here orjson writes all
+numbers of a column at once, and numpy moves their texts to where they belong, column after column.
 They are moved in the width of the longest, so a shorter one brings along what stood behind it: what
 comes next in its row, or begins the next one, is moved later, over that.
 """
