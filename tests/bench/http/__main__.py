@@ -229,7 +229,9 @@ _TEXT: Final = (
     "ten fields, an answer of 500 bars about 74 kB. *From the cache*: the same request again and "
     f"again, over {_CONNECTIONS} connections. *From the database*: no two requests are for the "
     f"same range, over {_WAITING} connections. *Half load*: half as many "
-    "a second as were answered, each connection pausing 10 ms. FastAPI has one uvicorn worker with "
+    "a second as were answered, each connection pausing 10 ms. Snapshots *not kept yet* are asked "
+    "for by one client, a second after those before; with *all traded since*, each symbol has had "
+    "a trade in that second, else none. FastAPI has one uvicorn worker with "
     f"uvloop and {_PARSER}, and a pool of ten connections. Medians (smallest to largest) over the "
     "rounds, in which the servers took turns."
 )
