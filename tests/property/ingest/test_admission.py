@@ -43,15 +43,20 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
 
         kept_out = len(verdict.refused) + verdict.duplicates
         assert len(verdict.admitted) + kept_out == len(batch)
-        newest_ns = newest_before
-        for good in verdict.admitted:
+        newest_ns, admitted = newest_before, list(verdict.admitted)
+        refused = {id(bad) for bad, _ in verdict.refused}
+        for one in (one for one in batch if id(one) not in refused):
+            is_old = one.event_ns < newest_ns - LIMITS.dedup_horizon_ns
+            newest_ns = max(newest_ns, one.event_ns)  # a duplicate tells the time, too
+            if not admitted or admitted[0] is not one:
+                continue
+            good = admitted.pop(0)
             assert 0 < good.price < float("inf")
             key = (good.symbol, good.trade_id)
-            is_old = good.event_ns < newest_ns - LIMITS.dedup_horizon_ns
-            newest_ns = max(newest_ns, good.event_ns)
             if good.trade_id != NO_ID and key in seen_ns and not is_old:  # the id is used anew
                 assert newest_ns - seen_ns[key] > KEPT_NS
             seen_ns[key] = newest_ns
+        assert admitted == []
         for bad, reason in verdict.refused:
             if reason is Reason.FUTURE:
                 assert kind is not ClockKind.REPLAY or bad.event_ns >= LATEST_NS
