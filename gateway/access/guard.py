@@ -9,6 +9,7 @@ from typing import Final
 
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock, MonotonicClock
+from gateway.access.addresses import counted_as
 from gateway.access.credentials import Shown, ShownKey
 from gateway.access.grant import ANYBODY, Caller
 from gateway.access.keyring import Keyring
@@ -105,7 +106,7 @@ class Guard:
             return caller
         wait_s = 0 if is_in else self._wait_s(address)
         if wait_s:
-            return Refusal("too many failed attempts from this address", wait_s)
+            return Refusal(f"too many failed attempts from {_whence(address)}", wait_s)
         found = self._look_at(shown)
         if isinstance(found, Caller):
             self._remember(mark, found)
@@ -116,7 +117,8 @@ class Guard:
     def count_failure(self, address: str) -> None:
         """An attempt from *address* was wrong."""
         if self._failures:
-            self._tally.hit(self._tally.mark("failed", address), _MINUTE_S, self._monotonic_ns())
+            mark = self._tally.mark("failed", counted_as(address))
+            self._tally.hit(mark, _MINUTE_S, self._monotonic_ns())
 
     def is_over(self, caller: Caller) -> bool:
         """Has the time of *caller* come?"""
@@ -156,7 +158,7 @@ class Guard:
         if not self._failures:
             return 0
         now_ns = self._monotonic_ns()
-        mark = self._tally.mark("failed", address)
+        mark = self._tally.mark("failed", counted_as(address))
         if self._tally.seen(mark, _MINUTE_S, now_ns) < self._failures:
             return 0
         return _MINUTE_S - now_ns // SECOND_NS % _MINUTE_S
@@ -173,3 +175,9 @@ class Guard:
         text = f"{shown.key_id}:{shown.secret}" if isinstance(shown, ShownKey) else shown.token
         raw = text.encode("utf-8", "surrogatepass")
         return hashlib.sha256(raw).digest()
+
+
+def _whence(address: str) -> str:
+    """Where from something was counted that came from *address*."""
+    counted = counted_as(address)
+    return f"this network ({counted})" if "/" in counted else "this address"
