@@ -13,7 +13,7 @@ from gateway.access.addresses import counted_as
 from gateway.access.credentials import Shown, ShownKey
 from gateway.access.grant import ANYBODY, Caller
 from gateway.access.keyring import Keyring
-from gateway.access.tokens import TokenRefused, Tokens, UnknownTokenKey
+from gateway.access.tokens import TokenExpired, TokenRefused, Tokens, UnknownTokenKey
 from gateway.tally import Tally
 
 _MINUTE_S: Final = 60
@@ -47,6 +47,8 @@ class NotYet:
 
 
 UNREADABLE: Final = NotYet("the keys that tokens are signed with cannot be read at the moment")
+_OVER_TOKEN: Final = "the token is refused: it has expired"
+_OVER_KEY: Final = "the API key has expired"
 Verdict = Caller | Refusal | Unsure | NotYet
 
 
@@ -101,17 +103,18 @@ class Guard:
         if shown is None:
             return Refusal("no API key or token")
         mark = self._mark(shown)
-        caller = self._known.get(mark)
-        if caller is not None and not self.is_over(caller):
-            return caller
-        wait_s = 0 if is_in else self._wait_s(address)
-        if wait_s:
-            return Refusal(f"too many failed attempts from {_whence(address)}", wait_s)
-        found = self._look_at(shown)
-        if isinstance(found, Caller):
-            self._remember(mark, found)
-        elif isinstance(found, Refusal):
-            self.count_failure(address)
+        found: Verdict | None = self._known.get(mark)
+        if found is None:
+            wait_s = 0 if is_in else self._wait_s(address)
+            if wait_s:
+                return Refusal(f"too many failed attempts from {_whence(address)}", wait_s)
+            found = self._look_at(shown)
+            if isinstance(found, Caller):
+                self._remember(mark, found)
+            elif isinstance(found, Refusal):
+                self.count_failure(address)
+        if isinstance(found, Caller) and self.is_over(found):  # it was right: no wrong attempt
+            return Refusal(_OVER_TOKEN if found.by_token else _OVER_KEY)
         return found
 
     def count_failure(self, address: str) -> None:
@@ -133,6 +136,7 @@ class Guard:
         return self._fixed.get(caller.key_id) or self._stored.get(caller.key_id)
 
     def _look_at(self, shown: Shown) -> Verdict:
+        """Who shows *shown*, perhaps somebody whose time is over."""
         if isinstance(shown, ShownKey):
             return self._look_at_key(shown)
         if self._tokens is None:
@@ -141,6 +145,8 @@ class Guard:
             return self._tokens.read(shown.token, self.now_ns())
         except UnknownTokenKey as exc:
             return Unsure(exc.key_id)
+        except TokenExpired as exc:
+            return exc.caller
         except TokenRefused as exc:
             return Refusal(str(exc))
 
@@ -149,9 +155,7 @@ class Guard:
         if self._awaits_stored and not is_fixed:
             return NotYet("the API keys cannot be read at the moment")
         caller = (self._fixed if is_fixed else self._stored).check(shown.key_id, shown.secret)
-        if caller is None:
-            return Refusal("unknown API key or wrong secret")
-        return Refusal("the API key has expired") if self.is_over(caller) else caller
+        return Refusal("unknown API key or wrong secret") if caller is None else caller
 
     def _wait_s(self, address: str) -> int:
         """How long nobody new is looked at from *address*; 0: they are."""

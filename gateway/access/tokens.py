@@ -48,6 +48,14 @@ class TokenRefused(TickgateError):
         return f"the token is refused: {self.reason}"
 
 
+class TokenExpired(TokenRefused):
+    """A token that is right in all else let *caller* in until its time came."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        super().__init__("it has expired")
+
+
 class UnknownTokenKey(TokenRefused):
     """The key that a token names is not known, or not yet."""
 
@@ -153,7 +161,8 @@ class Tokens:
 
         Raises:
             UnknownTokenKey: its key is not known.
-            TokenRefused: it is ill-formed, not signed by that key, over, or not for us.
+            TokenExpired: it is over.
+            TokenRefused: it is ill-formed, not signed by that key, or not for us.
         """
         if len(token) > MAX_TOKEN:
             raise TokenRefused(f"it has more than {MAX_TOKEN} characters")
@@ -205,19 +214,20 @@ class Tokens:
         expires_s = _seconds(claims, "exp")
         if expires_s is None:
             raise TokenRefused("it never expires (exp is missing)")
-        if expires_s + leeway_s <= now_s:
-            raise TokenRefused("it has expired")
         for name in ("nbf", "iat"):
             if (_seconds(claims, name) or 0) - leeway_s > now_s:
                 raise TokenRefused(f"it is of the future ({name})")
-        return Caller(
+        caller = Caller(
             key_id=f"token:{_subject(token, claims)}",
             symbols=_symbols(claims),
             channels=_channels(claims),
             requests_per_minute=self._rules.requests_per_minute,
-            expires_ns=int((expires_s + leeway_s) * SECOND_NS),
+            expires_ns=max(1, int((expires_s + leeway_s) * SECOND_NS)),  # 0 would be never
             by_token=True,
         )
+        if caller.expires_ns <= now_ns:
+            raise TokenExpired(caller)
+        return caller
 
 
 _BY_US: "Final[Options]" = {  # times by the clock that we are told, the rest in words

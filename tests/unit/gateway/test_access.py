@@ -190,6 +190,23 @@ def test_who_takes_another_address_of_its_network_is_the_same(bench: Bench) -> N
     assert status(access, {}, remote="2001:db8:0:1::1") == 401
 
 
+def test_what_was_right_until_it_expired_is_no_wrong_attempt(bench: Bench, issuer: Issuer) -> None:
+    end_s = START_NS // SECOND_NS + 60
+    tokens = Tokens(TokenRules(leeway_s=0))
+    tokens.accept(parse_keys(issuer.jwks("ES256"), may_be_secret=False))
+    brief = caller(expires_ns=end_s * SECOND_NS)
+    guard = bench.guard(ring(alice=brief), tokens=tokens, failures_per_minute=1)
+    one, other = ShownToken(issuer.token(end_s)), ShownToken(issuer.token(end_s, sub="bob"))
+    assert isinstance(guard.judge(one, "a"), Caller)
+    bench.now_ns += 60 * SECOND_NS
+
+    ended = ShownToken(issuer.token(0))
+    for shown in (one, one, other, other, ended, ended, ALICE, ALICE):  # some were never seen
+        assert "expired" in refusal(guard.judge(shown, "a"))
+
+    assert isinstance(guard.judge(ShownToken(issuer.token(end_s + 60)), "a"), Caller)
+
+
 def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Bench) -> None:
     guard = bench.guard(
         ring(bob=caller("bob")), always=True, awaits_stored=True, failures_per_minute=1
