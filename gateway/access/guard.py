@@ -56,8 +56,8 @@ class Guard:
     """Judges what callers show. One task owns it: the gateway's event loop.
 
     Who failed too often from an address is not looked at any more in that minute, but for
-    credentials that were right lately, and new ones of who is in: so others behind that address
-    stay in.
+    credentials that were right lately, in any worker, and new ones of who is in: so others behind
+    that address stay in.
     """
 
     def __init__(  # noqa: PLR0913 - what it judges by
@@ -83,6 +83,7 @@ class Guard:
         self._tally, self.now_ns, self._monotonic_ns = tally, now_ns, monotonic_ns
         self._failures, self._awaits_stored = failures_per_minute, awaits_stored
         self._known: dict[bytes, Caller] = {}
+        self._right: dict[int, None] = {}  # what was right lately, by its mark in the tally
         self.required = always or len(fixed) > 0 or tokens is not None
         """Must callers show anything? Once keys were stored, for good."""
 
@@ -106,7 +107,7 @@ class Guard:
         found: Verdict | None = self._known.get(mark)
         if found is None:
             wait_s = 0 if is_in else self._wait_s(address)
-            if wait_s:
+            if wait_s and not self._tally.total(self._right_mark(mark)):
                 return Refusal(f"too many failed attempts from {_whence(address)}", wait_s)
             found = self._look_at(shown)
             if isinstance(found, Caller):
@@ -172,6 +173,19 @@ class Guard:
         while len(self._known) >= _MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[mark] = caller
+        right = self._right_mark(mark)
+        if right in self._right:
+            return
+        self._tally.enter(right, self._monotonic_ns())
+        self._right[right] = None
+        if len(self._right) > _MAX_KNOWN:
+            oldest = next(iter(self._right))
+            del self._right[oldest]
+            self._tally.leave(oldest)
+
+    def _right_mark(self, mark: bytes) -> int:
+        """By what all workers know credentials that were right in one of them."""
+        return self._tally.mark("right", mark.hex())
 
     @staticmethod
     def _mark(shown: Shown) -> bytes:

@@ -190,6 +190,28 @@ def test_who_takes_another_address_of_its_network_is_the_same(bench: Bench) -> N
     assert status(access, {}, remote="2001:db8:0:1::1") == 401
 
 
+def test_what_was_right_in_one_worker_or_before_the_keys_changed_is_looked_at(
+    bench: Bench,
+) -> None:
+    layout = Layout(2, buckets=16)
+    words = memoryview(bytearray(8 * layout.words)).cast("Q")
+    workers = []
+    for region in range(2):
+        bench.tally = Tally(words, layout, region)
+        workers.append(bench.guard(always=True, failures_per_minute=1))
+        workers[-1].store(ring(alice=caller(), bob=caller("bob")), any_ever=True)
+    one, other = workers
+    assert one.judge(ALICE, "a") == caller()
+    one.judge(ShownKey("alice", "no"), "a")
+
+    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")), any_ever=True)
+
+    for worker in (one, other):
+        assert worker.judge(ALICE, "a") == caller()
+        assert "too many" in refusal(worker.judge(ShownKey("bob", "hush"), "a"))
+        assert "too many" in refusal(worker.judge(ShownKey("alice", "no"), "a"))
+
+
 def test_what_was_right_until_it_expired_is_no_wrong_attempt(bench: Bench, issuer: Issuer) -> None:
     end_s = START_NS // SECOND_NS + 60
     tokens = Tokens(TokenRules(leeway_s=0))
@@ -232,7 +254,7 @@ def test_only_so_many_credentials_are_remembered(bench: Bench) -> None:
     for name in callers:
         guard.judge(ShownKey(name, "hush"), "a")
 
-    assert len(guard._known) == 10_000
+    assert len(guard._known) == len(guard._right) == 10_000
 
 
 def test_tokens_are_refused_where_none_are_accepted(bench: Bench) -> None:
