@@ -120,7 +120,8 @@ def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
     keys: dict[tuple[str, str], PyJWK] = {}
     for one in listed:
         if isinstance(one, dict) and one.get("kty") in kinds:
-            keys |= _keys_of(one, useless)
+            told = {name: value for name, value in one.items() if value is not None}
+            keys |= _keys_of(told, useless)  # null is what some providers write for nothing
     if not keys:
         why = "".join(f"; {reason}" for reason in useless[:_MAX_REASONS])
         raise NoUsableKey(f"it has no usable key for {', '.join(ALGORITHMS)}{why}")

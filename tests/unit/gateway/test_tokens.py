@@ -293,6 +293,15 @@ def test_a_curve_is_for_one_algorithm_and_other_keys_for_those_of_their_kind(
         assert [name for name, _ in parse_keys(told, may_be_secret=True)] == [of]
 
 
+def test_null_is_what_a_key_does_not_say(issuer: Issuer) -> None:
+    nothing = dict.fromkeys(("alg", "use", "key_ops", "d", "x5c"))
+    keys = [issuer.jwk("ES256", **nothing), issuer.jwk("RS256", **nothing, kid=None)]
+
+    found = parse_keys(json.dumps({"keys": keys}).encode(), may_be_secret=False)
+
+    assert list(found) == [("ES256", "es256"), ("RS256", ""), ("RS384", ""), ("RS512", "")]
+
+
 def test_a_key_of_one_algorithm_is_never_used_for_another(issuer: Issuer, tokens: Tokens) -> None:
     for algorithm in ALGORITHMS:
         others = [name for name in ALGORITHMS if name[:2] != algorithm[:2]]
