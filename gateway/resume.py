@@ -158,11 +158,7 @@ class Resumes:
         names = guest.request.names
         if guest.is_told:
             names = tuple(self._fanout.hub.permitted(client, names, client.caller))
-        plans, before = self._ensure().plans, guest.resumer.plan
-        plan = plans.enter(names, self._bounds(client))
-        plans.look_up(plan)  # at once, as a round may be under way
-        guest.resumer.follow(plan)
-        plans.leave(before)
+        self._ensure().turn(guest.resumer, names, self._bounds(client))
         if names != guest.request.names:
             guest.request = msgspec.structs.replace(guest.request, names=names)
             client.reply(subscription(set(names), client.endpoint))

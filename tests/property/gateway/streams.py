@@ -266,12 +266,9 @@ class Gateway:
         resumer = self.resumers.get(client)
         if resumer is None:
             return
-        before, plans = resumer.plan, self.recovery.plans
-        scope = Entitlement(["X:*", "Y:*"]) if before.bounds.scope is None else None
-        plan = plans.enter(before.names, PlanBounds(scope=scope))
-        plans.look_up(plan)
-        resumer.follow(plan)
-        plans.leave(before)
+        names, scope = resumer.plan.names, resumer.plan.bounds.scope
+        turned = Entitlement(["X:*", "Y:*"]) if scope is None else None
+        self.recovery.turn(resumer, names, PlanBounds(scope=turned))
 
     def _resume(self, client: Client) -> None:
         if self._recovery is None:

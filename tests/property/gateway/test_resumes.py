@@ -58,6 +58,9 @@ def absences(draw: st.DrawFn) -> Steps:
         at = draw(gateways)
         steps += [("back", client, at), *draw(st.lists(work | trouble | regrants, max_size=2))]
         steps += draw(st.sampled_from([[], [("round", at, [])]]))
+    if draw(st.booleans()):
+        steps += [("regrant", client, True) for client in gone]
+        steps += [("round", 0, []), ("round", 1, [])]
     return steps + draw(st.lists(work | rounds | trouble | regrants, max_size=6))
 
 

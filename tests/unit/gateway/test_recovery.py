@@ -168,6 +168,23 @@ def test_a_feed_that_comes_up_while_others_resume_is_theirs_too() -> None:
     assert [ids(each) for each in clients] == [[1], [1]]
 
 
+def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -> None:
+    world, (first, second) = house(gateways=2)
+    visitor = client(STAR)
+    first.connect(visitor)
+    world.trade("Y:D")
+    first.read()
+    first.flush()
+    go_and_come(first, visitor, back=second)
+
+    second.round([], meanwhile=lambda: second.read(most=0))  # found, and nothing of it read
+    second.read()
+    second.round([])
+    second.flush(after_ms=200)
+
+    assert (ids(visitor), gaps(visitor)) == ([1], [])
+
+
 def test_a_feed_that_only_the_cursor_knows_is_waited_for() -> None:
     world, (first, second) = house(gateways=2)
     visitor = client(STAR)
@@ -231,12 +248,12 @@ def test_who_may_read_less_on_the_way_gets_the_rest_once_and_whole() -> None:
     gateway.read()
     gateway.round([])
     before = symbols(visitor)
-    resumer, plans = gateway.resumers[visitor], gateway.recovery.plans
+    resumer = gateway.resumers[visitor]
 
-    plan = plans.enter(resumer.plan.names, PART)
-    plans.look_up(plan)
-    plans.leave(resumer.plan)
-    resumer.follow(plan)
+    def turn() -> None:
+        gateway.recovery.turn(resumer, resumer.plan.names, PART)
+
+    gateway.round([], meanwhile=turn)
     while gateway.resumers:
         gateway.round([])
 
