@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from core.runtime.ports import MonotonicClock
 from gateway import messages
+from gateway.access.addresses import counted_as
 from gateway.access.admission import Access
 from gateway.connection import Limits
 from gateway.metrics import GatewayMetrics
@@ -15,7 +16,7 @@ from gateway.sniff import Upgrade
 
 _SECOND_NS: Final = 1_000_000_000
 _HANDSHAKES: Final = b"GET /v1/stream"  # as nearly all of them begin
-_MAX_FAST: Final = 10_000  # addresses that are refused at a glance; further ones at a second look
+_MAX_FAST: Final = 10_000  # of these are refused at a glance; further ones at a second look
 _MAX_LINGERING: Final = 1_000  # refused connections that may still read; beyond: closed at once
 _MAX_IGNORED_BYTES: Final = 65_536  # from a client that was refused
 
@@ -44,7 +45,7 @@ class Door:
             "try again in 1 s",
             headers={"Retry-After": "1"},
         )
-        self._second, self._fast = 0, set[str]()  # the addresses that were too fast in it
+        self._second, self._fast = 0, set[str]()  # whoever was too fast in it
         self._errors = metrics.request_errors.labels(str(messages.CONNECTION_LIMIT))
         self._refused = {
             reason: metrics.refused.labels(reason)
@@ -53,7 +54,9 @@ class Door:
 
     def glance(self, head: bytes, address: str) -> bytes | None:
         """The refusal where one look at the beginning of a request is enough."""
-        if address not in self._fast or not head.startswith(_HANDSHAKES):
+        if not self._fast or not head.startswith(_HANDSHAKES):
+            return None
+        if counted_as(address) not in self._fast:
             return None
         if self.monotonic_ns() // _SECOND_NS != self._second:
             self._fast.clear()
@@ -63,39 +66,40 @@ class Door:
 
     def open(self, upgrade: Upgrade, address: str) -> asyncio.Protocol | bytes:
         """The session for *upgrade*, which came from *address*, or the answer that refuses it."""
-        address = self._access.proxies.client(address, upgrade.fields)
-        if self._is_fast(address):
+        counted = counted_as(self._access.proxies.client(address, upgrade.fields))
+        if self._is_fast(counted, address):
             self._refused["handshake_rate"].inc()
             return self._too_fast
         fields = upgrade.fields
         if not self._access.origins.admit(fields.get("origin"), fields.get("host", "")):
             self._refused["origin"].inc()
             return _foreign(fields["origin"])
-        answer = self._too_many.answer(upgrade) if self._is_full(address) else None
+        answer = self._too_many.answer(upgrade) if self._is_full(counted) else None
         if answer is None:  # also for an odd request: the session finds what is wrong with it
             return self._connect()
         self._refused["connection_limit"].inc()
         self._errors.inc()
         return answer
 
-    def _is_fast(self, address: str) -> bool:
+    def _is_fast(self, counted: str, peer: str) -> bool:
         limit, now_ns = self._limits.handshakes_per_s, self.monotonic_ns()
         if not limit or not self._is_limited():
             return False
-        if self._tally.hit(self._tally.mark("handshake", address), 1, now_ns) <= limit:
+        if self._tally.hit(self._tally.mark("handshake", counted), 1, now_ns) <= limit:
             return False
         second = now_ns // _SECOND_NS
         if second != self._second or len(self._fast) >= _MAX_FAST:
             self._second, self._fast = second, set()
-        self._fast.add(address)
+        if not self._access.proxies.trusts(peer):  # others come by way of it, too
+            self._fast.add(counted)
         return True
 
     def _is_limited(self) -> bool:
         return self._access.guard.required or not self._limits.only_with_keys
 
-    def _is_full(self, address: str) -> bool:
+    def _is_full(self, counted: str) -> bool:
         limit = self._limits.max_connections_per_ip if self._is_limited() else 0
-        return bool(limit) and self._tally.total(self._tally.mark("ip", address)) >= limit
+        return bool(limit) and self._tally.total(self._tally.mark("ip", counted)) >= limit
 
 
 def _foreign(origin: str) -> bytes:

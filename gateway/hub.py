@@ -185,6 +185,19 @@ class Hub:
                     kept.append(routes.variant(name, style.codec, held=held, scope=scope))
         return self._move(client, style, kept, now_ns)
 
+    def permitted(self, client: Client, names: Iterable[Name], caller: Caller) -> list[Name]:
+        """Those of *names* that *caller*, who owns *client*, may read; of what it can be told."""
+        key, codec, scope = _key(client.style), client.style.codec, scope_of(caller)
+        routes, found = self._lane(key).routes, list[Name]()
+        for name in names:
+            if caller.permits_channel(name[0]):
+                with contextlib.suppress(NotPermitted):
+                    with contextlib.suppress(SymbolError):  # is said when it is subscribed to
+                        routes.variant(name, codec, scope=scope)
+                    found.append(name)
+        self._tidy(key)
+        return found
+
     def unsubscribe(self, client: Client, names: Iterable[Name], now_ns: int) -> list[Send]:
         """Take *names* away; the batch that must go out before the reply, if any."""
         if client.group is None:

@@ -1,6 +1,6 @@
 """Which streams hold what the clients that resume are subscribed to. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -101,6 +101,10 @@ class Plans:
             used = {one for plan in self._plans.values() for one in plan.wanted}
             self._wanted = {key: one for key, one in self._wanted.items() if one in used}
             self._most_wanted = max(_MOST_WANTED, 2 * len(self._wanted))
+
+    def lacks(self, feeds: Collection[str]) -> bool:
+        """Are some of *feeds*, which only become more, not known here yet?"""
+        return len(feeds) != len(self._feeds)
 
     def refresh(self, feeds: Iterable[str]) -> None:
         """Take in new *feeds*, and bind names to symbols that are carried by now."""

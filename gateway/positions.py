@@ -1,6 +1,6 @@
 """How far each tick stream was read and delivered, by block numbers. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from storage.entry_id import EntryId
@@ -49,7 +49,7 @@ class Positions:
         """By stream key, the numbers of the blocks at the positions reached, where known."""
         return dict(self._numbers)
 
-    def feeds(self) -> Iterable[str]:
+    def feeds(self) -> Collection[str]:
         """The feeds whose streams are followed, in the order in which they were found."""
         return self._feed_names
 

@@ -15,6 +15,8 @@ from gateway.backlog import Content, Latest, Newest, Stretch, Tail, decode_entry
 from gateway.channels import Channel
 from gateway.frames import Fragment
 from gateway.market import MarketState
+from gateway.messages import Name
+from gateway.plans import Bounds as PlanBounds
 from gateway.plans import Plans, Wanted, spelled
 from gateway.positions import Positions
 from gateway.resumer import At, Bounds, Gap, Resumer, Served, begins_after, grouped
@@ -176,6 +178,9 @@ class Recovery:
         Then it joins the hub at once, or :meth:`advance` is called. *waited*: no longer for what
         this gateway, or Redis, does not have; *over*: no longer for anything.
         """
+        if self.plans.lacks(self._positions.feeds()):  # found in the middle of a round
+            self.plans.refresh(self._positions.feeds())
+            self._forget()
         if resumer.plan.is_loose:  # the tail may hold symbols that were not known before
             self.plans.look_up(resumer.plan)
         view = self._view(resumer.at)
@@ -194,6 +199,12 @@ class Recovery:
         if alike not in self._served_alike:
             self._served_alike[alike] = self._served(resumer, view, ())
         return self._served_alike[alike]
+
+    def turn(self, resumer: Resumer, names: tuple[Name, ...], bounds: PlanBounds) -> None:
+        """*resumer* wants *names* within *bounds* from where it is, perhaps amid a round."""
+        before = resumer.plan
+        resumer.follow(self.plans.enter(names, bounds))  # looked up before it is served
+        self.plans.leave(before)
 
     def advance(self, resumer: Resumer) -> None:
         """*resumer* has got what it was served, and does not join yet."""

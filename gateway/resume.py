@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
 from websockets.frames import CloseCode
 
 from core.market.errors import SymbolError
@@ -23,7 +24,7 @@ from gateway.plans import Bounds
 from gateway.reader import MarketReader
 from gateway.recovery import Recovery
 from gateway.resumer import At, Gap, Resumer, Served
-from gateway.session import enter, handle_request, subscription
+from gateway.session import Asked, enter, subscription, take
 from storage.entry_id import EntryId
 from storage.keys import StreamKeys
 from storage.stream_state import Range, StreamState
@@ -80,7 +81,7 @@ class _Guest:
     since_ns: int
     is_told: bool = False  # the subscription reply was sent
     outcome: str = "complete"
-    held: list[tuple[bytes, bool]] = field(default_factory=list)  # requests that came meanwhile
+    held: list[Asked] = field(default_factory=list)  # what was asked for meanwhile
 
 
 class Resumes:
@@ -131,8 +132,8 @@ class Resumes:
             self._metrics.resumes.labels("refused").inc()
             raise
 
-    def hold(self, client: "Connection", payload: bytes, *, binary: bool) -> bool:
-        """Keep a message of *client* for later, if it resumes; its requests are done in order."""
+    def hold(self, client: "Connection", asked: Asked) -> bool:
+        """Keep what *client* *asked* for later, if it resumes; its requests are done in order."""
         guest = self._guests.get(client)
         if guest is None:
             return False
@@ -142,8 +143,25 @@ class Resumes:
                 f"more than {_MAX_HELD} requests during a resume; wait until it is through",
             )
         else:
-            guest.held.append((payload, binary))
+            guest.held.append(asked)
         return True
+
+    def regrant(self, client: "Connection") -> None:
+        """*client* may read other things now: if it resumes, it goes on with what is among them.
+
+        It is told if that ends a subscription. A request that was not answered yet is judged when
+        it is, by what *client* may read then.
+        """
+        guest = self._guests.get(client)
+        if guest is None:
+            return
+        names = guest.request.names
+        if guest.is_told:
+            names = tuple(self._fanout.hub.permitted(client, names, client.caller))
+        self._ensure().turn(guest.resumer, names, self._bounds(client))
+        if names != guest.request.names:
+            guest.request = msgspec.structs.replace(guest.request, names=names)
+            client.reply(subscription(set(names), client.endpoint))
 
     def has_told(self, client: "Connection") -> bool:
         """Does *client* resume, and know what it is subscribed to?"""
@@ -185,9 +203,7 @@ class Resumes:
         cursor, at = self._decode(request.resume)
         codec = client.style.codec
         resumer = Resumer(
-            plan=self._ensure().plans.enter(
-                request.names, Bounds(codec.stocks, scope_of(client.caller), codec.plain)
-            ),
+            plan=self._ensure().plans.enter(request.names, self._bounds(client)),
             codec=codec,
             at=at,
             time_ms=cursor.time_ms,
@@ -199,6 +215,10 @@ class Resumes:
         self._wake.set()
         if self._market.complete or not self._is_loose(client, request):
             self._tell(guest)
+
+    def _bounds(self, client: "Connection") -> Bounds:
+        codec = client.style.codec
+        return Bounds(codec.stocks, scope_of(client.caller), codec.plain)
 
     def _decode(self, text: str) -> tuple[Cursor, At]:
         found = self._decoded.get(text)
@@ -393,9 +413,9 @@ class Resumes:
         del self._guests[guest.client]
         self._ensure().plans.leave(guest.resumer.plan)
         self._metrics.resumes.labels(outcome).inc()
-        for payload, binary in guest.held:
+        for asked in guest.held:
             if not guest.client.over:
-                handle_request(guest.client, payload, binary=binary)
+                take(guest.client, asked)
 
     def _is_past(self, guest: _Guest, bound_s: float, now_ns: int) -> bool:
         return now_ns - guest.since_ns >= bound_s * _SECOND_NS

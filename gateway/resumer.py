@@ -37,6 +37,13 @@ class Resumer:
     def __post_init__(self) -> None:
         self.origin = self.at
 
+    def follow(self, plan: Plan) -> None:
+        """Want what is in *plan* from here on; what began at a gap still does."""
+        floors = {(wanted.channel, wanted.spelling): at for wanted, at in self.floors.items()}
+        names = {(wanted.channel, wanted.spelling): wanted for wanted in plan.wanted}
+        self.plan = plan
+        self.floors = {names[name]: at for name, at in floors.items() if name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from core.runtime.ports import MonotonicClock
+from gateway.access.addresses import counted_as
 from gateway.channels import Codec
 from gateway.deadlines import Deadlines, Wheel
 from gateway.tally import Tally
@@ -106,7 +107,7 @@ class Roster:
 
     def add(self, guest: Guest, address: str) -> None:
         """Take in an open connection."""
-        mark = self.guests[guest] = self.tally.mark("ip", address)
+        mark = self.guests[guest] = self.tally.mark("ip", counted_as(address))
         self.tally.enter(mark, self.monotonic_ns())
         self._turns.add(guest)
 

@@ -17,6 +17,9 @@ from gateway.messages import Auth, Name, RequestError, Subscribe, Unsubscribe
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
+Asked = Subscribe | Unsubscribe | RequestError
+"""What a message asks for besides to be let in; an error: what is wrong with it."""
+
 
 def hello(client: "Connection", shown: Shown | None) -> None:
     """Welcome a client; *shown* are the credentials in its handshake request, if any.
@@ -43,18 +46,35 @@ def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> Non
     shared = client.shared
     if shared.late.hold(client, payload, binary=binary):
         return
-    if shared.resumes.hold(client, payload, binary=binary):
-        return
+    asked: Asked | Auth
     try:
-        request = messages.decode_request(payload, binary=binary, endpoint=client.endpoint)
-        if isinstance(request, Auth):
-            _on_auth(client, request)
-            return
-        if shared.guard.required and not client.authenticated:
+        asked = messages.decode_request(payload, binary=binary, endpoint=client.endpoint)
+    except RequestError as exc:
+        asked = exc
+    if isinstance(asked, Auth):  # at once also in a resume: what was shown before may end by then
+        _do(client, asked)
+    else:
+        take(client, asked)
+
+
+def take(client: "Connection", asked: Asked) -> None:
+    """Do what was *asked*, or say why not; while the client resumes it is kept for later."""
+    if not client.shared.resumes.hold(client, asked):
+        _do(client, asked)
+
+
+def _do(client: "Connection", asked: Asked | Auth) -> None:
+    try:
+        if isinstance(asked, RequestError):
+            raise asked
+        if isinstance(asked, Auth):
+            _on_auth(client, asked)
+        elif client.shared.guard.required and not client.authenticated:
             raise RequestError(
                 messages.NOT_AUTHENTICATED, "not authenticated: send auth with key and secret first"
             )
-        _change(client, request)
+        else:
+            _change(client, asked)
     except RequestError as exc:
         client.refuse(exc.code, exc.reason)
 
@@ -128,9 +148,8 @@ def _let_in(client: "Connection", caller: Caller) -> None:
             client.close(CloseCode.POLICY_VIOLATION, "connection_limit", error=error)
             return
     client.reply({"T": "success", "msg": "authenticated"})
-    if client.group is not None:  # it subscribed when nobody needed a key
-        client.caller = before
-        regrant(client, caller)
+    client.caller = before  # perhaps it subscribed, or resumes, from when nobody needed a key
+    regrant(client, caller)
 
 
 def _renew(client: "Connection", caller: Caller) -> None:
@@ -149,6 +168,7 @@ def regrant(client: "Connection", caller: Caller) -> None:
     shared.roster.expire_at(client, caller.expires_ns)
     if (before.symbols, before.channels) == (caller.symbols, caller.channels):
         return
+    shared.resumes.regrant(client)
     shared.fanout.settle(client)
     hub = shared.fanout.hub
     names = hub.names(client)

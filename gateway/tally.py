@@ -21,9 +21,9 @@ _BUCKET_WORDS: Final = 3 * _WAYS  # marks, then ends, then counts
 _HEAD_WORDS: Final = 2  # process id of the worker; 1 once it listens
 _SECOND_NS: Final = 1_000_000_000
 
-# 65,536 entries, 1.5 MiB of address space: a worker has at most some 20,000 connections, so
-# that a full bucket is one in a hundred thousand, and only pages in use are memory.
-BUCKETS: Final = 4_096
+# 131,072 entries, 3 MiB of address space: a worker has at most some 20,000 connections and 10,000
+# credentials, so that a full bucket is one in a hundred thousand; only pages in use are memory.
+BUCKETS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 2.0  # between two looks at the files
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-Stamp = tuple[tuple[int, int, int], ...]
-"""Which state files were in: changes with each of them."""
+Stamp = tuple[tuple[int, ...], ...]
+"""Which state files were in: changes with each of them, and with who may read them."""
 
 
 class CertificateError(TickgateError):
@@ -42,6 +42,7 @@ class Certificate:
         self._paths = [Path(path).expanduser() for path in (certificate, key) if path]
         self._oldest = oldest
         self._stamp = self._look()
+        self._complaint = ""  # what is wrong with the files, as it was told
         self.context = self._context()
         """Of the port; a newer certificate goes in here as well."""
 
@@ -53,13 +54,17 @@ class Certificate:
         try:
             stamp = self._look()
             if stamp == self._stamp and not at_once:
+                self._complaint = ""
                 return False
             self._stamp = stamp  # a file that is wrong is complained of once
             self._context()  # else half of a pair would be in use
             self._load(self.context)
         except CertificateError as exc:
-            _LOG.error("the certificate stays as it was: %s", exc)
+            if at_once or str(exc) != self._complaint:  # and so is one that is not there
+                _LOG.error("the certificate stays as it was: %s", exc)
+            self._complaint = str(exc)
             return False
+        self._complaint = ""
         _LOG.info("the certificate was read anew")
         return True
 
@@ -90,4 +95,4 @@ class Certificate:
             states = [path.stat() for path in self._paths]
         except OSError as exc:
             raise CertificateError(str(exc.filename), exc.strerror or str(exc)) from exc
-        return tuple((state.st_mtime_ns, state.st_ino, state.st_size) for state in states)
+        return tuple((s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size) for s in states)

@@ -29,6 +29,7 @@ from tickgate.settings import (
 
 _SERVING = (DEV, GATEWAY, CHECK)  # what the gateway refuses, a check finds
 _FIND_SERVERS = (DEV, CHECK, KEYS, REBUILD, EXPORT, IMPORT)  # of their own, or those of dev
+_PEM = "-----BEGIN "  # of a public or private key, or a certificate
 _MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
 
@@ -185,6 +186,9 @@ def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
         return problems
     if 0 < len(values.jwt_shared_key.encode()) < _MIN_SECRET_BYTES:
         problems.append(problem(loaded, "jwt_shared_key", f"{_MIN_SECRET_BYTES} bytes or more"))
+    if _PEM in values.jwt_shared_key:
+        accepted = "a secret that nobody else knows (public keys are for jwt_jwks, as a JWK Set)"
+        problems.append(problem(loaded, "jwt_shared_key", accepted))
     url = values.jwt_jwks
     if url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
         accepted = "an https:// URL or a file (anybody on the way could put keys into http://)"

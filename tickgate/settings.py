@@ -136,15 +136,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_shared_key: Annotated[
         str,
         Meta(
-            description="the key of tokens that are signed by HS256, 32 bytes at least",
+            description="the key of tokens that are signed by HS256, 32 bytes at least (HS384: 48, "
+            "HS512: 64)",
             extra={**_SECRET, "accepted": "text of 32 bytes or more"},
         ),
     ] = ""
     jwt_jwks: Annotated[
         str,
         Meta(
-            description="keys of tokens that are signed by RS256 or ES256 (in a file: HS256 too): "
-            "the URL or file of a JSON Web Key Set, fetched every 5 minutes",
+            description="keys of tokens that are signed by RS or ES, with 256, 384 or 512 (in a "
+            "file: by HS too): the URL or file of a JSON Web Key Set, fetched every 5 minutes",
             extra={**_WIRE, "secret": "url", "accepted": "an https:// URL or a file"},
         ),
     ] = ""

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.access.addresses import counted_as
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, shown_in
 from gateway.access.grant import ANYBODY, Caller
@@ -143,7 +144,7 @@ class Access:
             told = {"Retry-After": str(refusal.retry_after_s)}
             return ApiError(429, f"{refusal.reason}; try again in {refusal.retry_after_s} s", told)
         if proof is None and self._per_address:
-            allowance = self._rates.count_here(f"address {address}", self._per_address)
+            allowance = self._rates.count_here(f"address {counted_as(address)}", self._per_address)
             if not allowance.allowed:
                 return _too_many(allowance)
         return ApiError(401, f"{refusal.reason}; {HOW}", ask)

@@ -9,10 +9,11 @@ from typing import Final
 
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import Clock, MonotonicClock
+from gateway.access.addresses import counted_as
 from gateway.access.credentials import Shown, ShownKey
 from gateway.access.grant import ANYBODY, Caller
 from gateway.access.keyring import Keyring
-from gateway.access.tokens import TokenRefused, Tokens, UnknownTokenKey
+from gateway.access.tokens import TokenExpired, TokenRefused, Tokens, UnknownTokenKey
 from gateway.tally import Tally
 
 _MINUTE_S: Final = 60
@@ -46,6 +47,8 @@ class NotYet:
 
 
 UNREADABLE: Final = NotYet("the keys that tokens are signed with cannot be read at the moment")
+_OVER_TOKEN: Final = "the token is refused: it has expired"
+_OVER_KEY: Final = "the API key has expired"
 Verdict = Caller | Refusal | Unsure | NotYet
 
 
@@ -53,8 +56,8 @@ class Guard:
     """Judges what callers show. One task owns it: the gateway's event loop.
 
     Who failed too often from an address is not looked at any more in that minute, but for
-    credentials that were right lately, and new ones of who is in: so others behind that address
-    stay in.
+    credentials that were right lately, in any worker, and new ones of who is in: so others behind
+    that address stay in.
     """
 
     def __init__(  # noqa: PLR0913 - what it judges by
@@ -80,6 +83,7 @@ class Guard:
         self._tally, self.now_ns, self._monotonic_ns = tally, now_ns, monotonic_ns
         self._failures, self._awaits_stored = failures_per_minute, awaits_stored
         self._known: dict[bytes, Caller] = {}
+        self._right: dict[int, None] = {}  # what was right lately, by its mark in the tally
         self.required = always or len(fixed) > 0 or tokens is not None
         """Must callers show anything? Once keys were stored, for good."""
 
@@ -100,23 +104,25 @@ class Guard:
         if shown is None:
             return Refusal("no API key or token")
         mark = self._mark(shown)
-        caller = self._known.get(mark)
-        if caller is not None and not self.is_over(caller):
-            return caller
-        wait_s = 0 if is_in else self._wait_s(address)
-        if wait_s:
-            return Refusal("too many failed attempts from this address", wait_s)
-        found = self._look_at(shown)
-        if isinstance(found, Caller):
-            self._remember(mark, found)
-        elif isinstance(found, Refusal):
-            self.count_failure(address)
+        found: Verdict | None = self._known.get(mark)
+        if found is None:
+            wait_s = 0 if is_in else self._wait_s(address)
+            if wait_s and not self._tally.total(self._right_mark(mark)):
+                return Refusal(f"too many failed attempts from {_whence(address)}", wait_s)
+            found = self._look_at(shown)
+            if isinstance(found, Caller):
+                self._remember(mark, found)
+            elif isinstance(found, Refusal):
+                self.count_failure(address)
+        if isinstance(found, Caller) and self.is_over(found):  # it was right: no wrong attempt
+            return Refusal(_OVER_TOKEN if found.by_token else _OVER_KEY)
         return found
 
     def count_failure(self, address: str) -> None:
         """An attempt from *address* was wrong."""
         if self._failures:
-            self._tally.hit(self._tally.mark("failed", address), _MINUTE_S, self._monotonic_ns())
+            mark = self._tally.mark("failed", counted_as(address))
+            self._tally.hit(mark, _MINUTE_S, self._monotonic_ns())
 
     def is_over(self, caller: Caller) -> bool:
         """Has the time of *caller* come?"""
@@ -131,6 +137,7 @@ class Guard:
         return self._fixed.get(caller.key_id) or self._stored.get(caller.key_id)
 
     def _look_at(self, shown: Shown) -> Verdict:
+        """Who shows *shown*, perhaps somebody whose time is over."""
         if isinstance(shown, ShownKey):
             return self._look_at_key(shown)
         if self._tokens is None:
@@ -139,6 +146,8 @@ class Guard:
             return self._tokens.read(shown.token, self.now_ns())
         except UnknownTokenKey as exc:
             return Unsure(exc.key_id)
+        except TokenExpired as exc:
+            return exc.caller
         except TokenRefused as exc:
             return Refusal(str(exc))
 
@@ -147,16 +156,14 @@ class Guard:
         if self._awaits_stored and not is_fixed:
             return NotYet("the API keys cannot be read at the moment")
         caller = (self._fixed if is_fixed else self._stored).check(shown.key_id, shown.secret)
-        if caller is None:
-            return Refusal("unknown API key or wrong secret")
-        return Refusal("the API key has expired") if self.is_over(caller) else caller
+        return Refusal("unknown API key or wrong secret") if caller is None else caller
 
     def _wait_s(self, address: str) -> int:
         """How long nobody new is looked at from *address*; 0: they are."""
         if not self._failures:
             return 0
         now_ns = self._monotonic_ns()
-        mark = self._tally.mark("failed", address)
+        mark = self._tally.mark("failed", counted_as(address))
         if self._tally.seen(mark, _MINUTE_S, now_ns) < self._failures:
             return 0
         return _MINUTE_S - now_ns // SECOND_NS % _MINUTE_S
@@ -166,6 +173,19 @@ class Guard:
         while len(self._known) >= _MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[mark] = caller
+        right = self._right_mark(mark)
+        if right in self._right:
+            return
+        self._tally.enter(right, self._monotonic_ns())
+        self._right[right] = None
+        if len(self._right) > _MAX_KNOWN:
+            oldest = next(iter(self._right))
+            del self._right[oldest]
+            self._tally.leave(oldest)
+
+    def _right_mark(self, mark: bytes) -> int:
+        """By what all workers know credentials that were right in one of them."""
+        return self._tally.mark("right", mark.hex())
 
     @staticmethod
     def _mark(shown: Shown) -> bytes:
@@ -173,3 +193,9 @@ class Guard:
         text = f"{shown.key_id}:{shown.secret}" if isinstance(shown, ShownKey) else shown.token
         raw = text.encode("utf-8", "surrogatepass")
         return hashlib.sha256(raw).digest()
+
+
+def _whence(address: str) -> str:
+    """Where from something was counted that came from *address*."""
+    counted = counted_as(address)
+    return f"this network ({counted})" if "/" in counted else "this address"

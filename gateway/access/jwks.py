@@ -10,7 +10,7 @@ import aiohttp
 from core.market.timeframe import SECOND_NS
 from core.runtime.ports import MonotonicClock
 from gateway.access.guard import Guard
-from gateway.access.tokens import NoUsableKey, TokenKeysError, Tokens, parse_keys
+from gateway.access.tokens import Keys, NoUsableKey, TokenKeysError, Tokens, parse_keys
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_BYTES: Final = 262_144  # of a set; providers' have below 10,000
@@ -89,7 +89,7 @@ class JwksSource:
             keys = {}
             _LOG.error("tokens are accepted by no key of %s: %s", self._shown(), exc)
         else:
-            _LOG.info("tokens are accepted by %d keys of %s", len(keys), self._shown())
+            _LOG.info("tokens are accepted by %d keys of %s", _number(keys), self._shown())
         self._tokens.accept(keys)
         self._guard.forget()
         self._payload = payload
@@ -121,6 +121,11 @@ class JwksSource:
         scheme, _, rest = self._location.partition("://")
         host = rest.partition("/")[0].rpartition("@")[2]
         return f"{scheme}://{host}/…"
+
+
+def _number(keys: Keys) -> int:
+    """How many there are: one that is for several algorithms is one."""
+    return len({(algorithm[:2], key_id) for algorithm, key_id in keys})
 
 
 def _bounded(payload: bytes) -> bytes:

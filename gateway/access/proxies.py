@@ -11,14 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from core.market.errors import TickgateError
+from gateway.access.addresses import parse_address
 
 FORWARDED: Final = "forwarded"
 X_FORWARDED_FOR: Final = "x-forwarded-for"
 _MAX_HOPS: Final = 20
 _FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]+)', re.IGNORECASE)
-_PORT: Final = re.compile(r":[0-9]{1,5}$")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ProxyError(TickgateError):
@@ -48,17 +46,22 @@ class Proxies:
     def __len__(self) -> int:
         return len(self._networks)
 
+    def trusts(self, peer: str) -> bool:
+        """Is *peer* one of them?"""
+        address = parse_address(peer) if self._networks else None
+        return address is not None and any(address in network for network in self._networks)
+
     def client(self, peer: str, headers: Mapping[str, str]) -> str:
         """The address of who sent the request that came from *peer*."""
-        if not self._networks or not self._is_trusted(peer):
+        if not self.trusts(peer):
             return peer
         client = peer
         for hop in reversed(self._hops(headers)[-_MAX_HOPS:]):
-            address = _address(hop)
+            address = parse_address(hop)
             if address is None:  # hidden, or made up: the proxy that passed it on is who we know
                 return client
             client = str(address)
-            if not self._is_trusted(client):
+            if not self.trusts(client):
                 return client
         return client
 
@@ -69,31 +72,12 @@ class Proxies:
         found = [_FOR.search(item.strip()) for item in items]
         return ["unknown" if one is None else one[1].strip('"') for one in found]
 
-    def _is_trusted(self, peer: str) -> bool:
-        address = _address(peer)
-        return address is not None and any(address in network for network in self._networks)
-
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as exc:
         raise ProxyError(text) from exc
-
-
-def _address(text: str) -> Address | None:
-    """An address, with or without a port or brackets; an IPv4 one in IPv6 form as what it is."""
-    bare = text
-    if text.startswith("["):
-        bare = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        bare = _PORT.sub("", text)
-    try:
-        address = ipaddress.ip_address(bare.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def _lines(headers: Mapping[str, str], name: str) -> list[str]:

@@ -30,6 +30,7 @@ from gateway.tally import Tally
 _MINUTE_S: Final = 60
 _MAX_WINDOWS: Final = 10_000  # callers remembered; beyond: the oldest ask Redis again
 _LEASES: Final = 1_000  # of a limit, at least
+_LONGEST_NS: Final = MINUTE_NS + SECOND_NS  # of a window; one that lasts longer is of another clock
 _RETRY_S: Final = 2.0  # between looks at whether Redis is back
 
 
@@ -62,7 +63,8 @@ class _Window:
 
     def take(self, now_ns: int) -> Allowance | None:
         """One request of what is held; None: Redis has to be asked."""
-        if now_ns >= self.end_ns or (not self.held and self.remaining):
+        runs = 0 < self.end_ns - now_ns <= _LONGEST_NS
+        if not runs or (not self.held and self.remaining):
             return None
         allowed = self.held > 0
         self.held -= allowed

@@ -1,7 +1,8 @@
 """JSON Web Tokens: their signature, their claims, and who shows one. Pure: told the time.
 
-A key is good for one algorithm, whatever a token says of itself: so a public key is never taken
-for a shared secret, and ``none`` is no algorithm. Sources: RFC 7515, 7517, 7518, 7519, 8725.
+A key is good for the algorithms of its kind only, whatever a token says of itself: so a public key
+is never taken for a shared secret, and ``none`` is no algorithm. Sources: RFC 7515, 7517, 7518,
+7519, 8725.
 """
 
 import hashlib
@@ -21,13 +22,16 @@ from gateway.access.grant import Caller
 if TYPE_CHECKING:
     from jwt.types import Options
 
-ALGORITHMS: Final = ("HS256", "RS256", "ES256")
-MIN_SECRET_BYTES: Final = 32  # RFC 7518, section 3.2: as long as the hash at least
+MIN_SECRET_BYTES: Final = 32
+_HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""RFC 7518, section 3.2: a shared secret is as long as the hash at least."""
+_RSA: Final = ("RS256", "RS384", "RS512")
+_CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+ALGORITHMS: Final = (*_HASH_BYTES, *_RSA, *_CURVES.values())
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518, section 3.3
-_KINDS: Final = {"oct": "HS256", "RSA": "RS256", "EC": "ES256"}
-_CURVE: Final = "P-256"
 MAX_TOKEN: Final = 8_192  # characters; one with hundreds of symbols has below 4,000
 _MAX_KEYS: Final = 100  # of a set; providers publish a handful
+_MAX_REASONS: Final = 3  # that are told of keys of a set
 _MAX_CHANNELS: Final = 100
 _MAX_NAME: Final = 128  # characters of a subject
 _LATEST_S: Final = 253_402_300_799  # the end of the year 9999
@@ -42,6 +46,14 @@ class TokenRefused(TickgateError):
 
     def __str__(self) -> str:
         return f"the token is refused: {self.reason}"
+
+
+class TokenExpired(TokenRefused):
+    """A token that is right in all else let *caller* in until its time came."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        super().__init__("it has expired")
 
 
 class UnknownTokenKey(TokenRefused):
@@ -86,7 +98,7 @@ Keys = Mapping[tuple[str, str], PyJWK]
 
 
 def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
-    """The keys of a JSON Web Key Set that are for signatures by one of our algorithms.
+    """The keys of a JSON Web Key Set that are for signatures by our algorithms.
 
     Others are left out, as sets hold keys for other purposes too. *may_be_secret*: shared secrets
     are accepted as well, which nobody publishes at a URL.
@@ -104,24 +116,33 @@ def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
     if len(listed) > _MAX_KEYS:
         raise TokenKeysError(f"{len(listed)} keys, more than {_MAX_KEYS}")
     kinds = ("oct", "RSA", "EC") if may_be_secret else ("RSA", "EC")
-    found = [_key_of(one) for one in listed if isinstance(one, dict) and one.get("kty") in kinds]
-    keys = {(key.algorithm_name, key.key_id or ""): key for key in found if key is not None}
+    useless: list[str] = []
+    keys: dict[tuple[str, str], PyJWK] = {}
+    for one in listed:
+        if isinstance(one, dict) and one.get("kty") in kinds:
+            told = {name: value for name, value in one.items() if value is not None}
+            keys |= _keys_of(told, useless)  # null is what some providers write for nothing
     if not keys:
-        raise NoUsableKey(f"it has no usable key for {', '.join(ALGORITHMS)}")
+        why = "".join(f"; {reason}" for reason in useless[:_MAX_REASONS])
+        raise NoUsableKey(f"it has no usable key for {', '.join(ALGORITHMS)}{why}")
     return keys
 
 
 def secret_key(secret: str) -> Keys:
-    """The one key for HS256, whatever id a token gives it.
+    """The one secret for HS256, and HS384 and HS512 where it is long enough, whatever its id.
 
     Raises:
-        TokenKeysError: it is shorter than 32 bytes.
+        TokenKeysError: it is shorter than 32 bytes, or a key of another kind.
     """
     raw = secret.encode()
     if len(raw) < MIN_SECRET_BYTES:
         raise TokenKeysError(f"the secret has {len(raw)} bytes, fewer than {MIN_SECRET_BYTES}")
     encoded = jwt.utils.base64url_encode(raw).decode()
-    return {("HS256", ""): PyJWK({"kty": "oct", "k": encoded}, "HS256")}
+    useless: list[str] = []
+    keys = _keys_of({"kty": "oct", "k": encoded}, useless)
+    if not keys:
+        raise TokenKeysError("the secret is a public key, a certificate or a JWK, and no secret")
+    return keys
 
 
 class Tokens:
@@ -141,7 +162,8 @@ class Tokens:
 
         Raises:
             UnknownTokenKey: its key is not known.
-            TokenRefused: it is ill-formed, not signed by that key, over, or not for us.
+            TokenExpired: it is over.
+            TokenRefused: it is ill-formed, not signed by that key, or not for us.
         """
         if len(token) > MAX_TOKEN:
             raise TokenRefused(f"it has more than {MAX_TOKEN} characters")
@@ -149,28 +171,32 @@ class Tokens:
             header = jwt.get_unverified_header(token)
             key = self._key(header.get("alg"), header.get("kid"))
             claims = self._verified(token, key)
-        except (jwt.InvalidTokenError, ValueError, RecursionError) as exc:
+        except (jwt.PyJWTError, ValueError, RecursionError) as exc:
             raise TokenRefused(_WHY.get(type(exc), "it is ill-formed")) from exc
         return self._caller(token, claims, now_ns)
 
     def _key(self, algorithm: object, key_id: object) -> PyJWK:
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise TokenRefused(f"its algorithm is none of {', '.join(ALGORITHMS)}")
-        if key_id is None:
-            fitting = [key for (name, _), key in self._keys.items() if name == algorithm]
-            if not fitting:
-                raise UnknownTokenKey("")
-            if len(fitting) > 1:
-                raise TokenRefused("it names no key (kid)")
+        named = None if key_id is None else str(key_id)
+        fitting = self._fitting(algorithm, named)
+        if len(fitting) > 1:
+            raise TokenRefused("it names no key (kid)")
+        if fitting:
             return fitting[0]
-        key = self._keys.get((algorithm, str(key_id)))
-        if key is None and algorithm == "HS256":
-            key = self._fixed.get((algorithm, ""))
-        if key is not None:
-            return key
-        if any(str(key_id) == known for _, known in self._keys):
+        least = _HASH_BYTES.get(algorithm, 0)
+        if least and any(len(key.key) < least for key in self._fitting("HS256", named)):
+            raise TokenRefused(f"its key has fewer than {least} bytes, too few for {algorithm}")
+        if named is not None and any(named == known for _, known in self._keys):
             raise TokenRefused("its key is for another algorithm")
-        raise UnknownTokenKey(str(key_id))
+        raise UnknownTokenKey(named or "")
+
+    def _fitting(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
+        """The keys that a token by *algorithm* may mean; several only where it names none."""
+        if key_id is None:
+            return [key for (name, _), key in self._keys.items() if name == algorithm]
+        key = self._keys.get((algorithm, key_id)) or self._fixed.get((algorithm, ""))
+        return [] if key is None else [key]
 
     def _verified(self, token: str, key: PyJWK) -> dict[str, Any]:
         rules = self._rules
@@ -189,19 +215,20 @@ class Tokens:
         expires_s = _seconds(claims, "exp")
         if expires_s is None:
             raise TokenRefused("it never expires (exp is missing)")
-        if expires_s + leeway_s <= now_s:
-            raise TokenRefused("it has expired")
         for name in ("nbf", "iat"):
             if (_seconds(claims, name) or 0) - leeway_s > now_s:
                 raise TokenRefused(f"it is of the future ({name})")
-        return Caller(
+        caller = Caller(
             key_id=f"token:{_subject(token, claims)}",
             symbols=_symbols(claims),
             channels=_channels(claims),
             requests_per_minute=self._rules.requests_per_minute,
-            expires_ns=int((expires_s + leeway_s) * SECOND_NS),
+            expires_ns=max(1, int((expires_s + leeway_s) * SECOND_NS)),  # 0 would be never
             by_token=True,
         )
+        if caller.expires_ns <= now_ns:
+            raise TokenExpired(caller)
+        return caller
 
 
 _BY_US: "Final[Options]" = {  # times by the clock that we are told, the rest in words
@@ -219,22 +246,43 @@ _WHY: Final[Mapping[type[Exception], str]] = {
 }
 
 
-def _key_of(data: dict[str, Any]) -> PyJWK | None:
-    """A usable key, or None."""
-    algorithm = _KINDS[data["kty"]]
-    is_curve = algorithm != "ES256" or data.get("crv") == _CURVE
-    is_for_us = data.get("use", "sig") == "sig" and data.get("alg", algorithm) == algorithm
-    if not is_curve or not is_for_us or not isinstance(data.get("kid", ""), str):
-        return None
-    try:
-        key = PyJWK(data, algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        return None
-    if algorithm == "HS256":
-        return key if len(key.key) >= MIN_SECRET_BYTES else None
-    if algorithm == "RS256" and key.key.key_size < _MIN_RSA_BITS:
-        return None
-    return key
+def _keys_of(data: dict[str, Any], useless: list[str]) -> Keys:
+    """A key of a set, for each algorithm that it is good for; why it is for none: in *useless*."""
+    key_id = data.get("kid", "")
+    if data.get("use", "sig") != "sig" or not isinstance(key_id, str):
+        return {}
+    names = [name for name in _algorithms_of(data) if data.get("alg", name) == name]
+    keys: dict[tuple[str, str], PyJWK] = {}
+    for name in names:
+        try:
+            key = PyJWK(data, name)
+            key.Algorithm.prepare_key(key.key)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            reason = "is ill-formed, or of another kind than it says"
+        else:
+            reason = _weakness(key)
+        if reason:
+            useless.append(f"key {key_id[:_MAX_NAME]!a} {reason}")
+            break  # of a secret, longer hashes ask for more
+        keys[name, key_id] = key
+    return keys
+
+
+def _algorithms_of(data: Mapping[str, Any]) -> Sequence[str]:
+    """Those that a key of its kind is for, and of its curve."""
+    if data["kty"] == "EC":
+        return [name for curve, name in _CURVES.items() if data.get("crv") == curve]
+    return _RSA if data["kty"] == "RSA" else tuple(_HASH_BYTES)
+
+
+def _weakness(key: PyJWK) -> str:
+    """Why *key* is too weak for its algorithm; empty: it is not."""
+    name = str(key.algorithm_name)
+    if name in _HASH_BYTES and len(key.key) < _HASH_BYTES[name]:
+        return f"has {len(key.key)} bytes, fewer than the {_HASH_BYTES[name]} of {name}"
+    if name in _RSA and key.key.key_size < _MIN_RSA_BITS:
+        return f"has {key.key.key_size} bits, fewer than {_MIN_RSA_BITS}"
+    return ""
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:

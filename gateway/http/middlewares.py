@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from core.market.timeframe import SECOND_NS
@@ -52,12 +52,18 @@ async def add_safe_headers(request: web.BaseRequest, response: web.StreamRespons
 
 async def check_expectation(request: web.Request) -> web.StreamResponse | None:
     """Answer ``Expect``: go on for ``100-continue``, an error in JSON for anything else."""
-    expected = request.headers.get("Expect", "")
-    if expected.lower() == "100-continue":
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return error_response(unexpected(request))
+    if request.version >= HttpVersion11:  # RFC 9110, section 10.1.1: others do not know it
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # it is not the beginning of the answer
-        return None
-    return error_response(ApiError(417, f"Expect: {shown(expected)}; accepted: 100-continue"))
+    return None
+
+
+def unexpected(request: web.BaseRequest) -> ApiError:
+    """417: what *request* expects is not done here."""
+    expected = request.headers.get("Expect", "")
+    return ApiError(417, f"Expect: {shown(expected)}; accepted: 100-continue")
 
 
 def measured(metrics: HttpMetrics, monotonic_ns: MonotonicClock) -> Middleware:

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.access.proxies import Proxies
 from gateway.origins import Origins
 from gateway.service import GatewaySettings
 from tests.access import access_of
@@ -100,6 +101,44 @@ async def test_who_leaves_makes_room(
             return True
 
         assert await eventually(let_in)
+
+
+async def test_limits_of_an_address_are_of_the_network_with_ipv6(
+    redis_url: str, namespace: str
+) -> None:
+    access = access_of(proxies=Proxies(["127.0.0.1"]))
+    settings = limited(max_connections_per_ip=1)
+    async with gateway(redis_url, namespace, settings=settings, access=access) as rig:
+
+        def by(address: str) -> Any:
+            return rig.client(additional_headers={"X-Forwarded-For": address})
+
+        async with by("2001:db8::1"), by("2001:db8::2") as neighbour, by("2001:db8:0:1::1"):
+            found, code = await neighbour.ended()
+
+        assert (found, code) == ([TOO_MANY], 1008)
+
+
+async def test_one_client_that_is_too_fast_does_not_shut_out_others_of_its_proxy(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = access_of(proxies=Proxies(["127.0.0.1"]))
+    settings = limited(handshakes_per_s=2)
+    async with gateway(redis_url, namespace, settings=settings, access=access) as rig:
+        now_ns = time.monotonic_ns()
+        monkeypatch.setattr(rig.service._door, "monotonic_ns", lambda: now_ns)
+
+        async def handshake(**headers: str) -> int:
+            async with raw_client(rig.service.port) as client:
+                client.writer.write(upgrade_request(**headers))
+                return (await client.head())[0]
+
+        hidden = [await handshake() for _ in range(3)]  # as of the proxy itself
+        theirs = [await handshake(X_Forwarded_For=f"2001:db8::{host}") for host in range(3)]
+        other = await handshake(X_Forwarded_For="198.51.100.7")
+
+        assert hidden == theirs == [101, 101, 429]
+        assert other == 101
 
 
 @pytest.mark.parametrize("kept_alive", [False, True])

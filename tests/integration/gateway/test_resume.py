@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.market.symbol import Symbol
+from gateway.access.tokens import TokenRules, Tokens, secret_key
 from gateway.connection import Limits
 from gateway.cursor import Cursor, decode_cursor, encode_cursor
 from gateway.resume import ResumeLimits
@@ -20,10 +21,13 @@ from storage.errors import StreamUnavailable
 from storage.redis import command
 from storage.rows import SymbolRow
 from storage.streams import shard_of
+from tests.access import access_of
+from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.gateway.raw import raw_client
 from tests.integration.gateway.rig import SHARDS, Client, Rig, bar, gateway
 from tests.integration.gateway.visitor import Visitor
+from tests.tokens import SECRET, Issuer
 
 A, B = "SIM:S001", "SIM:S002"
 OTHER = next(name for name in (f"SIM:S{n:03d}" for n in range(3, 99))
@@ -331,6 +335,50 @@ async def test_requests_during_a_resume_are_done_after_it_in_order(
     replies = [message for message in found if message["T"] == "subscription"]
     assert [(each["trades"], each["bars"]) for each in replies] == [([A], ["S009"])] * 20
     assert [message["i"] for message in found if message["T"] == "t"] == [2]  # the first it had
+
+
+@pytest.mark.parametrize("names", [["*"], ["SIM:A", "X:A"], ["X:A"]])
+async def test_rights_that_shrink_during_a_resume_hold_from_there_on(
+    redis_url: str, namespace: str, proxied: Any, names: list[str]
+) -> None:
+    proxy, issuer = await proxied(redis_url), Issuer()
+    expires_s = wall_ns() / 1e9 + 3600
+    every = issuer.token(expires_s, algorithm="HS256")
+    part = issuer.token(
+        expires_s, algorithm="HS256", symbols=["SIM:*"], channels=["trades", "quotes"]
+    )
+    access = access_of(tokens=Tokens(TokenRules(), fixed=secret_key(SECRET)))
+    async with (
+        gateway(redis_url, namespace) as rig,
+        gateway(redis_url, namespace, access=access, reader_url=proxy.url) as late,
+    ):
+        async with rig.client() as client:
+            await client.ask(action="subscribe", trades=["*"], cursor=True)
+            proxy.black_hole()
+            await rig.trade("SIM:A", "X:A")
+            cursor = await cursor_of(client)
+            while decode_cursor(cursor, rig.keys).time_ms == 0:
+                cursor = await cursor_of(client)
+        async with late.client() as client:
+            await client.ask(action="auth", key="oauth", secret=every)
+            await client.ask(action="subscribe", trades=names, bars=["SIM:A"], resume=cursor)
+            await rig.trade("X:A", "SIM:A")
+            await client.connection.send('{"action":"subscribe","trades":["X:B"]}')  # held
+            told = await client.ask(action="auth", key="oauth", secret=part)
+            left = await client.receive()
+            await proxy.heal()
+            found: list[dict[str, Any]] = []
+            while not any(message["T"] == "error" for message in found):
+                found += await client.receive()
+            await rig.trade("X:A", "SIM:A")
+            found += await client.receive() if names != ["X:A"] else []
+
+    kept = [name for name in names if name != "X:A"]
+    assert told == {"T": "success", "msg": "authenticated"}
+    assert [(reply["trades"], reply["bars"]) for reply in left] == [(kept, [])]
+    trades = [(message["S"], message["i"]) for message in found if message["T"] == "t"]
+    assert trades == ([("SIM:A", 4), ("SIM:A", 6)] if kept else [])
+    assert [message["code"] for message in found if message["T"] == "error"] == [409]
 
 
 async def test_a_cursor_of_a_feed_that_nobody_finds_is_a_gap_after_a_while(

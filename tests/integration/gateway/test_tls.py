@@ -91,6 +91,31 @@ def test_a_pair_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
     assert not certificate.refresh()
 
 
+def test_files_that_may_be_read_by_now_are_read(tmp_path: Path) -> None:
+    paths = make(tmp_path, "first")
+    certificate = Certificate(*map(str, paths))
+    assert not certificate.refresh()
+
+    paths[1].chmod(0o400)  # nothing but who may read it is another
+
+    assert certificate.refresh()
+
+
+def test_a_file_that_is_not_there_is_complained_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = make(tmp_path, "first")
+    certificate = Certificate(*map(str, paths))
+    for complaints in (1, 2):
+        paths[0].rename(tmp_path / "away")
+        assert [certificate.refresh() for _ in range(3)] == [False] * 3
+
+        assert [record.levelname for record in caplog.records] == ["ERROR"] * complaints
+        (tmp_path / "away").rename(paths[0])
+        certificate.refresh()
+        caplog.records[:] = [r for r in caplog.records if r.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("oldest", ["1.2", "1.3"])
 def test_only_tls_of_the_settings_is_spoken(tmp_path: Path, oldest: str) -> None:
     paths = make(tmp_path, "first")

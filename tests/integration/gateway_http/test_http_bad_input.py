@@ -126,12 +126,16 @@ async def test_what_is_no_http_is_answered_in_json(
     assert "not HTTP that this server reads: " + told in str(answer["message"])
 
 
-async def test_an_expectation_that_cannot_be_met_is_answered_in_json(rig: Rig) -> None:
-    head = b"GET /v1/symbols HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n"
+@pytest.mark.parametrize(
+    "line", ["GET /v1/symbols", "GET /nowhere", "POST /v1/symbols", "GET /v1/stream", "GET /v2/iex"]
+)
+async def test_an_expectation_that_cannot_be_met_is_answered_in_json(rig: Rig, line: str) -> None:
+    head = f"{line} HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n"
 
-    status, answer = await exchange(rig, head)
+    status, answer = await exchange(rig, head.encode())
 
     assert status == answer["code"] == 417
+    assert answer["message"] == "Expect: 'miracles'; accepted: 100-continue"
 
 
 async def test_a_client_that_waits_for_a_go_ahead_gets_it(rig: Rig) -> None:
@@ -145,6 +149,12 @@ async def test_a_client_that_waits_for_a_go_ahead_gets_it(rig: Rig) -> None:
         assert b" 200 OK" in await reader.readuntil(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_client_of_http_1_0_gets_no_go_ahead_which_it_would_not_know(rig: Rig) -> None:
+    status, _ = await exchange(rig, b"GET /v1/symbols HTTP/1.0\r\nExpect: 100-continue\r\n\r\n")
+
+    assert status == 200
 
 
 async def test_a_bug_is_a_500_without_its_trace(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

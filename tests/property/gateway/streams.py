@@ -12,11 +12,13 @@ from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
+from gateway.access.entitlement import Entitlement
 from gateway.channels import Channel, Codec, Mode
 from gateway.cursor import CursorMaker, decode_cursor
 from gateway.hub import Hub
 from gateway.market import MarketState
 from gateway.messages import Name, Options
+from gateway.plans import Bounds as PlanBounds
 from gateway.positions import Positions
 from gateway.recovery import Recovery
 from gateway.resumer import Bounds, Gap, Resumer
@@ -163,6 +165,7 @@ class Gateway:
         )
         self.now_ns = 1_000 * MS_NS
         self.resumers: dict[Client, Resumer] = {}
+        self.regrants: list[Client] = []  # in the middle of the next round
         self._recovery: Recovery | None = None
         self._bounds = bounds
         self._decoded: dict[str, dict[str, EntryId]] = {}
@@ -233,6 +236,8 @@ class Gateway:
         for number, (client, resumer) in enumerate(ready):
             if number == 1:
                 self.read(most=2)  # in the middle of a round something is published
+                while self.regrants:
+                    self.regrant(self.regrants.pop())
             self._serve(client, resumer, waited=waited, over=over)
 
     def _serve(self, client: Client, resumer: Resumer, *, waited: bool, over: bool) -> None:
@@ -255,6 +260,15 @@ class Gateway:
             self._recovery.advance(resumer)
             if client.mode is Mode.ALL and not resumer.floors:
                 client.log.append({"T": "cursor", "c": self.cursors.of(resumer.at)})
+
+    def regrant(self, client: Client) -> None:
+        """The rights of *client* are others, which come to the same."""
+        resumer = self.resumers.get(client)
+        if resumer is None:
+            return
+        names, scope = resumer.plan.names, resumer.plan.bounds.scope
+        turned = Entitlement(["X:*", "Y:*"]) if scope is None else None
+        self.recovery.turn(resumer, names, PlanBounds(scope=turned))
 
     def _resume(self, client: Client) -> None:
         if self._recovery is None:

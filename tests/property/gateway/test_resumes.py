@@ -41,6 +41,7 @@ trouble = st.one_of(
     st.tuples(st.just("lose"), st.sampled_from(SYMBOLS)),
     st.tuples(st.just("wipe")),
 )
+regrants = st.tuples(st.just("regrant"), clients, st.booleans())
 mends = st.tuples(st.just("mend"), st.integers(0, 5))
 
 
@@ -55,9 +56,12 @@ def absences(draw: st.DrawFn) -> Steps:
     steps += draw(st.lists(work | published | trouble, max_size=8))
     for client in gone:
         at = draw(gateways)
-        steps += [("back", client, at), *draw(st.lists(work | trouble, max_size=2))]
+        steps += [("back", client, at), *draw(st.lists(work | trouble | regrants, max_size=2))]
         steps += draw(st.sampled_from([[], [("round", at, [])]]))
-    return steps + draw(st.lists(work | rounds | trouble, max_size=6))
+    if draw(st.booleans()):
+        steps += [("regrant", client, True) for client in gone]
+        steps += [("round", 0, []), ("round", 1, [])]
+    return steps + draw(st.lists(work | rounds | trouble | regrants, max_size=6))
 
 
 @st.composite
@@ -69,7 +73,7 @@ def failovers(draw: st.DrawFn) -> Steps:
     steps += [*draw(some), ("read", at, 99)]
     steps += [("tear", key, draw(st.integers(1, 3))) for key in draw(st.sets(st.integers(0, 5)))]
     steps += [("back", index, back_at), ("round", back_at, [])]
-    return steps + draw(st.lists(work | rounds | mends, max_size=4))
+    return steps + draw(st.lists(work | rounds | mends | regrants, max_size=4))
 
 
 scripts = st.lists(st.lists(work, max_size=8) | absences() | failovers(), max_size=6).map(
@@ -135,6 +139,14 @@ class Play:
         client = self.clients[index]
         if client.at is None:
             self.gateways[gateway].connect(client)
+
+    def regrant(self, index: int, later: bool) -> None:
+        """A client that resumes has other rights; *later*: in the middle of a round."""
+        client = self.clients[index]
+        if client.at is not None and later:
+            client.at.regrants.append(client)
+        elif client.at is not None:
+            client.at.regrant(client)
 
     def round(self, gateway: int, trims: list[int]) -> None:
         self.gateways[gateway].round(trims)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.market.timeframe import SECOND_NS
+from gateway.access.addresses import counted_as
 from gateway.access.admission import Access, Admission, is_open
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, ShownKey, ShownToken
@@ -153,6 +154,81 @@ def test_too_many_failures_end_all_but_what_was_right_lately(bench: Bench) -> No
     assert known == caller()
 
 
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("64:ff9b::c633:6407", "64:ff9b::c633:6407"),  # one of IPv4, translated
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+        ("fd00:1:2:3::4", "fd00:1:2:3::/64"),
+        ("fe80::7%eth0", "fe80::7"),
+        ("::1", "::1"),
+        ("", ""),
+        ("what:is:this", "what:is:this"),
+    ],
+)
+def test_of_ipv6_a_network_of_64_bits_counts_as_one(address: str, counted: str) -> None:
+    assert counted_as(address) == counted
+
+
+def test_who_takes_another_address_of_its_network_is_the_same(bench: Bench) -> None:
+    guard = bench.guard(ring(alice=caller()), failures_per_minute=2)
+    access = bench.access(guard, per_address=2)
+    wrong = ShownKey("alice", "no")
+    for host in range(2):
+        guard.judge(wrong, f"2001:db8::{host}")
+        assert status(access, {}, remote=f"2001:db8::{host}") == 401
+
+    assert guard.judge(ALICE, "2001:db8::a:b:c:d") == Refusal(
+        "too many failed attempts from this network (2001:db8::/64)", 60
+    )
+    assert status(access, {}, remote="2001:db8::a:b:c:d") == 429
+    assert guard.judge(ALICE, "2001:db8:0:1::1") == caller()
+    assert status(access, {}, remote="2001:db8:0:1::1") == 401
+
+
+def test_what_was_right_in_one_worker_or_before_the_keys_changed_is_looked_at(
+    bench: Bench,
+) -> None:
+    layout = Layout(2, buckets=16)
+    words = memoryview(bytearray(8 * layout.words)).cast("Q")
+    workers = []
+    for region in range(2):
+        bench.tally = Tally(words, layout, region)
+        workers.append(bench.guard(always=True, failures_per_minute=1))
+        workers[-1].store(ring(alice=caller(), bob=caller("bob")), any_ever=True)
+    one, other = workers
+    assert one.judge(ALICE, "a") == caller()
+    one.judge(ShownKey("alice", "no"), "a")
+
+    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")), any_ever=True)
+
+    for worker in (one, other):
+        assert worker.judge(ALICE, "a") == caller()
+        assert "too many" in refusal(worker.judge(ShownKey("bob", "hush"), "a"))
+        assert "too many" in refusal(worker.judge(ShownKey("alice", "no"), "a"))
+
+
+def test_what_was_right_until_it_expired_is_no_wrong_attempt(bench: Bench, issuer: Issuer) -> None:
+    end_s = START_NS // SECOND_NS + 60
+    tokens = Tokens(TokenRules(leeway_s=0))
+    tokens.accept(parse_keys(issuer.jwks("ES256"), may_be_secret=False))
+    brief = caller(expires_ns=end_s * SECOND_NS)
+    guard = bench.guard(ring(alice=brief), tokens=tokens, failures_per_minute=1)
+    one, other = ShownToken(issuer.token(end_s)), ShownToken(issuer.token(end_s, sub="bob"))
+    assert isinstance(guard.judge(one, "a"), Caller)
+    bench.now_ns += 60 * SECOND_NS
+
+    ended = ShownToken(issuer.token(0))
+    for shown in (one, one, other, other, ended, ended, ALICE, ALICE):  # some were never seen
+        assert "expired" in refusal(guard.judge(shown, "a"))
+
+    assert isinstance(guard.judge(ShownToken(issuer.token(end_s + 60)), "a"), Caller)
+
+
 def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Bench) -> None:
     guard = bench.guard(
         ring(bob=caller("bob")), always=True, awaits_stored=True, failures_per_minute=1
@@ -178,7 +254,7 @@ def test_only_so_many_credentials_are_remembered(bench: Bench) -> None:
     for name in callers:
         guard.judge(ShownKey(name, "hush"), "a")
 
-    assert len(guard._known) == 10_000
+    assert len(guard._known) == len(guard._right) == 10_000
 
 
 def test_tokens_are_refused_where_none_are_accepted(bench: Bench) -> None:
@@ -210,9 +286,11 @@ def test_a_token_is_judged_by_its_keys(bench: Bench, issuer: Issuer) -> None:
 BEARER = {"authorization": "Bearer alice:hush"}
 
 
-def status(access: Access, headers: dict[str, str], path: str = "/v1/symbols") -> int:
+def status(
+    access: Access, headers: dict[str, str], path: str = "/v1/symbols", *, remote: str = "a"
+) -> int:
     try:
-        admission = access.admit(headers, path, "a")
+        admission = access.admit(headers, path, remote)
     except ApiError as error:
         return error.status
     return 200 if admission is not None else 0

@@ -119,6 +119,18 @@ async def test_who_was_refused_is_refused_from_memory_until_the_window_ends(benc
     assert (after.allowed, after.remaining) == (True, 2)
 
 
+async def test_a_clock_that_is_set_back_makes_nobody_wait_longer(bench: Bench) -> None:
+    gateway = bench.gateway()
+    for _ in range(4):
+        await bench.request(gateway)
+
+    bench.now_ns -= 3_600 * SECOND_NS
+    bench.counts.ends_s.clear()  # by the clock of Redis a minute has gone by
+    after = await bench.request(gateway)
+
+    assert (after.allowed, after.remaining) == (True, 2)
+
+
 async def test_a_high_limit_is_leased_so_that_few_requests_ask(bench: Bench) -> None:
     one, other, limit = bench.gateway(), bench.gateway(), 10_000
 

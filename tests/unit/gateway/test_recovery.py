@@ -1,9 +1,11 @@
 """Catching up with the live end, case by case; the model of resuming tries them at random."""
 
 from core.market.symbol import Symbol
+from gateway.access.entitlement import Entitlement
 from gateway.channels import Channel, Codec, Mode
 from gateway.cursor import Cursor
 from gateway.market import MarketState
+from gateway.plans import Bounds as PlanBounds
 from gateway.plans import Plans
 from gateway.recovery import Recovery
 from gateway.resumer import Bounds, Resumer
@@ -13,6 +15,7 @@ from tests.property.gateway.streams import KEYS, SHARDS, Client, Gateway, World
 
 A = (Channel.TRADES, "X:A")
 STAR = (Channel.TRADES, "*")
+PART = PlanBounds(scope=Entitlement(["X:A"]))
 STREAM = KEYS.ticks("x", shard_of("X:A", SHARDS))
 
 
@@ -52,6 +55,10 @@ def back_after_failover(*clients: Client) -> tuple[World, Gateway]:
 
 def ids(client: Client) -> list[int]:
     return [message["i"] for message in client.log if message["T"] == "t"]
+
+
+def symbols(client: Client) -> list[str]:
+    return [message["S"] for message in client.log if message["T"] == "t"]
 
 
 def gaps(client: Client) -> list[str]:
@@ -161,6 +168,23 @@ def test_a_feed_that_comes_up_while_others_resume_is_theirs_too() -> None:
     assert [ids(each) for each in clients] == [[1], [1]]
 
 
+def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -> None:
+    world, (first, second) = house(gateways=2)
+    visitor = client(STAR)
+    first.connect(visitor)
+    world.trade("Y:D")
+    first.read()
+    first.flush()
+    go_and_come(first, visitor, back=second)
+
+    second.round([], meanwhile=lambda: second.read(most=0))  # found, and nothing of it read
+    second.read()
+    second.round([])
+    second.flush(after_ms=200)
+
+    assert (ids(visitor), gaps(visitor)) == ([1], [])
+
+
 def test_a_feed_that_only_the_cursor_knows_is_waited_for() -> None:
     world, (first, second) = house(gateways=2)
     visitor = client(STAR)
@@ -195,6 +219,48 @@ def test_a_feed_that_nobody_finds_is_a_gap() -> None:
     ] * 2
     assert all(each.complete for each in served)
     assert resumers[0].at is resumers[1].at
+
+
+def test_what_began_at_a_gap_still_does_under_other_rights() -> None:
+    _, (gateway,) = house()
+    recovery = Recovery(keys=KEYS, market=gateway.market, positions=gateway.positions)
+    at = Cursor({"gone": [ZERO_ID] * SHARDS}, [ZERO_ID] * SHARDS).positions(KEYS)
+    resumer = Resumer(recovery.plans.enter((A, STAR)), Codec.JSON, at, time_ms=0)
+    recovery.begin([resumer])
+    recovery.learn({})
+    recovery.serve(resumer, waited=True)
+    floor = resumer.floors[resumer.plan.wanted[0]]
+
+    resumer.follow(recovery.plans.enter((A,), PART))
+
+    assert resumer.plan.bounds is PART
+    assert resumer.floors == {resumer.plan.wanted[0]: floor}
+
+
+def test_who_may_read_less_on_the_way_gets_the_rest_once_and_whole() -> None:
+    world, (gateway,) = house(bounds=Bounds(stop_messages=3))
+    visitor = client(STAR)
+    gateway.connect(visitor)
+    go_and_come(gateway, visitor)
+    for _ in range(20):
+        world.trade("X:A")
+        world.trade("X:B")
+    gateway.read()
+    gateway.round([])
+    before = symbols(visitor)
+    resumer = gateway.resumers[visitor]
+
+    def turn() -> None:
+        gateway.recovery.turn(resumer, resumer.plan.names, PART)
+
+    gateway.round([], meanwhile=turn)
+    while gateway.resumers:
+        gateway.round([])
+
+    assert 0 < before.count("X:B") < 20
+    assert symbols(visitor).count("X:B") == before.count("X:B")
+    assert symbols(visitor).count("X:A") == 20
+    assert len(set(ids(visitor))) == len(ids(visitor))
 
 
 def test_the_same_is_made_once() -> None:

@@ -58,6 +58,17 @@ def test_a_name_of_somebody_elses_symbol_is_refused(spelling: str) -> None:
     assert desk.hub.names(client) == set()
 
 
+def test_what_is_left_of_a_set_is_what_may_be_read_and_what_is_wrong_otherwise() -> None:
+    desk, client = Desk("SIM:A", "X:A", "X:B"), Listener()
+    part = Caller(key_id="part", symbols=SIM, channels=frozenset({"trades"}))
+    wanted = [*names("*", "SIM:A", "X:A", "A", "B", "NEW"), (Channel.BARS, "SIM:A")]
+
+    left = desk.hub.permitted(client, wanted, part)
+
+    assert left == names("*", "SIM:A", "A", "NEW")  # A is said to be ambiguous when it is asked for
+    assert desk.hub.due_ns is None
+
+
 def test_a_name_of_several_venues_is_told_of_those_that_are_permitted_only() -> None:
     desk, client = Desk("SIM:A", "X:A", "X:B", "Y:B"), Listener()
 

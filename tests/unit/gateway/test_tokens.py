@@ -23,11 +23,10 @@ from gateway.access.tokens import (
     parse_keys,
     secret_key,
 )
-from tests.tokens import SECRET, Issuer
+from tests.tokens import ALGORITHMS, LONG_SECRET, SECRET, Issuer
 
 NOW_S = 1_700_000_000
 NOW_NS = NOW_S * SECOND_NS
-ALGORITHMS = ("HS256", "RS256", "ES256")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +77,8 @@ def test_claims_bound_what_may_be_read(issuer: Issuer, tokens: Tokens) -> None:
 
 @pytest.mark.parametrize("name", ["symbols", "channels"])
 def test_a_claim_that_says_nothing_is_not_one_that_is_left_out(tokens: Tokens, name: str) -> None:
-    token = jwt.encode({"exp": NOW_S + 60, name: None}, SECRET, algorithm="HS256")
+    claims, head = {"exp": NOW_S + 60, name: None}, {"kid": "hs256"}
+    token = jwt.encode(claims, SECRET, algorithm="HS256", headers=head)
 
     with pytest.raises(TokenRefused, match=f"claim {name} is not a list"):
         tokens.read(token, NOW_NS)
@@ -158,7 +158,7 @@ def test_issuer_and_audience_must_be_those_of_the_settings(issuer: Issuer) -> No
 
 
 def test_none_is_no_algorithm(tokens: Tokens) -> None:
-    for algorithm in ("none", "None", "HS384", 7, None):
+    for algorithm in ("none", "None", "HS384", "PS256", "ES256K", "EdDSA", 7, None):
         parts = [{"alg": algorithm, "kid": "es256"}, {"sub": "alice", "exp": NOW_S + 60}]
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
         unsigned = ".".join(part.rstrip("=") for part in (*encoded, ""))
@@ -186,7 +186,8 @@ def test_a_public_key_is_never_taken_for_a_secret(issuer: Issuer, tokens: Tokens
 
 def test_another_key_signs_for_nobody(issuer: Issuer, tokens: Tokens) -> None:
     stranger = Issuer()
-    stranger.keys["HS256"] = b"another shared secret of 32 bytes or more"
+    for name in ("HS256", "HS384", "HS512"):
+        stranger.keys[name] = b"another shared secret " * 3
 
     for algorithm in ALGORITHMS:
         with pytest.raises(TokenRefused, match="signature is wrong"):
@@ -250,10 +251,15 @@ def test_a_short_secret_is_refused() -> None:
 
 def test_keys_that_are_not_for_us_are_left_out(issuer: Issuer) -> None:
     weak_rsa = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()
-    other_curve = ec.generate_private_key(ec.SECP384R1()).public_key()
+    other_curve = ec.generate_private_key(ec.SECP256K1()).public_key()
     useless = [
         issuer.jwk("ES256", use="enc"),
         issuer.jwk("ES256", alg="ES384"),
+        issuer.jwk("ES384", crv="P-256"),
+        issuer.jwk("ES512", crv=["P-521"]),
+        issuer.jwk("RS256", alg="PS256"),
+        issuer.jwk("RS256", alg=["RS256"]),
+        issuer.jwk("HS256", alg="HS512"),  # which is too short for it
         issuer.jwk("ES256", kid=7),
         issuer.jwk("ES256", x="!"),
         json.loads(RSAAlgorithm.to_jwk(weak_rsa)) | {"kid": "weak"},
@@ -267,6 +273,81 @@ def test_keys_that_are_not_for_us_are_left_out(issuer: Issuer) -> None:
     found = parse_keys(json.dumps({"keys": [*useless, good]}).encode(), may_be_secret=True)
 
     assert list(found) == [("RS256", "rs256")]
+
+
+def test_a_curve_is_for_one_algorithm_and_other_keys_for_those_of_their_kind(
+    issuer: Issuer,
+) -> None:
+    for of, good_for in (
+        ("HS256", ["HS256"]),
+        ("HS512", ["HS256", "HS384", "HS512"]),
+        ("RS256", ["RS256", "RS384", "RS512"]),
+        ("ES256", ["ES256"]),
+        ("ES384", ["ES384"]),
+        ("ES512", ["ES512"]),
+    ):
+        found = parse_keys(issuer.jwks(of), may_be_secret=True)
+        told = json.dumps({"keys": [issuer.jwk(of, alg=of)]}).encode()
+
+        assert [name for name, _ in found] == good_for
+        assert [name for name, _ in parse_keys(told, may_be_secret=True)] == [of]
+
+
+def test_null_is_what_a_key_does_not_say(issuer: Issuer) -> None:
+    nothing = dict.fromkeys(("alg", "use", "key_ops", "d", "x5c"))
+    keys = [issuer.jwk("ES256", **nothing), issuer.jwk("RS256", **nothing, kid=None)]
+
+    found = parse_keys(json.dumps({"keys": keys}).encode(), may_be_secret=False)
+
+    assert list(found) == [("ES256", "es256"), ("RS256", ""), ("RS384", ""), ("RS512", "")]
+
+
+def test_a_key_of_one_algorithm_is_never_used_for_another(issuer: Issuer, tokens: Tokens) -> None:
+    for algorithm in ALGORITHMS:
+        others = [name for name in ALGORITHMS if name[:2] != algorithm[:2]]
+        for kid in (other.lower() for other in others):
+            with pytest.raises(TokenRefused, match="another algorithm"):
+                tokens.read(issuer.token(NOW_S + 60, algorithm=algorithm, kid=kid), NOW_NS)
+    for algorithm, kid in (("ES256", "es384"), ("ES384", "es512"), ("ES512", "es256")):
+        with pytest.raises(TokenRefused, match="another algorithm"):
+            tokens.read(issuer.token(NOW_S + 60, algorithm=algorithm, kid=kid), NOW_NS)
+
+
+def test_a_secret_is_good_for_hashes_that_are_no_longer_than_it_is(issuer: Issuer) -> None:
+    short = Tokens(TokenRules(), fixed=secret_key(SECRET))
+    long = Tokens(TokenRules(), fixed=secret_key(LONG_SECRET))
+    for algorithm, least in (("HS384", 48), ("HS512", 64)):
+        for kid in (None, "any"):
+            token = issuer.token(NOW_S + 60, algorithm=algorithm, kid=kid)
+
+            assert long.read(token, NOW_NS).key_id == "token:alice"
+            with pytest.raises(TokenRefused, match=f"fewer than {least} bytes.*{algorithm}"):
+                short.read(token, NOW_NS)
+
+
+def test_what_is_too_short_is_told_where_no_key_is_left(issuer: Issuer) -> None:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()
+    keys = [
+        issuer.jwk("HS256", alg="HS512"),
+        json.loads(RSAAlgorithm.to_jwk(weak)) | {"kid": "weak"},
+        issuer.jwk("ES256", x="!"),
+    ]
+
+    with pytest.raises(TokenKeysError) as caught:
+        parse_keys(json.dumps({"keys": keys}).encode(), may_be_secret=True)
+
+    assert str(caught.value).endswith(
+        "; key 'hs256' has 37 bytes, fewer than the 64 of HS512; key 'weak' has 1024 bits, fewer "
+        "than 2048; key 'es256' is ill-formed, or of another kind than it says"
+    )
+
+
+def test_a_public_key_is_no_secret(issuer: Issuer) -> None:
+    public = issuer.keys["RS256"].public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    with pytest.raises(TokenKeysError, match="and no secret"):
+        secret_key(pem)
 
 
 def test_nobody_publishes_a_secret(issuer: Issuer) -> None:

@@ -166,6 +166,7 @@ def test_a_wrong_variable_is_named(
     ("name", "value"),
     [
         ("jwt_shared_key", "short"),
+        ("jwt_shared_key", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZI\n-----END PUBLIC KEY-----\n"),
         ("trusted_proxies", "nobody"),
         ("allowed_origins", "desk"),
         ("api_keys", "alice"),
