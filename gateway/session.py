@@ -56,7 +56,7 @@ def handle_request(client: "Connection", payload: bytes, *, binary: bool) -> Non
             )
         _change(client, request)
     except RequestError as exc:
-        client.refuse(exc.code, exc.reason)
+        client.refuse(exc.code, exc.reason, exc.refused)
 
 
 def _on_auth(client: "Connection", request: Auth) -> None:

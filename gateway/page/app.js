@@ -77,7 +77,7 @@ class App {
       onData: () => this.#draw(),
       onStatus: (status) => this.#showStatus(status),
       onStatusError: (error) => this.#failStatus(error),
-      onRefused: (message) => this.#refuse(message),
+      onRefused: (error) => this.#refuse(error),
       onNote: (message) => this.#notice(message),
       onKeyWanted: askForKey,
     },
@@ -275,9 +275,9 @@ class App {
     this.#draw();
   }
 
-  /** The stream refused a symbol; the others go on without it. @param {string} message */
-  #refuse(message) {
-    for (const pane of blamed(this.#desk.panes, this.#desk.active, message)) {
+  /** The stream refused a symbol; the others go on without it. @param {import("./tickgate.js").Refused} error */
+  #refuse({ message, symbols: [refused] }) {
+    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) {
       pane.problem = message;
       pane.isRefused = true;
     }
