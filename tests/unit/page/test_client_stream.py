@@ -244,3 +244,21 @@ def test_one_symbol_may_be_named_or_several_of_any_kind_of_list() -> None:
     )
 
     assert found == {"wrong": "TypeError", "trades": ["A"], "bars": ["A", "B"]}
+
+
+def test_a_clock_that_is_hours_wrong_does_not_make_a_token_due_at_once_or_never() -> None:
+    waits = evaluate(
+        """
+        const token = (claims) => `head.${btoa(JSON.stringify(claims))}.signature`;
+        const wait = (claims, nowS) => tickgate.renewalMs(token(claims), nowS * 1000);
+        const dated = { iat: 1000, exp: 4600 };
+        tell([
+          wait({ exp: 4600 }, 1000), wait({ exp: 900 }, 1000), wait({ iat: 1000 }, 1000),
+          wait({ exp: 4600, iat: "then" }, 1000), wait(dated, 1500),
+          ...[1000 - 7200, 999, 4601, 1000 + 7200].map((nowS) => wait(dated, nowS)),
+        ]);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert waits == [3_540_000, 1000, None, 3_540_000, 3_040_000, *[3_540_000] * 4]
