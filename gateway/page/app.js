@@ -118,6 +118,11 @@ class App {
       this.#session.stream.connect(); // do not wait out a long back-off
       this.#poll.now();
     });
+    addEventListener("storage", ({ key }) => {
+      if (key !== WATCHED) return;
+      this.#watched.follow(parseWatched(load(WATCHED))); // else this tab would undo the other's
+      this.#list.arrange();
+    });
     byId("theme").addEventListener("click", () => this.#theme.toggle());
     this.#theme.onChange(() => this.#paint());
     byId("sides").addEventListener("change", (event) => {
@@ -341,6 +346,7 @@ class App {
   }
 
   #tick() {
+    if (document.hidden) this.#session.apply(); // there are no frames, and the title has the price
     const serverMs = this.#session.serverMs();
     this.#chip.tick();
     this.#status.tick();
