@@ -197,8 +197,9 @@ export class Stream {
     if (this.#sent || !this.#greeted || this.#socket?.readyState !== 1) return;
     const sent = this.#due();
     if (!sent) {
-      if (!this.#told) this.#handlers.tell("settled", this.subscriptions);
-      this.#told = true;
+      const isNews = !this.#told;
+      this.#told = true; // first: a handler may ask for more
+      if (isNews) this.#handlers.tell("settled", this.subscriptions);
       return;
     }
     this.#told = false;

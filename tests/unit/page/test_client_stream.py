@@ -262,3 +262,26 @@ def test_a_clock_that_is_hours_wrong_does_not_make_a_token_due_at_once_or_never(
     )
 
     assert waits == [3_540_000, 1000, None, 3_540_000, 3_040_000, *[3_540_000] * 4]
+
+
+def test_what_is_asked_for_as_all_was_agreed_to_is_agreed_to_again() -> None:
+    settled = evaluate(
+        _SOCKET
+        + """
+        const settled = [];
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        stream.on("settled", (set) => {
+          settled.push(set);
+          if (settled.length === 1) stream.subscribe({ trades: "A" });
+        });
+        const socket = FakeSocket.last;
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        socket.say({ T: "subscription", trades: ["A"] });
+        tell(settled);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert settled == [{}, {"trades": ["A"]}]
