@@ -232,12 +232,14 @@ export class Session {
 
   /** @param {Refused} error @param {string[]} asked symbols that it may be about */
   #refused(error, asked) {
-    const { code, message, channels } = error;
+    const { code, message, channels, symbols: [named] } = error;
     if (code === SLOW_CLIENT) this.#goLight();
     else if (channels.length) this.#goWithout(channels);
     else if (KEY_CODES.includes(code)) {
       this.#stream.stop();
       this.#events.onKeyWanted(message);
+    } else if (named !== undefined && !this.#symbols.has(named)) {
+      this.#subscribe(); // its chart is gone meanwhile: what was asked for beside it is wanted
     } else if (code !== INTERNAL && asked.some((symbol) => this.#symbols.has(symbol))) {
       this.#events.onRefused(error);
     } else this.#events.onNote(message);

@@ -293,3 +293,23 @@ def test_a_page_of_whose_set_nothing_is_left_asks_for_what_is_shown_next() -> No
     assert found["told"] == ["onSubscribed", "not yours: X:A", "onSubscribed", "onSubscribed"]
     assert found["phase"] == "live"
     assert found["set"] == {"bars": ["X:B"]}
+
+
+def test_a_symbol_that_is_refused_when_its_chart_is_gone_is_no_other_chart_s_fault() -> None:
+    found = _evaluate(
+        """
+        const watch = (...names) => page.watch(
+          names.map((symbol) => ({ symbol, timeframe: "1Min" })));
+        foreign = ["X:A"];
+        page.start();
+        watch();
+        await until(() => page.stream.isSubscribed);
+        watch("X:A", "X:B");
+        watch("X:C", "X:B"); // the first answer is not there yet
+        await until(() => page.stream.isSubscribed);
+        tell({ told, bars: socket.set.bars });
+        """
+    )
+
+    assert found["told"] == ["onSubscribed", "onSubscribed"]
+    assert sorted(found["bars"]) == ["X:B", "X:C"]
