@@ -31,6 +31,7 @@ from gateway.fanout import Fanout
 from gateway.frames import frame
 from gateway.handshake import Handshake, requested_codec, shown_credentials
 from gateway.latecomers import Latecomers
+from gateway.messages import NOT_NAMED
 from gateway.metrics import GatewayMetrics
 from gateway.outlet import Outlet
 from gateway.parsers import Parsers, let_go
@@ -228,9 +229,11 @@ class Connection(Outlet):
                 self.shared.metrics.request_errors.labels(str(message["code"])).inc()
             self.push(frame(control(message, self.codec), self.codec))
 
-    def refuse(self, code: int, reason: str) -> None:
-        """Send an error message."""
-        self.reply({"T": "error", "code": code, "msg": reason})
+    def refuse(
+        self, code: int, reason: str, refused: Mapping[str, Sequence[str]] = NOT_NAMED
+    ) -> None:
+        """Send an error message; *refused* are the names of the request that it is about."""
+        self.reply({"T": "error", "code": code, "msg": reason, **refused})
 
     def close(self, code: int, why: str, *, error: tuple[int, str] | None = None) -> None:
         """Begin the closing handshake, after an error message where one is given."""

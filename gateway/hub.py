@@ -1,7 +1,7 @@
 """The hub: who is subscribed to what, in which style; lanes for each length of window. Pure."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from core.market.bar import Bar
@@ -143,7 +143,7 @@ class Hub:
         Raises:
             RequestError: a name is ill-formed or ambiguous (400), no stock where there are only
                 such (410), not theirs to read (409), or there would be too many (405); nothing
-                has changed then.
+                has changed then. It tells of the first, and lists all that are refused.
         """
         _check_channels(names, caller)
         style = self._styled(client, options)
@@ -157,14 +157,16 @@ class Hub:
         self._check_number({spelling for _, spelling in wanted})
         lane = self._lane(_key(style))
         scope = scope_of(caller)
-        try:
-            variants = [
-                lane.routes.variant(name, style.codec, held=variant, scope=scope)
-                for name, variant in wanted.items()
-            ]
-        except (SymbolError, NotPermitted) as exc:
+        variants: list[Variant] = []
+        refusals: dict[str, RequestError] = {}
+        for name, variant in wanted.items():
+            try:
+                variants.append(lane.routes.variant(name, style.codec, held=variant, scope=scope))
+            except (SymbolError, NotPermitted) as exc:
+                refusals.setdefault(name[1], _refusal(exc))
+        if refusals:
             self._tidy(_key(style))
-            raise _refusal(exc) from exc
+            raise _of_all(refusals)
         return self._move(client, style, variants, now_ns)
 
     def regrant(self, client: Client, caller: Caller, now_ns: int) -> list[Send]:
@@ -345,9 +347,11 @@ class Hub:
 
 
 def _check_channels(names: Iterable[Name], caller: Caller) -> None:
-    for channel, _ in names:
-        if not caller.permits_channel(channel):
-            raise RequestError(INSUFFICIENT, f"insufficient subscription: channel {channel}")
+    channels = dict.fromkeys(channel for channel, _ in names)
+    refused = [channel for channel in channels if not caller.permits_channel(channel)]
+    if refused:
+        words = f"insufficient subscription: channel {refused[0]}"
+        raise RequestError(INSUFFICIENT, words, {"channels": refused})
 
 
 def scope_of(caller: Caller) -> Entitlement | None:
@@ -361,6 +365,13 @@ def _refusal(error: SymbolError | NotPermitted) -> RequestError:
         return RequestError(INSUFFICIENT, f"insufficient subscription: {what}")
     code = NOT_ON_THIS_FEED if isinstance(error, NotAStock) else INVALID_SYNTAX
     return RequestError(code, str(error))
+
+
+def _of_all(refusals: Mapping[str, RequestError]) -> RequestError:
+    """The first of them, by the name that it is about, with the names of all."""
+    first, *others = refusals.values()
+    more = f"; refused as well: {len(others)} more" if others else ""
+    return RequestError(first.code, first.reason + more, {"symbols": list(refusals)})
 
 
 def _key(style: Style) -> LaneKey:

@@ -1,6 +1,6 @@
 """What clients say: JSON or msgpack messages in, typed requests or published errors out. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,9 @@ INSUFFICIENT: Final = 409
 NOT_ON_THIS_FEED: Final = 410
 INTERNAL: Final = 500
 
+NOT_NAMED: Final[Mapping[str, Sequence[str]]] = {}
+"""No name of the request is to blame."""
+
 _ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
 _CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
 _MODES: Final = tuple(mode.value for mode in Mode)
@@ -36,11 +39,17 @@ MAX_INTERVAL_MS: Final = 5_000
 
 
 class RequestError(TickgateError):
-    """A request that is refused: the published code, what was given and what is accepted."""
+    """A request that is refused: the published code, what was given and what is accepted.
 
-    def __init__(self, code: int, reason: str) -> None:
-        self.code, self.reason = code, reason
-        super().__init__(code, reason)
+    *refused* are the names of the request that this is about, as they were given, under
+    ``symbols`` or ``channels``: without them the rest would be taken.
+    """
+
+    def __init__(
+        self, code: int, reason: str, refused: Mapping[str, Sequence[str]] = NOT_NAMED
+    ) -> None:
+        self.code, self.reason, self.refused = code, reason, refused
+        super().__init__(code, reason, refused)
 
     def __str__(self) -> str:
         return self.reason

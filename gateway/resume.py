@@ -404,7 +404,7 @@ class Resumes:
 
     def _refuse(self, guest: _Guest, error: RequestError) -> None:
         """Symbols that came to be known meanwhile make a name ambiguous: nothing is subscribed."""
-        guest.client.refuse(error.code, error.reason)
+        guest.client.refuse(error.code, error.reason, error.refused)
         if guest.is_told:
             guest.client.reply(subscription(set(), guest.client.endpoint))
         self._end(guest, "refused")

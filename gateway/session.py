@@ -76,7 +76,7 @@ def _do(client: "Connection", asked: Asked | Auth) -> None:
         else:
             _change(client, asked)
     except RequestError as exc:
-        client.refuse(exc.code, exc.reason)
+        client.refuse(exc.code, exc.reason, exc.refused)
 
 
 def _on_auth(client: "Connection", request: Auth) -> None:

@@ -77,7 +77,7 @@ class App {
       onData: () => this.#draw(),
       onStatus: (status) => this.#showStatus(status),
       onStatusError: (error) => this.#failStatus(error),
-      onRefused: (message) => this.#refuse(message),
+      onRefused: (error) => this.#refuse(error),
       onNote: (message) => this.#notice(message),
       onKeyWanted: askForKey,
     },
@@ -117,6 +117,11 @@ class App {
       if (document.hidden) return;
       this.#session.stream.connect(); // do not wait out a long back-off
       this.#poll.now();
+    });
+    addEventListener("storage", ({ key }) => {
+      if (key !== WATCHED) return;
+      this.#watched.follow(parseWatched(load(WATCHED))); // else this tab would undo the other's
+      this.#list.arrange();
     });
     byId("theme").addEventListener("click", () => this.#theme.toggle());
     this.#theme.onChange(() => this.#paint());
@@ -275,9 +280,9 @@ class App {
     this.#draw();
   }
 
-  /** The stream refused a symbol; the others go on without it. @param {string} message */
-  #refuse(message) {
-    for (const pane of blamed(this.#desk.panes, this.#desk.active, message)) {
+  /** The stream refused a symbol; the others go on without it. @param {import("./tickgate.js").Refused} error */
+  #refuse({ message, symbols: [refused] }) {
+    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) {
       pane.problem = message;
       pane.isRefused = true;
     }
@@ -341,6 +346,7 @@ class App {
   }
 
   #tick() {
+    if (document.hidden) this.#session.apply(); // there are no frames, and the title has the price
     const serverMs = this.#session.serverMs();
     this.#chip.tick();
     this.#status.tick();

@@ -3,6 +3,7 @@
 import { byId, setText } from "./frames.js";
 
 const STORED = "tickgate.key";
+const FORBIDDEN = "This browser keeps nothing for this page: allow it storage (cookies), so that it can keep the key.";
 
 /** What was typed, as the client wants it. @returns {{key?: string, secret?: string}} */
 export function storedKey() {
@@ -19,17 +20,17 @@ export function askForKey(problem) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("key-dialog"));
   setText(byId("key-problem"), problem);
   if (dialog.open) return;
-  byId("key-form").addEventListener(
-    "submit",
-    (event) => {
-      event.preventDefault();
-      const value = (/** @type {string} */ id) =>
-        /** @type {HTMLInputElement} */ (byId(id)).value.trim();
-      const key = { id: value("key-id"), secret: value("key-secret") };
-      sessionStorage.setItem(STORED, JSON.stringify(key));
-      location.reload();
-    },
-    { once: true },
-  );
+  byId("key-form").onsubmit = (event) => {
+    event.preventDefault();
+    const value = (/** @type {string} */ id) =>
+      /** @type {HTMLInputElement} */ (byId(id)).value.trim();
+    try {
+      sessionStorage.setItem(STORED, JSON.stringify({ id: value("key-id"), secret: value("key-secret") }));
+    } catch {
+      setText(byId("key-problem"), FORBIDDEN);
+      return;
+    }
+    location.reload();
+  };
   dialog.showModal();
 }

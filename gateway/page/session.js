@@ -1,6 +1,5 @@
 /** What flows between the gateway and the page's state: snapshots, trades, bars, status. */
 
-import { isNamed } from "./blame.js";
 import { LatencyMeter, ServerClock } from "./clock.js";
 import { TradeFlow } from "./flow.js";
 import { ofReadable } from "./readable.js";
@@ -12,9 +11,10 @@ import { barChannels } from "./timeframes.js";
 const SAID_OF_TRADES = ["c", "x", "gap"]; // corrections, cancels, missing trades
 const SNAPSHOT_MS = 300; // after a subscription last trades arrive, which may be old: no latency
 const SLOW_CLIENT = 407;
-const NOT_PERMITTED = 409;
 const KEY_CODES = [401, 402, 404]; // not authenticated, auth failed, auth timeout
 const INTERNAL = 500; // no fault of what was asked for
+
+/** @typedef {import("./tickgate.js").Refused} Refused */
 
 /**
  * A chart's symbol, and the streamed timeframe that it is made of.
@@ -32,7 +32,7 @@ const INTERNAL = 500; // no fault of what was asked for
  * @property {() => void} onData something arrived: a frame should be drawn
  * @property {(status: any) => void} onStatus
  * @property {(error: Error) => void} onStatusError
- * @property {(message: string) => void} onRefused the server refused to stream a chart's symbol
+ * @property {(error: Refused) => void} onRefused the server refused to stream a chart's symbol
  * @property {(message: string) => void} onNote the server said something else of the stream
  * @property {(message: string) => void} onKeyWanted
  */
@@ -73,11 +73,8 @@ export class Session {
           events.onState(state);
         },
         onSubscribed: () => this.#subscribed(),
-        onRefused: (code, message, symbols) => this.#refused(code, message, symbols),
-        onError: (code, message) => {
-          const named = [...this.#symbols].filter((symbol) => isNamed(symbol, message));
-          this.#refused(code, message, named);
-        },
+        onRefused: (error, asked) => this.#refused(error, asked),
+        onError: (error) => this.#refused(error, error.symbols),
         onFeedNews: () => this.loadStatus(),
       },
       credentials,
@@ -186,9 +183,9 @@ export class Session {
     this.#stream.subscribe({ channels: Object.fromEntries(channels) });
   }
 
-  /** A key may permit some channels only: go on with the others. @param {string} channel */
-  #goWithout(channel) {
-    this.#denied.add(channel);
+  /** A key may permit some channels only: go on with the others. @param {string[]} channels */
+  #goWithout(channels) {
+    for (const channel of channels) this.#denied.add(channel);
     this.#subscribe();
   }
 
@@ -233,16 +230,18 @@ export class Session {
     if (this.#store.trade(bar.S, bar.c, timeMs)) this.#events.onQuote(bar.S);
   }
 
-  /** @param {number} code @param {string} message @param {string[]} [symbols] that were asked for */
-  #refused(code, message, symbols = []) {
-    const denied = code === NOT_PERMITTED ? /\bchannel (\w+)$/.exec(message)?.[1] : undefined;
+  /** @param {Refused} error @param {string[]} asked symbols that it may be about */
+  #refused(error, asked) {
+    const { code, message, channels, symbols: [named] } = error;
     if (code === SLOW_CLIENT) this.#goLight();
-    else if (denied) this.#goWithout(denied);
+    else if (channels.length) this.#goWithout(channels);
     else if (KEY_CODES.includes(code)) {
       this.#stream.stop();
       this.#events.onKeyWanted(message);
-    } else if (code !== INTERNAL && symbols.some((symbol) => this.#symbols.has(symbol))) {
-      this.#events.onRefused(message);
+    } else if (named !== undefined && !this.#symbols.has(named)) {
+      this.#subscribe(); // its chart is gone meanwhile: what was asked for beside it is wanted
+    } else if (code !== INTERNAL && asked.some((symbol) => this.#symbols.has(symbol))) {
+      this.#events.onRefused(error);
     } else this.#events.onNote(message);
   }
 }

@@ -34,7 +34,8 @@ export class Sparks {
    */
   async renew(symbols, serverMs) {
     const names = symbols.join();
-    const isNew = names !== this.#asked || serverMs - this.#askedMs >= RENEW_MS;
+    // The other way, too: before the gateway's clock is known this browser's may be hours ahead.
+    const isNew = names !== this.#asked || Math.abs(serverMs - this.#askedMs) >= RENEW_MS;
     if (!names || !isNew || !this.#backoff.isDue) return false;
     this.#asked = names;
     this.#askedMs = serverMs;

@@ -1,6 +1,6 @@
 /** What the page carries of the stream: the set that it wants now, however it changes. */
 
-import { Stream as Connection } from "./tickgate.js";
+import { AuthFailed, Refused, Stream as Connection } from "./tickgate.js";
 
 const BACKOFF = { floorMs: 250 };
 const NO_DATA = ["hb", "stale", "shutdown"];
@@ -21,9 +21,9 @@ const NO_DATA = ["hb", "stale", "shutdown"];
  * @property {(messages: any[]) => void} onMessages data messages of one frame, in order
  * @property {(state: StreamState) => void} onState
  * @property {() => void} onSubscribed the server has confirmed what is wanted now
- * @property {(code: number, message: string, symbols: string[]) => void} onRefused the server did
- *   not accept a request for these
- * @property {(code: number, message: string) => void} onError an error that answers no request
+ * @property {(error: Refused, asked: string[]) => void} onRefused the server did not accept a
+ *   request for these symbols
+ * @property {(error: Refused) => void} onError an error that answers no request
  * @property {() => void} onFeedNews a feed has become stale, or is no longer
  */
 
@@ -51,9 +51,20 @@ function pick(set, wild) {
   return Object.fromEntries(entries.filter(([, symbols]) => symbols.length));
 }
 
+/** The channels without what the gateway refused. @param {Record<string, string[]>} set @param {Refused} error */
+function without(set, { symbols, channels }) {
+  const entries = Object.entries(set).filter(([channel]) => !channels.includes(channel));
+  return Object.fromEntries(
+    entries.map(([channel, names]) => [channel, names.filter((name) => !symbols.includes(name))]),
+  );
+}
+
 export class Stream {
   #connection;
+  #url;
+  #options;
   #events;
+  #isStopped = false;
   /** @type {Record<string, string[]>} */
   #wanted = {};
   /** What was asked for and not refused. @type {Record<string, string[]>} */
@@ -68,18 +79,40 @@ export class Stream {
    * @param {() => {key?: string, secret?: string}} credentials
    */
   constructor(url, events, credentials) {
+    this.#url = url;
     this.#events = events;
     // A display begins anew after a loss: it loads what it shows of the past over HTTP.
-    const connection = new Connection(url, { recover: "snapshot", backoff: BACKOFF, credentials });
-    this.#connection = connection;
+    this.#options = { recover: /** @type {const} */ ("snapshot"), backoff: BACKOFF, credentials };
+    this.#connection = this.#make();
+  }
+
+  #make() {
+    const [connection, events] = [new Connection(this.#url, this.#options), this.#events];
     connection.on("batch", (messages) => {
       const data = messages.filter((message) => !NO_DATA.includes(message.T));
       if (data.length) events.onMessages(data);
     });
     connection.on("stale", () => events.onFeedNews());
-    connection.on("problem", (error) => events.onError(error.code, error.message));
+    connection.on("problem", (error) => {
+      this.#asked = without(this.#asked, error); // a restored set goes on without it
+      this.#isStopped ||= error instanceof AuthFailed;
+      events.onError(error);
+    });
     connection.on("settled", (agreed) => this.#confirm(agreed));
-    connection.on("state", (state) => this.#follow(state));
+    connection.on("state", (state) => {
+      if (state.phase === "closed" && !this.#isStopped) this.#beginAnew();
+      else this.#follow(state);
+    });
+    return connection;
+  }
+
+  /** Of the set that was to be restored nothing is left: ask for what is wanted by now. */
+  #beginAnew() {
+    const { heartbeatMs } = this.#connection;
+    this.#asked = {};
+    this.#connection = this.#make();
+    this.#connection.heartbeatMs = heartbeatMs;
+    this.#connection.connect();
   }
 
   /** Time between the server's heartbeats; 0: there are none, and a dead way goes unnoticed. */
@@ -110,6 +143,7 @@ export class Stream {
 
   /** End for good: no further attempt. */
   stop() {
+    this.#isStopped = true;
     this.#connection.close();
   }
 
@@ -120,10 +154,12 @@ export class Stream {
 
   /** @param {Promise<void>} answer @param {Record<string, string[]>} channels */
   #ask(answer, channels) {
+    const connection = this.#connection;
     answer.catch((error) => {
+      if (connection !== this.#connection) return; // the one after it asks for everything
       this.#asked = difference(this.#asked, channels);
       const symbols = Object.values(channels).flat();
-      if (error.code) this.#events.onRefused(error.code, error.message, symbols);
+      if (error instanceof Refused) this.#events.onRefused(error, symbols);
     });
   }
 

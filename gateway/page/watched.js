@@ -70,6 +70,11 @@ export class Watched {
     return true;
   }
 
+  /** Take over what another tab has kept; null: nothing is chosen. @param {string[] | null} chosen */
+  follow(chosen) {
+    this.#chosen = chosen;
+  }
+
   /** @param {string[]} symbols */
   #choose(symbols) {
     this.#chosen = symbols;

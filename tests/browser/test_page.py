@@ -305,3 +305,23 @@ _WEAK_CONTRAST = """() => {
   }
   return [...weak];
 }"""
+
+
+async def test_the_title_of_a_tab_in_the_background_has_the_price_of_now(desk: Desk) -> None:
+    await desk.page.add_init_script(
+        """
+        const frame = window.requestAnimationFrame.bind(window);
+        window.requestAnimationFrame = (work) => document.hidden ? 0 : frame(work);
+        window.isAway = false;
+        Object.defineProperty(document, "hidden", { get: () => window.isAway });
+        """
+    )
+    await desk.visit("SIM:S001")
+    await desk.page.evaluate("() => { isAway = true; }")
+    titles: set[str] = set()
+
+    async def goes_on() -> bool:
+        titles.add(await desk.page.title())
+        return len(titles) > 3  # a frame that is under way makes one of them
+
+    await desk.eventually(goes_on, timeout_s=10)

@@ -85,6 +85,20 @@ async def test_keys_and_buttons_reorder_and_remove(desk: Desk) -> None:
     await desk.until(lambda s: s["shown"] == ["SIM:S003"])
 
 
+async def test_tabs_share_the_list_and_none_undoes_what_another_did(desk: Desk) -> None:
+    await _watch(desk, ["SIM:S001", "SIM:S002"])
+    other = Desk(await desk.page.context.new_page(), desk.url)
+    for tab in (desk, other):
+        await tab.visit("SIM:S001")
+
+    for tab, typed, count in ((desk, "S003", 3), (other, "S004", 4)):
+        await tab.page.locator("#search").fill(typed)
+        await tab.page.locator("#search").press("Enter")
+        await desk.until(lambda state, count=count: len(state["shown"]) == count)  # type: ignore[misc]
+
+    assert (await desk.state())["shown"] == [f"SIM:S00{number}" for number in range(1, 5)]
+
+
 @pytest.mark.parametrize(
     ("kept", "shown"),
     [

@@ -22,7 +22,7 @@ from tickgate.client.errors import (
     SymbolRefused,
 )
 from tickgate.client.messages import Gap, Heartbeat, Message, Shutdown, Stale
-from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol, without_named
+from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol, without
 from tickgate.client.wire import Cursor, Decoder, Encoding, Error, Subscription, Success
 
 _ALREADY_AUTHENTICATED: Final = 403
@@ -271,8 +271,8 @@ class Conversation:
             self._refuse_set(sent, error, received)
         elif not self._begins_anew(sent, error):
             self._asks.popleft()
-            kind = Refused if error.code == _INTERNAL else SymbolRefused
-            sent.ask.done(kind(error.code, error.msg))
+            is_passing = error.code == _INTERNAL
+            sent.ask.done(Refused(error.code, error.msg) if is_passing else _refusal(error))
 
     def _refuse_login(self, error: Error) -> None:
         if error.code == _INTERNAL and not self._is_restored:
@@ -284,29 +284,35 @@ class Conversation:
     def _refuse_set(self, sent: _Sent, error: Error, received: Received) -> None:
         """What was agreed to before is not to be had (any more)."""
         if error.code != _INTERNAL and self._shrinks(error):
-            received.problems.append(SymbolRefused(error.code, error.msg))
+            received.problems.append(_refusal(error))
         elif not self._begins_anew(sent, error):
             if error.code == _INTERNAL:
                 raise NotNow(self.complaint)
-            raise SymbolRefused(error.code, error.msg)
+            raise _refusal(error)
 
     def _begins_anew(self, sent: _Sent, error: Error) -> bool:
         """Ask again without the cursor, where it may be that which is refused."""
         if "resume" not in sent.request or error.code not in _CURSOR_UNKNOWN:
+            return False
+        if error.symbols or error.channels:
             return False
         request = {name: value for name, value in sent.request.items() if name != "resume"}
         self._sent = _Sent(request=request, ask=sent.ask, lost=True)
         return True
 
     def _shrinks(self, error: Error) -> bool:
-        """Restore the set without what *error* names; False: nothing would be left, or gone."""
+        """Restore the set without what *error* lists; False: nothing would be left, or gone."""
         whole = self._wanted.by_channel()
-        left = without_named(whole, error.msg)
+        left = without(whole, error.symbols, error.channels)
         if not left or left == whole:
             return False
         self._wanted.replace(left)
         self._is_restored = False
         return True
+
+
+def _refusal(error: Error) -> SymbolRefused:
+    return SymbolRefused(error.code, error.msg, error.symbols, error.channels)
 
 
 def _names(request: dict[str, Any]) -> ByChannel:

@@ -1,5 +1,6 @@
 """What can go wrong for a client, each as an error that says what to do. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 AUTH_FAILED: Final = 402
@@ -43,8 +44,15 @@ class Refused(ClientError):
 class SymbolRefused(Refused):
     """A subscription was refused: an ill-formed, ambiguous or forbidden symbol, or too many.
 
-    What was subscribed before stays.
+    What was subscribed before stays. ``symbols`` are all that were refused, as they were spelled,
+    of which the words tell the first; ``channels``, as on the wire, where these were.
     """
+
+    def __init__(
+        self, code: int, reason: str, symbols: Iterable[str] = (), channels: Iterable[str] = ()
+    ) -> None:
+        self.symbols, self.channels = tuple(symbols), tuple(channels)
+        super().__init__(code, reason)
 
 
 class HistoryError(Refused):

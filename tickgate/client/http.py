@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Final
 from urllib.parse import urlencode
 
@@ -83,15 +83,18 @@ class Requests:
     def _once(self, request: urllib.request.Request) -> bytes:
         try:
             with self._open(request, timeout=self.timeout_s) as answer:
-                body: bytes = answer.read()
-                packed = answer.headers.get("Content-Encoding") == "gzip"
+                return _body(answer)
         except urllib.error.HTTPError as exc:
             with exc:
                 raise _refusal(exc) from exc
         except (OSError, HTTPException) as exc:  # a URLError is an OSError, a time-out is as well
             reason = getattr(exc, "reason", None) or str(exc) or type(exc).__name__
             raise Unreachable(self.base, str(reason)) from exc
-        return gzip.decompress(body) if packed else body
+
+
+def _body(answer: HTTPResponse | urllib.error.HTTPError) -> bytes:
+    body = answer.read()
+    return gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
 
 
 def _is_passing(exc: HistoryError | Unreachable) -> bool:
@@ -99,11 +102,10 @@ def _is_passing(exc: HistoryError | Unreachable) -> bool:
 
 
 def _refusal(exc: urllib.error.HTTPError) -> AuthFailed | HistoryError:
-    body = exc.read()
     try:
-        reason = msgspec.json.decode(body, type=_Problem).message
-    except msgspec.DecodeError:
-        reason = ""  # a proxy's page, perhaps
+        reason = msgspec.json.decode(_body(exc), type=_Problem).message
+    except (msgspec.DecodeError, OSError, HTTPException):
+        reason = ""  # a proxy's page, perhaps, or cut off
     reason = reason or f"HTTP {exc.code} {exc.reason}"
     if exc.code == 401:
         return AuthFailed(reason)

@@ -69,8 +69,8 @@ class Stream:
         self._failure: ClientError | None = None
         self._is_closed = False
         self._renew_at_s: float | None = None  # by the loop's clock
+        self._outbox: asyncio.Queue[tuple[ClientConnection, bytes | str]] = asyncio.Queue()
         self._requests: deque[float] = deque(maxlen=_REQUESTS_PER_S)
-        self._sending = asyncio.Lock()
         self._asked_s = -math.inf  # by the loop's clock
         self._heard = False
         self.state = State()
@@ -140,7 +140,10 @@ class Stream:
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
-        self._running = self._group.create_task(self._run(), name="tickgate stream")
+        self._tasks = (
+            self._group.create_task(self._run(), name="tickgate stream"),
+            self._group.create_task(self._send(), name="tickgate stream requests"),
+        )
         try:
             async with asyncio.timeout(self._options.first_s):
                 await asyncio.shield(self._opened)
@@ -161,11 +164,12 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         """End the connection. An error of the block leaves it as it is, in no group."""
-        self._running.cancel()
+        for task in self._tasks:
+            task.cancel()
         try:
             await self._group.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # of a callback: there is one task
+            raise group.exceptions[0] from None  # of a callback: one task calls any
         finally:
             self._end(StreamClosed())
             self._failure = None
@@ -179,30 +183,33 @@ class Stream:
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ask = Ask(names=names, adds=adds, snapshot=snapshot, done=partial(_resolve, answer))
-        await self._send(self._conversation.ask(ask))
+        self._post(self._conversation.ask(ask))
         try:
             with self._inbox.hurried():
                 await answer
         finally:
             self._conversation.withdraw(ask)
 
-    async def _pace(self) -> None:
-        """Stay below what a gateway takes from one connection in a second; one at a time."""
-        loop = asyncio.get_running_loop()
-        if len(self._requests) == _REQUESTS_PER_S:
-            await asyncio.sleep(self._requests[0] + 1.0 - loop.time())
-        self._requests.append(loop.time())
-
-    async def _send(self, requests: list[bytes | str]) -> None:
-        loop = asyncio.get_running_loop()
+    def _post(self, requests: list[bytes | str]) -> None:
+        """Have *requests* sent on this connection, whether or not who asks goes on waiting."""
         for request in requests:
-            self._asked_s = loop.time()
-            async with self._sending:
-                await self._pace()
-            self._asked_s = loop.time()
+            self._asked_s = asyncio.get_running_loop().time()
             if self._socket is not None:
-                with suppress(ConnectionClosed):  # who reads finds out, and everything comes again
-                    await self._socket.send(request)
+                self._outbox.put_nowait((self._socket, request))
+
+    async def _send(self) -> None:
+        """Send in turn, below what a gateway takes from one connection in a second."""
+        loop = asyncio.get_running_loop()
+        while True:
+            socket, request = await self._outbox.get()
+            if len(self._requests) == _REQUESTS_PER_S:
+                await asyncio.sleep(self._requests[0] + 1.0 - loop.time())
+            if socket is not self._socket:
+                continue  # the connection after it asks for everything in its own order
+            self._requests.append(loop.time())
+            self._asked_s = loop.time()
+            with suppress(ConnectionClosed):  # who reads finds out, and everything comes again
+                await socket.send(request)
 
     async def _run(self) -> None:
         """Connect, again and again; ends with the error that makes it useless."""
@@ -270,8 +277,9 @@ class Stream:
         assert callable(self._options.token)
         self._renew_at_s = None
         try:
-            given = self._options.token()
-            token = await given if inspect.isawaitable(given) else given
+            async with asyncio.timeout(_ANSWER_S):
+                given = self._options.token()
+                token = await given if inspect.isawaitable(given) else given
         except Exception as exc:
             raise _NoToken(f"no token: {exc!r}") from exc
         if not isinstance(token, str):
@@ -295,7 +303,7 @@ class Stream:
                 raise
             for problem in received.problems:
                 self._tell_problem(problem)
-            await self._send(received.send)
+            self._post(received.send)
             if not was_let_in and conversation.is_let_in:
                 was_let_in = True
                 self._let_in()
@@ -323,7 +331,7 @@ class Stream:
                 with suppress(_NoToken):  # with the old one the gateway ends the connection later
                     login = await self._login()
                     if login is not None:
-                        await self._send(self._conversation.log_in_again(login))
+                        self._post(self._conversation.log_in_again(login))
 
     def _deadline_s(self, since_s: float) -> float | None:
         """When a connection that is silent since then, or since the last request, is dead."""

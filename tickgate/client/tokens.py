@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,27 +13,30 @@ _LATEST_SHARE: Final = 0.8  # of what is left of a short-lived token
 
 class _Claims(msgspec.Struct):
     exp: float | None = None
+    iat: Any = None
 
 
-def expiry_s(token: str) -> float | None:
-    """When *token* expires, UNIX seconds; None if it does not say, or is no JWT.
+def renewal_s(token: str, now_s: float) -> float | None:
+    """In how many seconds a new token should be shown, just given; None: never, it does not say.
 
-    Nothing is verified: that is the gateway's part.
+    A clock by which it is not issued yet, or has expired already, is wrong: then it lasts as long
+    as it was made for. Nothing is verified: that is the gateway's part.
     """
+    claims = _claims(token)
+    if claims is None or claims.exp is None:
+        return None
+    left_s = claims.exp - now_s
+    if isinstance(claims.iat, int | float) and not claims.iat <= now_s <= claims.exp:
+        left_s = claims.exp - claims.iat
+    return max(_SOONEST_S, left_s - _EARLY_S, left_s * _LATEST_SHARE)
+
+
+def _claims(token: str) -> _Claims | None:
     parts = token.split(".")
     if len(parts) != 3:
         return None
     padded = parts[1] + "=" * (-len(parts[1]) % 4)
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Claims).exp
+        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Claims)
     except (binascii.Error, msgspec.DecodeError, ValueError):
         return None
-
-
-def renewal_s(token: str, now_s: float) -> float | None:
-    """In how many seconds a new token should be shown; None: never."""
-    expires_s = expiry_s(token)
-    if expires_s is None:
-        return None
-    left_s = expires_s - now_s
-    return max(_SOONEST_S, left_s - _EARLY_S, left_s * _LATEST_SHARE)

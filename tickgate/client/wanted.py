@@ -1,7 +1,6 @@
 """What a client wants of the stream: names by channel. Pure."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypedDict
 
 Names = str | Iterable[str]
@@ -39,9 +38,6 @@ WIRE: Final = {
 
 ByChannel = dict[str, tuple[str, ...]]
 """Symbols by the channel's name on the wire; no channel without any."""
-
-_NAMED_CHANNEL: Final = re.compile(r"\bchannel (\w+)$")
-_MAX_QUOTED: Final = 60  # characters of a symbol that an error of the gateway repeats
 
 
 def by_channel(channels: Mapping[str, Any]) -> ByChannel:
@@ -103,15 +99,15 @@ def by_symbol(names: ByChannel) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def without_named(names: ByChannel, words: str) -> ByChannel:
-    """*names* without what the *words* of an error name: a symbol in quotes, or a channel."""
-    named = _NAMED_CHANNEL.search(words)
+def without(names: ByChannel, symbols: Collection[str], channels: Collection[str]) -> ByChannel:
+    """*names* without these *symbols*, and without these *channels*."""
+    refused = frozenset(symbols)
     found = {
-        channel: tuple(name for name in symbols if repr(name[:_MAX_QUOTED]) not in words)
-        for channel, symbols in names.items()
-        if named is None or channel != named[1]
+        channel: tuple(symbol for symbol in listed if symbol not in refused)
+        for channel, listed in names.items()
+        if channel not in channels
     }
-    return {channel: symbols for channel, symbols in found.items() if symbols}
+    return {channel: listed for channel, listed in found.items() if listed}
 
 
 def _pairs(names: ByChannel) -> list[tuple[str, str]]:

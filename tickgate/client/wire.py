@@ -63,10 +63,12 @@ class Subscription(msgspec.Struct, frozen=True, tag_field="T", tag="subscription
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="T", tag="error"):
-    """A request, or the whole session, is refused."""
+    """A request, or the whole session, is refused; for the names of it that are listed, if any."""
 
     code: int
     msg: str = ""
+    symbols: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 class Cursor(msgspec.Struct, frozen=True, tag_field="T", tag="cursor"):

@@ -3,13 +3,20 @@
 /** Whatever the client cannot do, and says so. */
 export class ClientError extends Error {}
 
-/** What the gateway does not accept: its code (of HTTP: the status) and its words. */
+/** What a request named and the gateway refused. @typedef {{symbols?: string[], channels?: string[]}} Names */
+
+/**
+ * What the gateway does not accept: its code (of HTTP: the status) and its words. `symbols` and
+ * `channels` are all that a subscription was refused for; the words tell the first.
+ */
 export class Refused extends ClientError {
-  /** @param {number} code @param {string} message */
-  constructor(code, message) {
+  /** @param {number} code @param {string} message @param {Names} [names] */
+  constructor(code, message, { symbols = [], channels = [] } = {}) {
     super(message);
     this.name = "Refused";
     this.code = code;
+    this.symbols = symbols;
+    this.channels = channels;
   }
 }
 

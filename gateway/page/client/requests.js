@@ -2,8 +2,6 @@
 
 import { pairs } from "./messages.js";
 
-const MAX_QUOTED = 60; // characters of a symbol that an error of the gateway repeats
-
 /** @typedef {import("./messages.js").Channels} Channels */
 
 /**
@@ -63,17 +61,17 @@ export function isAnswer(set, { request, channels }) {
 }
 
 /**
- * A set without what an error names: a symbol in quotes, or a channel.
- * @param {Channels} channels
- * @param {string} words of the error
+ * A set without what was refused of it.
+ * @param {Channels} set
+ * @param {import("./errors.js").Refused} refused
  * @returns {Channels | null} null where nothing would be left, or nothing of the set is named
  */
-export function withoutNamed(channels, words) {
-  const named = /\bchannel (\w+)$/.exec(words)?.[1];
-  const left = pairs(channels).filter(
-    ([channel, symbol]) => channel !== named && !words.includes(`'${symbol.slice(0, MAX_QUOTED)}'`),
+export function without(set, refused) {
+  const [symbols, channels] = [new Set(refused.symbols), new Set(refused.channels)];
+  const left = pairs(set).filter(
+    ([channel, symbol]) => !channels.has(channel) && !symbols.has(symbol),
   );
-  if (!left.length || left.length === pairs(channels).length) return null;
+  if (!left.length || left.length === pairs(set).length) return null;
   /** @type {Channels} */
   const kept = {};
   for (const [channel, symbol] of left) (kept[channel] ??= []).push(symbol);

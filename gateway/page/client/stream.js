@@ -4,7 +4,7 @@ import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
 import { channelsOf, gapsOf, pairs } from "./messages.js";
-import { isAnswer, subscription, withoutNamed } from "./requests.js";
+import { isAnswer, subscription, without } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
 const ANSWER_MS = 10_000; // a gateway that works answers a request within milliseconds
@@ -197,8 +197,9 @@ export class Stream {
     if (this.#sent || !this.#greeted || this.#socket?.readyState !== 1) return;
     const sent = this.#due();
     if (!sent) {
-      if (!this.#told) this.#handlers.tell("settled", this.subscriptions);
-      this.#told = true;
+      const isNews = !this.#told;
+      this.#told = true; // first: a handler may ask for more
+      if (isNews) this.#handlers.tell("settled", this.subscriptions);
       return;
     }
     this.#told = false;
@@ -270,7 +271,7 @@ export class Stream {
       this.#held = [];
     } else if (message.T === "success") this.#greet(message.msg);
     else if (message.T === "subscription") this.#confirm(message);
-    else this.#refuse(message.code, message.msg);
+    else this.#refuse(new Refused(message.code, message.msg, message));
   }
 
   /** @param {string} word "connected" or "authenticated" */
@@ -318,30 +319,32 @@ export class Stream {
     sent.ask.resolve();
   }
 
-  /** @param {number} code @param {string} words */
-  #refuse(code, words) {
+  /** @param {Refused} error */
+  #refuse(error) {
+    const { code, message: words } = error;
     const sent = this.#sent;
     if (NO_ENTRY.includes(code)) return this.#noEntry(code, words);
-    if (!sent || OF_THE_CONNECTION.includes(code)) return this.#handlers.tell("problem", new Refused(code, words));
+    if (!sent || OF_THE_CONNECTION.includes(code)) return this.#handlers.tell("problem", error);
     this.#sent = null;
-    const left = sent.ask || code === INTERNAL ? null : withoutNamed(this.#wanted, words);
+    const isNamed = error.symbols.length + error.channels.length > 0;
+    const left = sent.ask || !isNamed ? null : without(this.#wanted, error);
     if (sent.request.action === "auth") {
       if (code === ALREADY_AUTHENTICATED) this.#enter();
-      else if (code === INTERNAL) this.#handlers.tell("problem", new Refused(code, words));
+      else if (code === INTERNAL) this.#handlers.tell("problem", error);
       else this.#noEntry(code, words);
     } else if (left) {
       this.#wanted = left;
       this.#restored = false;
-      this.#handlers.tell("problem", new Refused(code, words));
-    } else if ("resume" in sent.request && (code === 400 || code === INTERNAL)) {
+      this.#handlers.tell("problem", error);
+    } else if ("resume" in sent.request && !isNamed && (code === 400 || code === INTERNAL)) {
       const { resume: _, ...request } = sent.request;
       this.#sent = { ...sent, request, isLost: true };
       this.#send(this.#sent);
     } else if (sent.ask) {
       this.#asks.shift();
-      sent.ask.reject(new Refused(code, words));
+      sent.ask.reject(error);
     } else if (code === INTERNAL) this.#abandon(words); // the next connection asks for it again
-    else this.#end(new Refused(code, words));
+    else this.#end(error);
   }
 
   /** @param {number} code @param {string} words */
@@ -394,8 +397,9 @@ export class Stream {
     socket?.close();
     this.#failed(error);
     for (const ask of this.#asks.splice(0)) ask.reject(error);
+    this.state = { phase: "closed", reason: error.message, attempt: this.#attempt, retryAt: 0 };
     if (error instanceof Refused) this.#handlers.tell("problem", error);
-    this.#tell({ phase: "closed", reason: error.message, attempt: this.#attempt, retryAt: 0 });
+    this.#tell(this.state);
   }
 
   #stopTimers() {

@@ -16,14 +16,16 @@ export function waitMs(attempt, chance, { firstMs = 1000, capMs = 5000, floorMs 
 }
 
 /**
- * In how many milliseconds a new token should be shown; null: never, it does not say.
- * @param {string} token
+ * In how many milliseconds a new token should be shown; null: never, it does not say. A clock by which
+ * it is not issued yet, or has expired already, is wrong: then it lasts as long as it was made for.
+ * @param {string} token just given
  * @param {number} nowMs
  */
 export function renewalMs(token, nowMs) {
   try {
     const claims = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
-    const left = claims.exp * 1000 - nowMs;
+    const isWrong = nowMs < claims.iat * 1000 || (nowMs > claims.exp * 1000 && claims.iat > 0);
+    const left = claims.exp * 1000 - (isWrong ? claims.iat * 1000 : nowMs);
     return Number.isFinite(left) ? Math.max(1000, left - RENEW_EARLY_MS, left * 0.8) : null;
   } catch {
     return null;

@@ -243,3 +243,27 @@ async def test_a_request_is_made_again_as_the_gateway_asks(free_port: int) -> No
             await ask(client.symbols)
         with pytest.raises(HistoryError, match="HTTP 404"):
             await ask(client.symbols)
+
+
+async def test_a_refusal_has_its_words_packed_and_its_status_cut_off(free_port: int) -> None:
+    packed = gzip.compress(b'{"code":403,"message":"not among those that your key may read"}')
+    answers = iter(
+        [
+            b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\n"
+            + b"Content-Length: %d\r\n\r\n" % len(packed)
+            + packed,
+            b'HTTP/1.1 500 Oh No\r\nContent-Length: 99\r\n\r\n{"code":500',
+        ]
+    )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(next(answers))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", free_port):
+        client = Client(f"http://127.0.0.1:{free_port}", retries=0)
+        with pytest.raises(HistoryError, match="not among those that your key may read"):
+            await ask(client.symbols)
+        with pytest.raises(HistoryError, match="HTTP 500 Oh No"):
+            await ask(client.symbols)

@@ -14,7 +14,8 @@ from tests.node import find_node
 from tests.tokens import SECRET, Issuer
 from tickgate.client import Refused, SymbolRefused, connect
 
-SET = ["SIM:A", "X:A", "SIM:B"]
+FOREIGN = [f"X:S{number}" for number in range(900)]
+SET = ["SIM:A", *FOREIGN, "X:A", "SIM:B"]
 
 
 @pytest.fixture
@@ -36,11 +37,16 @@ def tokens() -> list[str]:
 
 
 async def test_the_python_client_goes_on_with_the_rest(rig: Rig, tokens: list[str]) -> None:
-    problems: list[Refused] = []
+    problems: list[SymbolRefused] = []
+
+    def take(problem: Refused) -> None:
+        assert isinstance(problem, SymbolRefused)
+        problems.append(problem)
+
     shown = iter(tokens)
     async with (
         breakable(rig) as (proxy, url),
-        connect(url, token=lambda: next(shown), backoff=SOON, on_problem=problems.append) as stream,
+        connect(url, token=lambda: next(shown), backoff=SOON, on_problem=take) as stream,
     ):
         await stream.subscribe(trades=SET, bars="SIM:A")
         await rig.trade("SIM:A")
@@ -50,8 +56,9 @@ async def test_the_python_client_goes_on_with_the_rest(rig: Rig, tokens: list[st
 
         assert before + await trade_ids(stream, 1) == [1, 3]
         assert stream.subscriptions == {"trades": ("SIM:A", "SIM:B")}
-    assert {type(problem) for problem in problems} == {SymbolRefused}
-    assert [problem.code for problem in problems] == [409, 409]
+    of_channels, of_symbols = problems
+    assert of_channels.channels == ("bars",)
+    assert set(of_symbols.symbols) == {*FOREIGN, "X:A"}
 
 
 async def test_the_javascript_client_goes_on_with_the_rest(rig: Rig, tokens: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tickgate.client import Client, connect, errors
 from tickgate.client.address import Credentials, http_url, is_local, stream_url
 from tickgate.client.backoff import Backoff
-from tickgate.client.tokens import expiry_s, renewal_s
+from tickgate.client.tokens import renewal_s
 from tickgate.client.wanted import Wanted, as_said, by_channel, by_symbol
 from tickgate.client.wire import Encoding
 
@@ -159,11 +159,18 @@ def test_a_token_is_renewed_before_it_expires() -> None:
     assert renewal_s(jwt({"exp": 4600}), now_s=1000) == 3540
     assert renewal_s(jwt({"exp": 1100}), now_s=1000) == 80
     assert renewal_s(jwt({"exp": 900}), now_s=1000) == 1
+    assert renewal_s(jwt({"exp": 4600, "iat": "then"}), now_s=1000) == 3540
+
+
+@pytest.mark.parametrize("now_s", [1000 - 7200, 999, 4601, 1000 + 7200])
+def test_a_clock_that_is_hours_wrong_does_not_make_a_token_due_at_once_or_never(
+    now_s: float,
+) -> None:
+    assert renewal_s(jwt({"iat": 1000, "exp": 4600}), now_s=now_s) == 3540
 
 
 @pytest.mark.parametrize("token", ["KEY:SECRET", "a.b", "a.!.c", "a.AAAA.c", jwt([1]), jwt({})])
 def test_a_token_that_does_not_say_when_it_expires_is_kept(token: str) -> None:
-    assert expiry_s(token) is None
     assert renewal_s(token, now_s=0) is None
 
 

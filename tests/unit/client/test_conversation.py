@@ -25,8 +25,8 @@ def cursor(text: str) -> dict[str, Any]:
     return {"T": "cursor", "c": text}
 
 
-def error(code: int, msg: str = "no") -> dict[str, Any]:
-    return {"T": "error", "code": code, "msg": msg}
+def error(code: int, msg: str = "no", **names: list[str]) -> dict[str, Any]:
+    return {"T": "error", "code": code, "msg": msg, **names}
 
 
 class Talk:
@@ -254,37 +254,54 @@ def test_a_refused_symbol_beside_an_old_cursor_is_told_apart_from_it() -> None:
     assert talk.ask(trades=("A",))[0]["resume"] == "old"
 
 
+def test_what_a_refusal_lists_is_not_the_cursor() -> None:
+    talk = Talk(cursor="old")
+    talk.reconnect()
+    talk.ask(trades=("A", "::", "x x"))
+
+    assert talk.said(error(400, "symbol '::'", symbols=["::", "x x"])) == []
+
+    (refused,) = talk.outcomes
+    assert isinstance(refused, SymbolRefused)
+    assert (refused.symbols, refused.channels) == (("::", "x x"), ())
+
+
 @pytest.mark.parametrize(
-    ("code", "words", "left"),
+    ("code", "refused", "left"),
     [
-        (409, "insufficient subscription: symbol 'B' is not yours", {"trades": ["A"]}),
-        (409, "insufficient subscription: channel bars", {"trades": ["A", "B"]}),
-        (400, "symbol 'B': carried by several venues", {"trades": ["A"]}),
+        (409, {"symbols": ["B", "C"]}, {"trades": ["A"]}),
+        (409, {"channels": ["bars"]}, {"trades": ["A", "B", "C"]}),
+        (400, {"symbols": ["A"]}, {"trades": ["B", "C"], "bars": ["B"]}),
     ],
 )
 def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_nor_trade(
-    talk: Talk, code: int, words: str, left: dict[str, Any]
+    talk: Talk, code: int, refused: dict[str, list[str]], left: dict[str, Any]
 ) -> None:
-    subscribe(talk, trades=("A", "B"), bars=("B",))
+    subscribe(talk, trades=("A", "B", "C"), bars=("B",))
     talk.hear(cursor("c1"))
     talk.reconnect()
 
-    received = talk.hear(error(code, words))
+    received = talk.hear(error(code, "no", **refused))
 
     asked = {"action": "subscribe", **left, "cursor": True, "resume": "c1"}
     assert [msgspec.json.decode(text) for text in received.send] == [asked]
-    assert [(problem.code, problem.reason) for problem in received.problems] == [(code, words)]
+    (problem,) = received.problems
+    assert isinstance(problem, SymbolRefused)
+    told = {"symbols": list(problem.symbols), "channels": list(problem.channels)}
+    assert (problem.code, {name: of for name, of in told.items() if of}) == (code, refused)
     talk.hear({"T": "subscription", **left})
     assert talk.conversation.subscriptions == {name: tuple(of) for name, of in left.items()}
 
 
-@pytest.mark.parametrize("words", ["symbol 'A' is not yours", "channel trades", "too many"])
-def test_a_set_of_which_nothing_is_left_ends_the_stream(talk: Talk, words: str) -> None:
+@pytest.mark.parametrize("refused", [{"symbols": ["A"]}, {"channels": ["trades"]}, {}])
+def test_a_set_of_which_nothing_is_left_ends_the_stream(
+    talk: Talk, refused: dict[str, list[str]]
+) -> None:
     subscribe(talk, trades=("A",))
     talk.reconnect()
 
     with pytest.raises(SymbolRefused):
-        talk.hear(error(409, words))
+        talk.hear(error(409, "symbol 'A', channel trades", **refused))
 
 
 def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connection(

@@ -120,6 +120,24 @@ def test_a_channel_that_is_not_permitted_is_refused_and_an_ill_formed_name_is_40
     assert caught.value.code == INVALID_SYNTAX
 
 
+def test_a_refusal_lists_all_that_it_is_about_as_they_were_spelled() -> None:
+    desk, client = Desk("SIM:A", "X:B", "Y:B"), Listener()
+
+    with pytest.raises(RequestError) as caught:
+        subscribe(desk, client, "x:b", "SIM:A", "no name", "B")
+
+    assert caught.value.code == INSUFFICIENT  # that of the first
+    assert caught.value.reason.startswith("insufficient subscription: symbol 'x:b'")
+    assert caught.value.reason.endswith("; refused as well: 2 more")
+    assert caught.value.refused == {"symbols": ["x:b", "no name", "B"]}
+
+    few = Caller(channels=frozenset({"bars"}))
+    wanted = [(channel, "A") for channel in (Channel.TRADES, Channel.BARS, Channel.BARS_5)]
+    with pytest.raises(RequestError, match=r"channel trades$") as caught:
+        desk.hub.subscribe(client, wanted, START_NS, caller=few)
+    assert caught.value.refused == {"channels": ["trades", "bars5Min"]}
+
+
 def test_what_is_permitted_no_more_ends_and_the_rest_goes_on() -> None:
     desk, client = Desk("SIM:A", "X:B"), Listener()
     subscribe(desk, client, "*", "SIM:A", "X:B", "X:NEW", "Z", caller=Caller())

@@ -93,6 +93,26 @@ def test_days_and_lines_that_are_refused_wait_for_another_connection() -> None:
     assert found == [["X:A,X:B", "lines"]] * 2
 
 
+def test_lines_that_were_asked_for_by_a_clock_hours_ahead_are_asked_for_again() -> None:
+    found = _evaluate(
+        """
+        fail = 0;
+        const starts = [];
+        const lines = new sparks.Sparks({
+          bars: (symbols, timeframe, { start }) => answer(starts.push(start), []),
+        });
+        const hourMs = 3_600_000;
+        for (const serverMs of [20 * hourMs, 8 * hourMs, 8 * hourMs + 1]) {
+          await lines.renew(["X:A"], serverMs);
+        }
+        tell(starts);
+        """,
+        sparks="sparks.js",
+    )
+
+    assert found == ["1970-01-01T12:00:00.000Z", "1970-01-01T00:00:00.000Z"]
+
+
 def test_another_connection_is_asked_at_once() -> None:
     found = _evaluate(
         _DAYS

@@ -126,13 +126,13 @@ _RESTORED = """
 const problems = [];
 const options = { WebSocket: FakeSocket, backoff: { firstMs: 1, capMs: 1, floorMs: 0 } };
 const stream = tickgate.connect("ws://x:1", options);
-stream.on("problem", (error) => problems.push(error.code));
+stream.on("problem", (error) => problems.push([error.code, error.symbols, error.channels]));
 const greet = async () => {
   FakeSocket.last.say({ T: "success", msg: "connected" });
   await soon();
 };
-const refuse = async (code, msg) => {
-  FakeSocket.last.say({ T: "error", code, msg });
+const refuse = async (code, msg, names = {}) => {
+  FakeSocket.last.say({ T: "error", code, msg, ...names });
   await soon();
 };
 const lose = async () => {
@@ -141,8 +141,8 @@ const lose = async () => {
   await greet();
 };
 await greet();
-stream.subscribe({ trades: ["A", "B"], bars: ["B"] });
-FakeSocket.last.say({ T: "subscription", trades: ["A", "B"], bars: ["B"] });
+stream.subscribe({ trades: ["A", "B", "C"], bars: ["B"] });
+FakeSocket.last.say({ T: "subscription", trades: ["A", "B", "C"], bars: ["B"] });
 FakeSocket.last.say({ T: "cursor", c: "c1" });
 await lose();
 """
@@ -153,9 +153,11 @@ def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_n
         _SOCKET
         + _RESTORED
         + """
-        await refuse(400, "symbol 'B': carried by several venues");
+        await refuse(400, "symbol 'B': carried by several venues", { symbols: ["B", "C"] });
         const last = FakeSocket.last.sent.at(-1);
-        await refuse(409, "insufficient subscription: channel trades");
+        stream.on("problem", () => stream.subscribe({ trades: ["D"] }).catch(
+          (error) => problems.push(error.name)));
+        await refuse(409, "insufficient subscription: channel trades", { channels: ["trades"] });
         tell({ last, problems, state: stream.state });
         process.exit(0);
         """,
@@ -168,7 +170,11 @@ def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_n
         "cursor": True,
         "resume": "c1",
     }
-    assert found["problems"] == [400, 409]
+    assert found["problems"] == [
+        [400, ["B", "C"], []],
+        [409, [], ["trades"]],
+        "StreamClosed",
+    ]
     assert found["state"]["phase"] == "closed"  # nothing is left
     assert found["state"]["reason"].endswith("channel trades")
 
@@ -238,3 +244,44 @@ def test_one_symbol_may_be_named_or_several_of_any_kind_of_list() -> None:
     )
 
     assert found == {"wrong": "TypeError", "trades": ["A"], "bars": ["A", "B"]}
+
+
+def test_a_clock_that_is_hours_wrong_does_not_make_a_token_due_at_once_or_never() -> None:
+    waits = evaluate(
+        """
+        const token = (claims) => `head.${btoa(JSON.stringify(claims))}.signature`;
+        const wait = (claims, nowS) => tickgate.renewalMs(token(claims), nowS * 1000);
+        const dated = { iat: 1000, exp: 4600 };
+        tell([
+          wait({ exp: 4600 }, 1000), wait({ exp: 900 }, 1000), wait({ iat: 1000 }, 1000),
+          wait({ exp: 4600, iat: "then" }, 1000), wait(dated, 1500),
+          ...[1000 - 7200, 999, 4601, 1000 + 7200].map((nowS) => wait(dated, nowS)),
+        ]);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert waits == [3_540_000, 1000, None, 3_540_000, 3_040_000, *[3_540_000] * 4]
+
+
+def test_what_is_asked_for_as_all_was_agreed_to_is_agreed_to_again() -> None:
+    settled = evaluate(
+        _SOCKET
+        + """
+        const settled = [];
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        stream.on("settled", (set) => {
+          settled.push(set);
+          if (settled.length === 1) stream.subscribe({ trades: "A" });
+        });
+        const socket = FakeSocket.last;
+        socket.say({ T: "success", msg: "connected" });
+        await soon();
+        socket.say({ T: "subscription", trades: ["A"] });
+        tell(settled);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert settled == [{}, {"trades": ["A"]}]

@@ -9,7 +9,7 @@ from tests.node import evaluate
 # A gateway that permits some channels, and says once what the test wants it to say.
 _PRELUDE = """
 let permitted = null;
-let foreign = null;
+let foreign = [];
 let broken = [];
 let most = Infinity;
 let socket = null;
@@ -32,14 +32,16 @@ globalThis.WebSocket = class {
       this.onclose({ reason: "internal error" });
       return;
     }
-    const denied = Object.keys(channels).find((name) => permitted && !permitted.includes(name));
-    if (denied) {
-      this.say({ T: "error", code: 409, msg: `insufficient subscription: channel ${denied}` });
+    const named = Object.keys(channels);
+    const denied = named.filter((name) => permitted && !permitted.includes(name));
+    if (action === "subscribe" && denied.length) {
+      this.say({ T: "error", code: 409, msg: `not yours: channel ${denied[0]}`, channels: denied });
       return;
     }
-    if (action === "subscribe" && Object.values(channels).flat().includes(foreign)) {
-      const what = `symbol '${foreign}' is not yours`;
-      this.say({ T: "error", code: 409, msg: `insufficient subscription: ${what}` });
+    const wanted = new Set(Object.values(channels).flat());
+    const refused = [...wanted].filter((symbol) => foreign.includes(symbol));
+    if (action === "subscribe" && refused.length) {
+      this.say({ T: "error", code: 409, msg: `not yours: ${refused[0]}`, symbols: refused });
       return;
     }
     const had = Object.values(this.set).flat();
@@ -145,7 +147,7 @@ def test_a_chart_too_many_is_gone_without_though_the_error_names_no_symbol() -> 
         const watch = () => page.watch(panes.map((pane) => pane.watched).filter(Boolean));
         events.onRefused = (message) => {
           told.push("onRefused");
-          for (const pane of blame.blamed(panes, panes[0], message)) pane.isRefused = true;
+          for (const pane of blame.blamed(panes, panes[0])) pane.isRefused = true;
           watch();
         };
         page.start();
@@ -177,20 +179,20 @@ def test_what_is_refused_without_a_chart_asking_for_it_is_a_note() -> None:
     assert found == ["onSubscribed", "onNote", "onNote"]
 
 
-def test_an_error_blames_the_charts_whose_symbol_it_quotes() -> None:
+def test_an_error_blames_the_charts_whose_symbol_it_names() -> None:
     found = _evaluate(
         """
-        const [a, b, c] = ["x:a", "X:B", null].map((symbol) => ({ symbol, watched: symbol }));
-        const blamed = (active, message) => blame.blamed([a, b, c], active, message).map(
+        const [a, b, c] = ["x:a", "X:A", null].map((symbol) => ({ symbol, watched: symbol }));
+        const blamed = (active, refused) => blame.blamed([a, b, c], active, refused).map(
           (pane) => pane.symbol);
-        const quoted = [blamed(b, "symbol 'X:A' is unknown"), blamed(a, 'no "X:B"')];
-        const unnamed = [blamed(a, "too many"), blamed(c, "too many")];
+        const named = [blamed(b, "x:a"), blamed(a, "X:A")];
+        const unnamed = [blamed(a), blamed(c)];
         a.watched = b.watched = null;
-        tell([...quoted, ...unnamed, blamed(a, "too many")]);
+        tell([...named, ...unnamed, blamed(a)]);
         """
     )
 
-    assert found == [["x:a"], ["X:B"], ["x:a"], ["X:B"], []]
+    assert found == [["x:a"], ["X:A"], ["x:a"], ["X:A"], []]
 
 
 def test_what_a_key_does_not_permit_is_asked_for_again_on_the_next_connection() -> None:
@@ -239,15 +241,18 @@ def test_a_key_that_permits_less_after_a_reconnect_costs_no_more_than_that(fewer
     found = _evaluate(
         f"""
         page.start();
-        events.onRefused = (message) => {{
+        let charts = ["X:A", "X:B", "X:C"];
+        const watch = () => page.watch(charts.map((symbol) => ({{ symbol, timeframe: "1Min" }})));
+        events.onRefused = ({{ message, symbols: [refused] }}) => {{
           told.push(message);
-          page.watch([{{ symbol: "X:A", timeframe: "1Min" }}]);
+          charts = charts.filter((symbol) => symbol !== refused);
+          watch();
         }};
-        page.watch(["X:A", "X:B"].map((symbol) => ({{ symbol, timeframe: "1Min" }})));
+        watch();
         await until(() => page.stream.isSubscribed);
         told.length = 0;
         if ("{fewer}" === "channel") permitted = ["bars", "updatedBars", "runningBars"];
-        else foreign = "X:B";
+        else foreign = ["X:B", "X:C"];
         socket.onclose({{ reason: "restart" }});
         await until(() => page.stream.isSubscribed);
         tell({{ told, light: page.isLight, set: socket.set }});
@@ -256,11 +261,55 @@ def test_a_key_that_permits_less_after_a_reconnect_costs_no_more_than_that(fewer
 
     one = ["X:A"]
     if fewer == "channel":
-        both = ["X:A", "X:B"]
-        bars = {"bars": both, "updatedBars": both, "runningBars": [*both, "*"]}
+        all_ = ["X:A", "X:B", "X:C"]
+        bars = {"bars": all_, "updatedBars": all_, "runningBars": [*all_, "*"]}
         assert found == {"told": ["onSubscribed"], "light": True, "set": bars}
     else:
         bars = {"bars": one, "updatedBars": one, "runningBars": one}
-        words = "insufficient subscription: symbol 'X:B' is not yours"
-        assert found["told"] == [words, "onSubscribed"]
+        assert found["told"] == ["not yours: X:B", "not yours: X:C", "onSubscribed"]
         assert found["set"] == {"trades": ["*"], **bars}
+
+
+def test_a_page_of_whose_set_nothing_is_left_asks_for_what_is_shown_next() -> None:
+    found = _evaluate(
+        f"""
+        permitted = ["bars"];
+        events.onRefused = ({{ message }}) => {{
+          told.push(message);
+          page.watch([]);
+        }};
+        page.start();
+        {_WATCHED}
+        await until(() => page.stream.isSubscribed);
+        foreign = ["X:A"];
+        socket.onclose({{ reason: "restart" }});
+        await until(() => told.length > 1 && page.stream.isSubscribed);
+        page.watch([{{ symbol: "X:B", timeframe: "1Min" }}]);
+        await until(() => socket.set.bars && page.stream.isSubscribed);
+        tell({{ told, phase: page.stream.state.phase, set: socket.set }});
+        """
+    )
+
+    assert found["told"] == ["onSubscribed", "not yours: X:A", "onSubscribed", "onSubscribed"]
+    assert found["phase"] == "live"
+    assert found["set"] == {"bars": ["X:B"]}
+
+
+def test_a_symbol_that_is_refused_when_its_chart_is_gone_is_no_other_chart_s_fault() -> None:
+    found = _evaluate(
+        """
+        const watch = (...names) => page.watch(
+          names.map((symbol) => ({ symbol, timeframe: "1Min" })));
+        foreign = ["X:A"];
+        page.start();
+        watch();
+        await until(() => page.stream.isSubscribed);
+        watch("X:A", "X:B");
+        watch("X:C", "X:B"); // the first answer is not there yet
+        await until(() => page.stream.isSubscribed);
+        tell({ told, bars: socket.set.bars });
+        """
+    )
+
+    assert found["told"] == ["onSubscribed", "onSubscribed"]
+    assert sorted(found["bars"]) == ["X:B", "X:C"]
