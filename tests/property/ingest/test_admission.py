@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from core.market.block import decode_block
 from core.market.tick import LATEST_NS, NO_ID, Tick
-from ingest.admission import Admission, AdmissionLimits, Reason
+from ingest.admission import Admission, AdmissionLimits, Reason, Verdict
 from ingest.blocks import Moment, ShardBlocks
 from ingest.feed_clock import NEVER, ClockKind, FeedClock
 from tests.unit.ingest.ticks import START_NS, S, tick
@@ -43,20 +43,7 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
 
         kept_out = len(verdict.refused) + verdict.duplicates
         assert len(verdict.admitted) + kept_out == len(batch)
-        newest_ns, admitted = newest_before, list(verdict.admitted)
-        refused = {id(bad) for bad, _ in verdict.refused}
-        for one in (one for one in batch if id(one) not in refused):
-            is_old = one.event_ns < newest_ns - LIMITS.dedup_horizon_ns
-            newest_ns = max(newest_ns, one.event_ns)  # a duplicate tells the time, too
-            if not admitted or admitted[0] is not one:
-                continue
-            good = admitted.pop(0)
-            assert 0 < good.price < float("inf")
-            key = (good.symbol, good.trade_id)
-            if good.trade_id != NO_ID and key in seen_ns and not is_old:  # the id is used anew
-                assert newest_ns - seen_ns[key] > KEPT_NS
-            seen_ns[key] = newest_ns
-        assert admitted == []
+        hold_against_ids(batch, verdict, newest_before, seen_ns)
         for bad, reason in verdict.refused:
             if reason is Reason.FUTURE:
                 assert kind is not ClockKind.REPLAY or bad.event_ns >= LATEST_NS
@@ -66,6 +53,24 @@ def test_every_tick_is_admitted_refused_or_a_duplicate_and_judged_by_the_rules(
                 assert bad.event_ns < latest_ns - LIMITS.max_lateness_ns
         assert clock.newest_ns >= newest_before
         assert clock.newest_ns == NEVER or clock.now_ns(monotonic_ns) >= clock.newest_ns
+
+
+def hold_against_ids(
+    batch: list[Tick], verdict: Verdict, newest_ns: int, seen_ns: dict[tuple[str, int], int]
+) -> None:
+    """Each id of *batch* was admitted once, as far as ids are kept; *seen_ns* goes on with it."""
+    admitted, refused = list(verdict.admitted), {id(bad) for bad, _ in verdict.refused}
+    for one in (one for one in batch if id(one) not in refused):
+        is_old = one.event_ns < newest_ns - LIMITS.dedup_horizon_ns
+        newest_ns = max(newest_ns, one.event_ns)  # a duplicate tells the time, too
+        if not admitted or admitted[0] is not one:
+            continue
+        assert 0 < admitted.pop(0).price < float("inf")
+        key = (one.symbol, one.trade_id)
+        if one.trade_id != NO_ID and key in seen_ns and not is_old:  # the id is used anew
+            assert newest_ns - seen_ns[key] > KEPT_NS
+        seen_ns[key] = newest_ns
+    assert admitted == []
 
 
 @given(batches, st.integers(1, 4), st.data())
