@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from tickgate.arguments import Arguments
 from tickgate.banner import banner, gateway_url
 from tickgate.disk_plan import share
 from tickgate.feeds import feeds_of
+from tickgate.itself import command_of
 from tickgate.output import complain, say
 from tickgate.restarts import backoff, open_book
 from tickgate.settings import AGGREGATE, DEV, GATEWAY, INGEST, MIGRATE, PREFIX, SETTINGS, Settings
@@ -118,7 +118,7 @@ class _Dev:
     ) -> ChildProcess:
         return ChildProcess(
             name=command,
-            command=(sys.executable, "-m", "tickgate", command),
+            command=command_of(command),
             environ=environ,
             monotonic_ns=time.monotonic_ns,
             backoff=backoff(self._settings, cap_s=cap_s),
