@@ -13,7 +13,7 @@ from core.market.errors import TickgateError
 from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
-from tickgate import rules, settings, spans, workers
+from tickgate import output, rules, settings, spans, workers
 from tickgate.arguments import Arguments, Command, Option, UsageError, parse
 from tickgate.files import options as files
 from tickgate.interrupts import ended_in_order
@@ -142,6 +142,7 @@ _RUNNERS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (default: the process's own); returns the exit code."""
+    output.set_up()
     die_with_parent(os.environ)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):

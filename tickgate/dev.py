@@ -26,7 +26,7 @@ from tickgate.banner import banner, gateway_url
 from tickgate.disk_plan import share
 from tickgate.feeds import feeds_of
 from tickgate.itself import command_of
-from tickgate.output import complain, say
+from tickgate.output import NotWritten, complain, say
 from tickgate.restarts import backoff, open_book
 from tickgate.settings import AGGREGATE, DEV, GATEWAY, INGEST, MIGRATE, PREFIX, SETTINGS, Settings
 
@@ -176,7 +176,8 @@ class _Start:
         await self._answered("livez", patience_s=None)
         await self._answered("readyz", patience_s=_READY_S)  # a server away is no reason to hide
         if not self._drain.is_set():
-            say(self._text)
+            with contextlib.suppress(NotWritten):  # the roles run all the same
+                say(self._text)
         await self._drain.wait()
 
     async def _answered(self, path: str, *, patience_s: float | None) -> None:
