@@ -234,7 +234,7 @@ def _with_port(settings: Settings) -> Settings:
     """*settings* with a port that is free now.
 
     Raises:
-        PortInUse: the port that was asked for is taken.
+        CannotListen: the port that was asked for is not to be had.
     """
     port = available_port(settings.host, settings.port)
     return msgspec.structs.replace(settings, port=port)
