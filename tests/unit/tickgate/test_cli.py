@@ -1,16 +1,18 @@
 import gzip
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from core.runtime.config import ConfigError, Setting, load
 from gateway.http.metrics import HttpMetrics
 from gateway.metrics import GatewayMetrics
 from tickgate import cli, docs, rules
 from tickgate.gateway_role import gateway_settings
-from tickgate.settings import SETTINGS, Settings
+from tickgate.settings import PREFIX, SETTINGS, Settings
 from tickgate.watch import Refused
 
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
@@ -268,6 +270,24 @@ def test_data_goes_where_the_xdg_convention_says(
     assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "/x"}) == Path("/x/tickgate")
     assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "relative"}) != Path("relative/tickgate")
     assert rules.data_dir(Settings(data_dir="~/own"), {}) == tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in SETTINGS if s.kind == "float"], ids=lambda setting: setting.name
+)
+def test_no_time_is_beyond_what_a_role_can_wait_for(setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=f"{setting.flag}: expected "):
+        load(Settings, {setting.name: "1e300"}, {}, prefix=PREFIX)
+
+
+@pytest.mark.parametrize("name", ["minute_bars_days", "tick_log_days"])
+def test_what_is_kept_reaches_back_to_a_time_that_there_is(name: str) -> None:
+    days = getattr(load(Settings, {name: "100000"}, {}, prefix=PREFIX).values, name)
+
+    for newest in (datetime(1990, 1, 1, tzinfo=UTC), datetime.now(UTC)):
+        assert (newest - timedelta(days=days)).timestamp() * 1e9 > -(2**63)
+    with pytest.raises(ConfigError, match="from 0 to 100000, was '999999'"):
+        load(Settings, {name: "999999"}, {}, prefix=PREFIX)
 
 
 def test_a_home_that_nobody_knows_is_told(capsys: pytest.CaptureFixture[str]) -> None:
