@@ -82,6 +82,7 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
         (["import", "ticks", "x.csv", *URLS, "--replace"], "--replace: ticks replace nothing"),
         (["import", "bars", "x.csv", *URLS, "--venue", "?"], "--venue: expected a letter, then le"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
+        (["watch", "\udcff"], "'\\udcff': expected a symbol such as COINBASE:BTC-USD"),
         (["watch", "A", "--url", "http://"], "--url: expected an http:// or https:// URL, was"),
         (["watch", "A", "--url", "http://h:99999"], "--url: expected an http:// or https:// URL"),
         (["watch", "A", "--url", "http://[::1"], "--url: expected an http:// or https:// URL"),
