@@ -5,6 +5,7 @@ what was asked of an aggregator would be done for nobody.
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,7 +30,8 @@ def ended_in_order() -> Iterator[None]:
         else:  # ignored: a script put us into the background
             raise KeyboardInterrupt
 
-    taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    is_main = threading.current_thread() is threading.main_thread()  # no other takes signals
+    taken = [n for n in _SIGNALS if is_main and signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in taken}
     try:
         yield
