@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,14 @@ def log_of_its_own() -> Iterator[None]:
     """A test that runs a command in this process leaves no log behind that writes to its output."""
     with own_log():
         yield
+
+
+@pytest.fixture
+def without_nohup() -> Iterator[None]:
+    """SIGHUP ends this process and what it starts, also where the tests were started by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Eventually(Protocol):

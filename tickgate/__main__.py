@@ -1,4 +1,4 @@
-"""`python -m tickgate`, as `tickgate dev` starts its roles."""
+"""`python -m tickgate`, as it starts its roles and workers."""
 
 import sys
 

@@ -94,7 +94,7 @@ async def _postgres() -> str:
 
 
 async def _directory(directory: DataDir) -> str:
-    if not directory.path.exists():  # looking must not create it
+    if not _exists(directory):  # looking must not create it
         parent = next(parent for parent in directory.path.parents if parent.exists())
         if not os.access(parent, os.W_OK | os.X_OK):
             raise DataDirUnusable(directory.path, f"{parent} cannot be written")
@@ -102,6 +102,18 @@ async def _directory(directory: DataDir) -> str:
     if busy := _busy(directory):
         return f"{directory.path}, in use by process {busy.pid}"
     return f"{directory.path} can be written"
+
+
+def _exists(directory: DataDir) -> bool:
+    """Is it there?
+
+    Raises:
+        DataDirUnusable: that is not for this user to see, or its name is too long to be there.
+    """
+    try:
+        return directory.path.exists()
+    except OSError as exc:
+        raise DataDirUnusable(directory.path, exc.strerror or str(exc)) from exc
 
 
 def _busy(directory: DataDir) -> DataDirBusy | None:
@@ -123,7 +135,7 @@ async def _port(values: Settings, directory: DataDir) -> str:
         return f"{values.host} port {available_port(values.host, values.port)} is free"
     except PortInUse:
         with contextlib.suppress(DataDirUnusable):
-            if directory.path.exists() and (busy := _busy(directory)):
+            if _exists(directory) and (busy := _busy(directory)):
                 where = f"{values.host} port {values.port}"
                 return f"{where} is in use; `tickgate dev` runs (process {busy.pid})"
         raise

@@ -7,14 +7,16 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from core.market.errors import TickgateError
 from core.runtime import config, logs
 from core.runtime.children import die_with_parent
 from core.runtime.config import ConfigError, Loaded, did_you_mean
-from tickgate import rules, settings, spans, workers
+from tickgate import output, rules, settings, spans, workers
 from tickgate.arguments import Arguments, Command, Option, UsageError, parse
 from tickgate.files import options as files
+from tickgate.interrupts import ended_in_order
 from tickgate.output import complain, say
 from tickgate.settings import PREFIX, Settings
 
@@ -140,6 +142,7 @@ _RUNNERS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (default: the process's own); returns the exit code."""
+    output.set_up()
     die_with_parent(os.environ)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -184,7 +187,9 @@ def _run(command: Command, argv: Sequence[str]) -> int:
         lean = lean or workers.is_parent(loaded.values, command.name, os.environ)
         rules.check(loaded, command.name, lean=lean)
         logs.set_up(role=command.name, level=loaded.values.log_level, fmt=loaded.values.log_format)
-        return _runner(command.name)(loaded, arguments)
+        run = _runner(command.name)
+        with nullcontext() if command.name in settings.ROLES else ended_in_order():
+            return run(loaded, arguments)
     except (ConfigError, UsageError) as exc:
         for line in str(exc).splitlines():
             complain(f"tickgate {command.name}: {line}")

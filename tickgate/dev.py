@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,8 @@ from tickgate.arguments import Arguments
 from tickgate.banner import banner, gateway_url
 from tickgate.disk_plan import share
 from tickgate.feeds import feeds_of
-from tickgate.output import complain, say
+from tickgate.itself import command_of
+from tickgate.output import NotWritten, complain, say
 from tickgate.restarts import backoff, open_book
 from tickgate.settings import AGGREGATE, DEV, GATEWAY, INGEST, MIGRATE, PREFIX, SETTINGS, Settings
 
@@ -118,7 +118,7 @@ class _Dev:
     ) -> ChildProcess:
         return ChildProcess(
             name=command,
-            command=(sys.executable, "-m", "tickgate", command),
+            command=command_of(command),
             environ=environ,
             monotonic_ns=time.monotonic_ns,
             backoff=backoff(self._settings, cap_s=cap_s),
@@ -176,7 +176,8 @@ class _Start:
         await self._answered("livez", patience_s=None)
         await self._answered("readyz", patience_s=_READY_S)  # a server away is no reason to hide
         if not self._drain.is_set():
-            say(self._text)
+            with contextlib.suppress(NotWritten):  # the roles run all the same
+                say(self._text)
         await self._drain.wait()
 
     async def _answered(self, path: str, *, patience_s: float | None) -> None:
@@ -233,7 +234,7 @@ def _with_port(settings: Settings) -> Settings:
     """*settings* with a port that is free now.
 
     Raises:
-        PortInUse: the port that was asked for is taken.
+        CannotListen: the port that was asked for is not to be had.
     """
     port = available_port(settings.host, settings.port)
     return msgspec.structs.replace(settings, port=port)

@@ -80,7 +80,7 @@ def ops_server(settings: Settings, readiness: Readiness, registry: CollectorRegi
     """The HTTP server of a role that has no other; its port is taken at once.
 
     Raises:
-        PortInUse: the port cannot be had.
+        CannotListen: the port cannot be had.
     """
     ops = OpsServer(
         host=settings.ops_host,

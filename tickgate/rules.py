@@ -44,12 +44,20 @@ def is_loopback(host: str) -> bool:
 
 
 def data_dir(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Where the embedded servers keep their data, by the XDG base directory convention."""
-    if settings.data_dir:
-        return Path(settings.data_dir).expanduser().absolute()
+    """Where the embedded servers keep their data, by the XDG base directory convention.
+
+    Raises:
+        DataDirUnusable: it is in a home directory that cannot be found.
+    """
     home = environ.get("XDG_DATA_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share"
-    return base / "tickgate"
+    base = Path(home) if os.path.isabs(home) else Path("~", ".local", "share")
+    path = Path(settings.data_dir) if settings.data_dir else base / "tickgate"
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as exc:
+        from storage.embedded.errors import DataDirUnusable
+
+        raise DataDirUnusable(path, "nobody knows the home directory of that user") from exc
 
 
 def check(loaded: Loaded[Settings], command: str, *, lean: bool = False) -> None:
@@ -189,11 +197,25 @@ def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
     if _PEM in values.jwt_shared_key:
         accepted = "a secret that nobody else knows (public keys are for jwt_jwks, as a JWK Set)"
         problems.append(problem(loaded, "jwt_shared_key", accepted))
-    url = values.jwt_jwks
-    if url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
-        accepted = "an https:// URL or a file (anybody on the way could put keys into http://)"
-        problems.append(problem(loaded, "jwt_jwks", accepted))
+    if reason := _jwks_problem(values.jwt_jwks):
+        problems.append(problem(loaded, "jwt_jwks", f"an https:// URL or a file ({reason})"))
     return problems
+
+
+def _jwks_problem(text: str) -> str:
+    """Why keys are not to be read from there; empty: they are."""
+    if not text.startswith(("http://", "https://")):
+        return ""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as exc:
+        return str(exc)
+    if parts.hostname is None:
+        return "there is no host in it"
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        return "anybody on the way could put keys into http://"
+    return ""
 
 
 def _check_proxies(loaded: Loaded[Settings], command: str) -> list[Problem]:
@@ -232,8 +254,10 @@ def _check_disk(loaded: Loaded[Settings], command: str) -> list[Problem]:
 def _check_watch(loaded: Loaded[Settings], command: str) -> list[Problem]:
     if command != WATCH:
         return []
-    problems, key = [], loaded.values.api_key
-    if not loaded.values.url.startswith(("http://", "https://")):
+    from tickgate.client.address import is_address
+
+    problems, key, url = [], loaded.values.api_key, loaded.values.url
+    if not url.startswith(("http://", "https://")) or not is_address(url):
         problems.append(problem(loaded, "url", "an http:// or https:// URL"))
     if key and not all(key.partition(":")):
         problems.append(problem(loaded, "api_key", "KEYID:SECRET"))

@@ -12,6 +12,8 @@ from core.runtime.logs import LogFormat, LogLevel
 PREFIX = "TICKGATE"
 MIB = 1 << 20
 GIB = 1 << 30
+DAY_S = 86_400
+MOST_DAYS = 100_000  # back from today or 1990 still a time in nanoseconds of 64 bits
 
 DEV, INGEST, AGGREGATE, GATEWAY = "dev", "ingest", "aggregate", "gateway"
 MIGRATE, CHECK, WATCH, CONFIG = "migrate", "check", "watch", "config"
@@ -317,12 +319,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 32 * MIB
     replay_ring_s: Annotated[
         float,
-        Meta(gt=0, description="and how long they are kept, in seconds", extra=_FEEDS),
+        Meta(gt=0, le=DAY_S, description="and how long they are kept, in seconds", extra=_FEEDS),
     ] = 30.0
     minute_bars_days: Annotated[
         int,
         Meta(
             ge=0,
+            le=MOST_DAYS,
             description="days of 1-minute bars kept, back from a symbol's newest; 0: all; old ones "
             "go once a day, of a hypertable by chunks of 7 days",
             extra=_BARS,
@@ -341,6 +344,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
+            le=MOST_DAYS,
             description="days of folded ticks kept, back from the newest, to rebuild bars from and "
             "to know trades that come hours late; 0: none are kept",
             extra=_BARS,
@@ -387,6 +391,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
+            le=DAY_S,
             description="age of the oldest unsent batch at which a client is dropped",
             extra=_WIRE,
         ),
@@ -398,6 +403,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
+            le=DAY_S,
             description="time a client has to authenticate, when keys are configured",
             extra=_WIRE,
         ),
@@ -416,6 +422,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
+            le=30 * DAY_S,
             description="time without a tick after which a feed is called stale",
             extra=_WIRE,
         ),
@@ -483,7 +490,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["1.2", "1.3"], Meta(description="the oldest TLS that is spoken", extra=_TLS)
     ] = "1.2"
     http_timeout_s: Annotated[
-        float, Meta(gt=0, description="time an HTTP request may take in all", extra=_WIRE)
+        float,
+        Meta(gt=0, le=DAY_S, description="time an HTTP request may take in all", extra=_WIRE),
     ] = 30.0
     http_requests_per_min: Annotated[
         int,
@@ -524,15 +532,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="database connections at most", extra=_POOL)
     ] = 10
     db_acquire_timeout_s: Annotated[
-        float, Meta(gt=0, description="time to wait for a connection of the pool", extra=_POOL)
+        float,
+        Meta(gt=0, le=DAY_S, description="time to wait for a connection of the pool", extra=_POOL),
     ] = 5.0
     db_statement_timeout_s: Annotated[
-        float, Meta(gt=0, description="time a statement may take", extra=_POOL)
+        float, Meta(gt=0, le=DAY_S, description="time a statement may take", extra=_POOL)
     ] = 30.0
     slow_query_ms: Annotated[
         float,
         Meta(
             gt=0,
+            le=DAY_S * 1_000,
             description="a statement or transaction that takes longer is logged: name, time, rows",
             extra=_POOL,
         ),
@@ -584,6 +594,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=3_600,
             description="time over which a gateway that stops closes its clients; at most half of "
             "drain_s",
             extra=_WIRE,
@@ -593,6 +604,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
+            le=1_000_000,
             description="clients that it closes a second, unless that took longer than "
             "drain_spread_s",
             extra=_WIRE,

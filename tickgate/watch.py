@@ -15,7 +15,7 @@ from rich.table import Table
 from core.market.errors import TickgateError
 from core.runtime.config import Loaded
 from core.runtime.supervisor import StopRequest, stop_on_signals
-from tickgate.arguments import Arguments
+from tickgate.arguments import Arguments, UsageError
 from tickgate.board import Board
 from tickgate.client import (
     AuthFailed,
@@ -59,6 +59,9 @@ class NobodyReads(Exception):
 
 def run(loaded: Loaded[Settings], arguments: Arguments) -> int:
     """Watch until Ctrl-C, or until nobody reads the pipe any more."""
+    for word in arguments.words:
+        if not word.isprintable():  # nor can it be sent, if it is no UTF-8
+            raise UsageError(f"{word!r}: expected a symbol such as COINBASE:BTC-USD")
     symbols = tuple(word.upper() for word in arguments.words)
     watch = Watch(loaded.values, symbols)
     try:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from core.runtime.witness import Witness
 from gateway import tally, tally_memory
 from gateway.tally import Layout
 from tickgate.arguments import Arguments
+from tickgate.itself import command_of
 from tickgate.output import complain
 from tickgate.restarts import backoff, open_book
 from tickgate.settings import GATEWAY, PREFIX, SETTINGS, Settings
@@ -185,7 +185,7 @@ class _Worker:
         self._ended_ns = 0
         self._child = ChildProcess(
             name=self.name,
-            command=(sys.executable, "-m", "tickgate", GATEWAY),
+            command=command_of(GATEWAY),
             environ={
                 **environ,
                 _WORKER: f"{place.index} {place.folder}",

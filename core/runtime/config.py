@@ -147,7 +147,8 @@ def load(
             values[setting.name] = _parse(setting, raw)
         except ValueError:
             shown = setting.show(tuple(raw) if not isinstance(raw, str) else raw)
-            problems.append(Problem(source, repr(shown), setting.accepted))
+            accepted = setting.accepted if _is_text(raw) else "text in UTF-8"
+            problems.append(Problem(source, repr(shown), accepted))
     if problems:
         raise ConfigError(problems)
     return Loaded(cls(**values), sources)
@@ -234,6 +235,8 @@ def _parse(setting: Setting, raw: str | Sequence[str]) -> Value:
     Raises:
         ValueError: it is not accepted (msgspec's ValidationError is one).
     """
+    if not _is_text(raw):
+        raise ValueError(raw)
     if setting.kind == "list":
         return tuple(_items(raw))
     text = raw.strip() if isinstance(raw, str) else " ".join(raw)
@@ -245,6 +248,15 @@ def _parse(setting: Setting, raw: str | Sequence[str]) -> Value:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(text)
     return value
+
+
+def _is_text(raw: str | Sequence[str]) -> bool:
+    """Was it UTF-8? The system hands on any bytes, those that are none as lone surrogates."""
+    try:
+        "".join(raw).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _items(raw: str | Sequence[str]) -> list[str]:

@@ -35,7 +35,7 @@ class OpsServer:
         """Listen on *port*, or on a free one for 0; *restarts* are those of the parent's children.
 
         Raises:
-            PortInUse: the port is taken or may not be used.
+            CannotListen: the port is taken or may not be used.
         """
         self.facts: Callable[[], Mapping[str, object]] = dict
         """What `/readyz` tells besides the dependencies."""

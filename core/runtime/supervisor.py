@@ -74,10 +74,15 @@ class StopRequest:
 def stop_on_signals(
     stop: StopRequest, *, on_hangup: Callable[[StopRequest], None] | None = None
 ) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP go to *stop* within the block; SIGHUP to *on_hangup* if given."""
+    """SIGINT, SIGTERM and SIGHUP go to *stop* within the block; SIGHUP to *on_hangup* if given.
+
+    A SIGHUP that is ignored, as ``nohup`` has it, stays so: the program outlives its terminal.
+    """
     loop = asyncio.get_running_loop()
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     for signum in STOP_SIGNALS:
-        loop.add_signal_handler(signum, stop.on_signal, signum)
+        if signum != signal.SIGHUP or not outlives:
+            loop.add_signal_handler(signum, stop.on_signal, signum)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup, stop)
     try:

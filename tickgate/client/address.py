@@ -62,6 +62,11 @@ def http_url(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, _base_path(parts), "", ""))
 
 
+def is_address(url: str) -> bool:
+    """Can *url* be that of a gateway?"""
+    return _parts(url) is not None
+
+
 def is_local(url: str) -> bool:
     """Is the gateway on this machine? Then no proxy of the environment is to be asked for it."""
     host = _split(url).hostname or ""
@@ -72,10 +77,19 @@ def is_local(url: str) -> bool:
 
 
 def _split(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in _SECURE or not parts.hostname:
+    parts = _parts(url)
+    if parts is None:
         raise ValueError(f"{url!r} is no address of a gateway; expected as ws://127.0.0.1:8080")
     return parts
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looks at it
+    except ValueError:
+        return None
+    return parts if parts.scheme in _SECURE and parts.hostname else None
 
 
 def _base_path(parts: SplitResult) -> str:

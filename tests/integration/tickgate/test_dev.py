@@ -65,6 +65,7 @@ async def metrics(address: str) -> str:
         return await answer.text()
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_it_serves_the_page_and_stops_without_a_trace(tmp_path: Path, signum: int) -> None:
     data_dir = tmp_path / "data"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from core.runtime.supervisor import ServiceExited, StopRequest, supervise
+from core.runtime.supervisor import ServiceExited, StopRequest, stop_on_signals, supervise
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
     asyncio.new_event_loop,
@@ -58,6 +58,7 @@ async def interrupted(*workers: Worker, signum: int, drain_s: float) -> None:
         await supervise(*workers, drain_s=drain_s)
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_sources_before_sinks(
     run: Callable[[Coroutine[Any, Any, Any]], Any], signum: int
@@ -71,6 +72,20 @@ def test_a_signal_drains_sources_before_sinks(
     run(main())
 
     assert events == ["drain source", "done source", "drain sink", "done sink"]
+
+
+@pytest.mark.usefixtures("without_nohup")
+def test_a_hangup_that_nohup_has_ignored_stays_ignored(
+    run: Callable[[Coroutine[Any, Any, Any]], Any],
+) -> None:
+    async def main() -> object:
+        with stop_on_signals(StopRequest()):
+            return signal.getsignal(signal.SIGHUP)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    assert run(main()) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_a_service_that_does_not_drain_is_cancelled_and_the_others_still_drain(

@@ -1,16 +1,18 @@
 import gzip
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from core.runtime.config import ConfigError, Setting, load
 from gateway.http.metrics import HttpMetrics
 from gateway.metrics import GatewayMetrics
 from tickgate import cli, docs, rules
 from tickgate.gateway_role import gateway_settings
-from tickgate.settings import SETTINGS, Settings
+from tickgate.settings import PREFIX, SETTINGS, Settings
 from tickgate.watch import Refused
 
 URLS = ["--redis-url", "redis://127.0.0.1:1", "--database-url", "postgresql://127.0.0.1:1/x"]
@@ -80,6 +82,16 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
         (["import", "ticks", "x.csv", *URLS, "--replace"], "--replace: ticks replace nothing"),
         (["import", "bars", "x.csv", *URLS, "--venue", "?"], "--venue: expected a letter, then le"),
         (["watch", "A", "--url", "ftp://x"], "--url: expected an http:// or https:// URL"),
+        (["watch", "\udcff"], "'\\udcff': expected a symbol such as COINBASE:BTC-USD"),
+        (["watch", "A", "--url", "http://"], "--url: expected an http:// or https:// URL, was"),
+        (["watch", "A", "--url", "http://h:99999"], "--url: expected an http:// or https:// URL"),
+        (["watch", "A", "--url", "http://[::1"], "--url: expected an http:// or https:// URL"),
+        (["gateway", *URLS, "--jwt-jwks", "http://[::1"], "or a file (Invalid IPv6 URL), was "),
+        (["gateway", *URLS, "--jwt-jwks", "https://h:x/"], "or a file (Port could not be cast"),
+        (["gateway", *URLS, "--jwt-jwks", "https://"], "or a file (there is no host in it), was"),
+        (["gateway", *URLS, "--jwt-jwks", "http://h/"], "or a file (anybody on the way could put"),
+        (["dev", "--jwt-shared-key", "\udcff" * 32], "-key: expected text in UTF-8, was '***'"),
+        (["dev", "--feed", "replay:\udcff.csv"], "--feed: expected text in UTF-8, was "),
         (["watch", "A", "--api-key", "secret"], "--api-key: expected KEYID:SECRET, was '***'"),
         (["dev", "--exit-at-end"], "--exit-at-end: expected feeds that have an end, which sim:"),
         (["dev", "--feed", "nope:X"], "--feed: "),
@@ -260,6 +272,41 @@ def test_data_goes_where_the_xdg_convention_says(
     assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "/x"}) == Path("/x/tickgate")
     assert rules.data_dir(Settings(), {"XDG_DATA_HOME": "relative"}) != Path("relative/tickgate")
     assert rules.data_dir(Settings(data_dir="~/own"), {}) == tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in SETTINGS if s.kind == "float"], ids=lambda setting: setting.name
+)
+def test_no_time_is_beyond_what_a_role_can_wait_for(setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=f"{setting.flag}: expected "):
+        load(Settings, {setting.name: "1e300"}, {}, prefix=PREFIX)
+
+
+@pytest.mark.parametrize("name", ["minute_bars_days", "tick_log_days"])
+def test_what_is_kept_reaches_back_to_a_time_that_there_is(name: str) -> None:
+    days = getattr(load(Settings, {name: "100000"}, {}, prefix=PREFIX).values, name)
+
+    for newest in (datetime(1990, 1, 1, tzinfo=UTC), datetime.now(UTC)):
+        assert (newest - timedelta(days=days)).timestamp() * 1e9 > -(2**63)
+    with pytest.raises(ConfigError, match="from 0 to 100000, was '999999'"):
+        load(Settings, {name: "999999"}, {}, prefix=PREFIX)
+
+
+def test_a_home_that_nobody_knows_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.main(["check", "--data-dir", "~no such user/data"])
+
+    assert code == 1
+    assert "data directory ~no such user/data: nobody knows the home" in capsys.readouterr().err
+
+
+def test_check_finds_a_name_that_is_too_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(["check", "--data-dir", f"{tmp_path}/{'x' * 300}", "--port", "0"])
+
+    assert code == 1
+    assert "FAIL  data      data directory" in (said := capsys.readouterr().out)
+    assert "file name too long; choose a directory" in said.lower()
 
 
 def test_check_without_urls_looks_at_what_dev_needs(
