@@ -11,9 +11,9 @@ from core.market.bar_columns import BarColumns
 from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
-from core.market.timeframe import DAY_NS, SECOND_NS
+from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import Clock
-from gateway.http.behind import STORED_NS
+from gateway.http.behind import is_late, may_go_on
 from gateway.http.filled import Fill, filled
 from gateway.http.ports import History, Market
 
@@ -98,24 +98,41 @@ class Past:
             for symbol, bars in running.items()
         }
         oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
-        return self.going_on_ns(symbols, resolution) | oldest
+        return await self.going_on_ns(symbols, resolution) | oldest
 
-    def going_on_ns(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, int]:
-        """The newest closed bar of symbols whose window it is in may go on, whatever the clock.
+    async def going_on_ns(
+        self, symbols: Iterable[Symbol], resolution: Resolution
+    ) -> dict[Symbol, int]:
+        """From where on windows of symbols may go on, whatever the clock.
 
-        That is so in a replay, between two minutes: its next one may come at any moment.
+        In a replay that is so from the newest closed bar on, between two minutes: the next one may
+        come at any moment. Where none closed since the start, the last trade tells where that is.
         """
-        behind = {} if resolution.is_stored else self.behind()
+        if resolution.is_stored:
+            return {}
+        behind, now_ns = self.behind(), self.now_ns()
         found: dict[Symbol, int] = {}
-        for symbol in symbols if behind else ():
+        late: dict[Symbol, int] = {}
+        for symbol in symbols:
             closed = self.market.closed_bar(symbol, resolution.base)
+            trade = self.market.last_trade(symbol)
+            newest_ns = closed.start_ns if closed else trade.event_ns if trade else None
             come_ns = behind.get(symbol.partition(":")[0])
-            if closed is None or come_ns is None:
+            if newest_ns is None:
                 continue
-            end_ns = resolution.end_ns(resolution.floor_ns(closed.start_ns))
-            if end_ns > come_ns - STORED_NS:
-                found[symbol] = closed.start_ns
-        return found
+            if come_ns is not None and may_go_on(resolution, newest_ns, come_ns):
+                found[symbol] = newest_ns
+            elif closed and trade and is_late(closed, trade, now_ns):
+                late[symbol] = trade.event_ns
+        return found | await self._not_stored(late, resolution.base)
+
+    async def _not_stored(
+        self, newest_ns: Mapping[Symbol, int], timeframe: Timeframe
+    ) -> dict[Symbol, int]:
+        """Where what is stored of symbols ends, of those whose newest time is behind that."""
+        stored = await self.bars.latest(list(newest_ns), timeframe) if newest_ns else {}
+        ends_ns = {symbol: bar.start_ns + timeframe.ns for symbol, bar in stored.items()}
+        return {symbol: end_ns for symbol, end_ns in ends_ns.items() if end_ns <= newest_ns[symbol]}
 
     def _firsts_ns(
         self,

@@ -74,9 +74,9 @@ class Present:
             stored = await self.stored.latest(unsure, base)
             bars = {s: newest(stored.get(s), *self.market.held(s, base)) for s in names}
         else:
-            parts = await self.stored.newest(names, resolution)
             over_ns = self.now_ns() - OVER_NS
-            going_on_ns = self.past.going_on_ns(names, resolution)
+            going_on_ns = await self.past.going_on_ns(names, resolution)
+            parts = await self.stored.newest(names, resolution)
             bars = {
                 s: newest_rolled(
                     [*parts.get(s, ()), *self.market.held(s, base)],
