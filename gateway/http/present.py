@@ -105,7 +105,12 @@ class Present:
         return found | dict(await self.stored.load_days(missing, lambda: self._load_kept(missing)))
 
     async def _load_kept(self, symbols: Sequence[Symbol]) -> Mapping[Symbol, Days]:
-        """Load, and keep in the book what can be kept up from there on."""
+        """Load, and keep in the book what can be kept up from there on.
+
+        That is nothing while the streams are not heard: they may be read from later on.
+        """
+        if not self.heard():
+            return await self._load(symbols)
         book, fit = self.market.days, dict[Symbol, Days]()
         number = book.begin()
         try:

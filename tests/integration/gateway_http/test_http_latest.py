@@ -1,9 +1,13 @@
 """How things stand now: newest bars and trades, snapshots, symbols."""
 
+import time
+
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
-from tests.integration.gateway_http.rig import DAY, Rig, bar
+from gateway.changes import Changes
+from gateway.http.caching import Caching
+from tests.integration.gateway_http.rig import DAY, Rig, bar, running
 
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
 
@@ -167,6 +171,30 @@ async def test_a_day_is_loaded_once_and_kept_up_by_what_closes_or_is_revised(rig
     rig.pass_s(700)
     await closes()
     assert loads() == 3
+
+
+async def test_what_closes_before_the_streams_are_heard_is_part_of_the_day(
+    embedded_migrated_url: str, redis_url: str, namespace: str
+) -> None:
+    urls = {"database_url": embedded_migrated_url, "redis_url": redis_url}
+    changes = Changes()
+    async with running(**urls, namespace=namespace, caching=Caching(changes=changes)) as rig:
+
+        async def trades_of_the_day() -> int:
+            rig.pass_s(1.1)
+            _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+            return int(answer["snapshots"][BTC]["dailyBar"]["n"])
+
+        await rig.save(bar(BTC, 0))
+        assert await trades_of_the_day() == 3
+        await rig.save(bar(BTC, 1))  # told before this gateway hears of anything
+
+        heard_ns = time.monotonic_ns() + rig.monotonic_offset_ns + 2_000_000_000
+        changes.hear(dict.fromkeys(range(16), heard_ns))
+        await rig.save(bar(BTC, 2))
+        rig.market.apply_bar(bar(BTC, 2))
+
+        assert await trades_of_the_day() == 9
 
 
 async def test_symbols_are_listed_with_venue_and_last_trade_and_can_be_searched(rig: Rig) -> None:
