@@ -172,7 +172,19 @@ def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar |
     day_ns = day_of(newest_ns)
     day, previous = known.at(day_ns)
     grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
-    return grown, previous
+    return grown, _whole_before(previous, known, day_ns, held)
+
+
+def _whole_before(previous: Bar | None, known: Days, day_ns: int, held: Held) -> Bar | None:
+    """The day before with its last minute, which is open still for the grace after midnight."""
+    stored_ns = -1 if known.minute is None else known.minute.start_ns
+    late = [bar for bar in held if bar is not None and stored_ns < bar.start_ns < day_ns]
+    if not late or day_ns - day_of(late[-1].start_ns) > known.reach_ns:
+        return previous
+    before_ns = day_of(late[-1].start_ns)
+    if previous is not None and day_of(previous.start_ns) != before_ns:
+        previous = None
+    return day_so_far(previous, day_ns=before_ns, newest_stored=known.minute, in_memory=late)
 
 
 def _newest_ns(trade: Tick | None, held: Held) -> int | None:

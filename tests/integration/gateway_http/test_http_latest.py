@@ -1,6 +1,7 @@
 """How things stand now: newest bars and trades, snapshots, symbols."""
 
 import time
+from typing import Any
 
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
@@ -238,3 +239,26 @@ async def test_a_minute_that_is_over_and_waits_for_stragglers_is_missing_nowhere
     assert (latest["bars"]["BTC-USD"]["n"], latest["bars"]["BTC-USD"]["c"]) == (12, 103.5)
     assert snapshots["snapshots"]["BTC-USD"]["dailyBar"]["n"] == 12
     assert snapshots["snapshots"]["BTC-USD"]["minuteBar"]["t"] == "2021-07-03T00:03:00Z"
+
+
+async def test_just_after_midnight_the_day_before_has_its_last_minute(rig: Rig) -> None:
+    await rig.save(bar(BTC, -3), bar(BTC, -2), bar(ETH, -1_441))
+    for minute in (-1, 0):
+        for symbol in (BTC, ETH):
+            rig.market.apply_bar(bar(symbol, minute, final=False))
+
+    async def days(symbol: str) -> tuple[Any, Any]:
+        rig.pass_s(1.1)
+        _, answer = await rig.get("/v1/snapshots", symbols=symbol)
+        return answer["snapshots"][symbol]["dailyBar"], answer["snapshots"][symbol]["prevDailyBar"]
+
+    for symbol, count, first in ((BTC, 9, 97.0), (ETH, 3, 99.0)):
+        day, before = await days(symbol)
+        assert (day["t"], day["n"]) == ("2021-07-03T00:00:00Z", 3)
+        assert (before["t"], before["n"], before["o"]) == ("2021-07-02T00:00:00Z", count, first)
+        assert before["c"] == 99.5
+
+    shown = await days(BTC)
+    await rig.save(bar(BTC, -1))
+    rig.market.apply_bar(bar(BTC, -1))
+    assert await days(BTC) == shown
