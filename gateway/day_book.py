@@ -38,7 +38,10 @@ class Days:
         """The day from *day_ns* on, which may have had no minute yet, and the one before."""
         if day_ns == self.day_ns:
             return self.day, self.previous
-        return None, self.day if 0 < day_ns - self.day_ns <= self.reach_ns else None
+        before = self.day or self.previous
+        if before is None or not 0 < day_ns - day_of(before.start_ns) <= self.reach_ns:
+            return None, None
+        return None, before
 
 
 class DayBook:
