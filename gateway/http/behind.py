@@ -6,7 +6,7 @@ from typing import Final
 from core.market.bar import Bar
 from core.market.resolution import Resolution
 from core.market.tick import Tick
-from core.market.timeframe import SECOND_NS
+from core.market.timeframe import SECOND_NS, Timeframe
 from gateway.silence import FeedState
 
 _BEHIND_NS: Final = 60 * SECOND_NS
@@ -36,11 +36,13 @@ def may_go_on(resolution: Resolution, newest_ns: int, come_ns: int) -> bool:
     return resolution.end_ns(resolution.floor_ns(newest_ns)) > come_ns - _STORED_NS
 
 
-def is_late(closed: Bar, trade: Tick, now_ns: int) -> bool:
-    """Should the bar that holds the last *trade* have closed long ago, and has not as far as known?
+def is_late(timeframe: Timeframe, closed: Bar | None, trade: Tick, now_ns: int) -> bool:
+    """Would the bar that holds the last *trade* have closed long ago, if that were live?
 
-    As just after the end of a replay: its feed is not among those that are behind any more.
+    *closed* is the newest one that has. Gateways read the trades of a fast replay before the bars
+    that are made of them, and those of its end when its feed is not behind any more.
     """
-    length_ns = closed.timeframe.ns
-    over_ns = trade.event_ns - trade.event_ns % length_ns + length_ns
-    return closed.start_ns + length_ns <= trade.event_ns and over_ns < now_ns - _BEHIND_NS
+    if closed is not None and trade.event_ns < closed.start_ns + timeframe.ns:
+        return False
+    end_ns = trade.event_ns - trade.event_ns % timeframe.ns + timeframe.ns
+    return end_ns < now_ns - _BEHIND_NS

@@ -11,6 +11,7 @@ from core.market.bar_columns import BarColumns
 from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
+from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import Clock
 from gateway.http.behind import is_late, may_go_on
@@ -98,41 +99,50 @@ class Past:
             for symbol, bars in running.items()
         }
         oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
-        return await self.going_on_ns(symbols, resolution) | oldest
+        found = await self.going_on_ns(symbols, resolution)
+        for symbol, start_ns in oldest.items():
+            found[symbol] = min(start_ns, found.get(symbol, start_ns))
+        return found
 
     async def going_on_ns(
         self, symbols: Iterable[Symbol], resolution: Resolution
     ) -> dict[Symbol, int]:
         """From where on windows of symbols may go on, whatever the clock.
 
-        In a replay that is so from the newest closed bar on, between two minutes: the next one may
-        come at any moment. Where none closed since the start, the last trade tells where that is.
+        In a replay that is so of the newest bar's, between two minutes: the next one may come at
+        any moment; and of all after it, while trades are known that no bar holds yet.
         """
         if resolution.is_stored:
             return {}
-        behind, now_ns = self.behind(), self.now_ns()
-        found: dict[Symbol, int] = {}
-        late: dict[Symbol, int] = {}
-        for symbol in symbols:
-            closed = self.market.closed_bar(symbol, resolution.base)
-            trade = self.market.last_trade(symbol)
-            newest_ns = closed.start_ns if closed else trade.event_ns if trade else None
+        market, base, behind = self.market, resolution.base, self.behind()
+        known = {s: (market.closed_bar(s, base), market.last_trade(s)) for s in symbols}
+        found = await self._not_stored(known, base)
+        for symbol, (closed, trade) in known.items():
+            newest_ns = max(closed.start_ns if closed else -1, trade.event_ns if trade else -1)
             come_ns = behind.get(symbol.partition(":")[0])
-            if newest_ns is None:
+            if come_ns is None or newest_ns < 0 or symbol in found:
                 continue
-            if come_ns is not None and may_go_on(resolution, newest_ns, come_ns):
+            if may_go_on(resolution, newest_ns, come_ns):
                 found[symbol] = newest_ns
-            elif closed and trade and is_late(closed, trade, now_ns):
-                late[symbol] = trade.event_ns
-        return found | await self._not_stored(late, resolution.base)
+        return found
 
     async def _not_stored(
-        self, newest_ns: Mapping[Symbol, int], timeframe: Timeframe
+        self, known: Mapping[Symbol, tuple[Bar | None, Tick | None]], timeframe: Timeframe
     ) -> dict[Symbol, int]:
-        """Where what is stored of symbols ends, of those whose newest time is behind that."""
-        stored = await self.bars.latest(list(newest_ns), timeframe) if newest_ns else {}
+        """Where what is stored ends, of those whose last trade is behind that, and is no live one.
+
+        *known* are their newest closed bars and last trades; a bar may be older than what is
+        stored, as a revised one.
+        """
+        now_ns = self.now_ns()
+        late_ns = {
+            symbol: trade.event_ns
+            for symbol, (closed, trade) in known.items()
+            if trade is not None and is_late(timeframe, closed, trade, now_ns)
+        }
+        stored = await self.bars.latest(list(late_ns), timeframe) if late_ns else {}
         ends_ns = {symbol: bar.start_ns + timeframe.ns for symbol, bar in stored.items()}
-        return {symbol: end_ns for symbol, end_ns in ends_ns.items() if end_ns <= newest_ns[symbol]}
+        return {s: end for s, at in late_ns.items() if (end := ends_ns.get(s, 0)) <= at}
 
     def _firsts_ns(
         self,

@@ -54,4 +54,13 @@ def test_a_bar_is_late_where_the_last_trade_is_behind_all_that_closed(
     closed = Bar(symbol, Timeframe.MIN_5, start_ns, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1.0)
     trade = Tick(symbol, 1, 1.0, 1.0, start_ns + int(minute * MINUTE_NS))
 
-    assert is_late(closed, trade, start_ns + int(now_minute * MINUTE_NS)) is late
+    now_ns = start_ns + int(now_minute * MINUTE_NS)
+
+    assert is_late(Timeframe.MIN_5, closed, trade, now_ns) is late
+
+
+def test_where_no_bar_has_closed_the_clock_alone_tells_whether_one_is_late() -> None:
+    trade = Tick(Symbol("X:A"), 1, 1.0, 1.0, NOW_NS - NOW_NS % MINUTE_NS)
+
+    assert not is_late(Timeframe.MIN_1, None, trade, trade.event_ns + 2 * MINUTE_NS)
+    assert is_late(Timeframe.MIN_1, None, trade, trade.event_ns + 2 * MINUTE_NS + 1)
