@@ -71,6 +71,11 @@ class DayBook:
         until_ns, days = self._kept.get(symbol, (0, None))
         return days if now_ns < until_ns else None
 
+    def forget(self, symbols: Iterable[Symbol]) -> None:
+        """What is known of *symbols* does not hold any more."""
+        for symbol in symbols:
+            self._kept.pop(symbol, None)
+
     def begin(self) -> int:
         """A load begins; give the number to :meth:`end` whatever comes of it."""
         self._numbers += 1

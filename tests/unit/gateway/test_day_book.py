@@ -146,6 +146,15 @@ def test_a_day_without_a_minute_is_nobodys_day_before() -> None:
     assert replace(monday, previous=None).at(DAY + DAY_NS) == (None, None)
 
 
+def test_what_is_forgotten_is_loaded_anew() -> None:
+    book = DayBook()
+    load(book, [0, 5])
+
+    book.forget([A, B])
+
+    assert book.known(A, NOW) is None
+
+
 def test_longer_bars_are_no_news() -> None:
     book = DayBook()
     load(book, [0, 5])
