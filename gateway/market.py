@@ -246,6 +246,7 @@ class MarketState:
                 continue
             if isinstance(notice, Cancel):
                 self.revoked[notice.symbol] = notice.trade_id
+                self.days.forget((notice.symbol,))  # its day may be another one
             else:
                 as_row = (notice.new_id, notice.new_price, notice.new_size)
                 self._last[notice.symbol] = (*row[:3], *as_row, row[6])

@@ -170,6 +170,8 @@ def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar |
     if newest_ns is None:
         return None, None
     day_ns = day_of(newest_ns)
+    if known.minute is not None and known.day_ns < day_of(known.minute.start_ns) == day_ns:
+        return None, None  # nobody looked at that day: its last minutes are not all of it
     day, previous = known.at(day_ns)
     grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
     return grown, _whole_before(previous, known, day_ns, held)

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
@@ -262,3 +263,29 @@ async def test_just_after_midnight_the_day_before_has_its_last_minute(rig: Rig) 
     await rig.save(bar(BTC, -1))
     rig.market.apply_bar(bar(BTC, -1))
     assert await days(BTC) == shown
+
+
+async def test_a_day_that_is_not_looked_at_is_not_its_last_minute_alone(rig: Rig) -> None:
+    names = [f"COINBASE:D{day}-USD" for day in range(4)]
+    for day, name in enumerate(names):
+        await rig.save(bar(name, -day * 1_440))
+        rig.market.apply_bar(bar(name, 1 - day * 1_440, final=False))
+
+    _, answer = await rig.get("/v1/snapshots", symbols=",".join(names))
+
+    days = [answer["snapshots"][name]["dailyBar"] for name in names]
+    assert [day and day["n"] for day in days] == [6, 6, 6, None]
+
+
+async def test_a_cancel_of_the_only_trade_of_a_day_shows_the_day_before_it(rig: Rig) -> None:
+    symbol = Symbol(BTC)
+    await rig.save(bar(BTC, -1_439))
+    rig.market.apply_trade(trade(BTC, 1.0, trade_id=7))
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+    assert answer["snapshots"][BTC]["dailyBar"] is None
+
+    rig.market.apply_notices([Cancel(symbol, DAY, 7, 100.0, 0.5)])
+    rig.pass_s(1.1)
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+
+    assert answer["snapshots"][BTC]["dailyBar"]["t"] == "2021-07-02T00:00:00Z"
