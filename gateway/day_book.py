@@ -38,7 +38,10 @@ class Days:
         """The day from *day_ns* on, which may have had no minute yet, and the one before."""
         if day_ns == self.day_ns:
             return self.day, self.previous
-        return None, self.day if 0 < day_ns - self.day_ns <= self.reach_ns else None
+        before = self.day or self.previous
+        if before is None or not 0 < day_ns - day_of(before.start_ns) <= self.reach_ns:
+            return None, None
+        return None, before
 
 
 class DayBook:
@@ -67,6 +70,11 @@ class DayBook:
         """What is known of *symbol*; None: load it. *now_ns* is of a monotonic clock."""
         until_ns, days = self._kept.get(symbol, (0, None))
         return days if now_ns < until_ns else None
+
+    def forget(self, symbols: Iterable[Symbol]) -> None:
+        """What is known of *symbols* does not hold any more."""
+        for symbol in symbols:
+            self._kept.pop(symbol, None)
 
     def begin(self) -> int:
         """A load begins; give the number to :meth:`end` whatever comes of it."""

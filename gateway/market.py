@@ -120,7 +120,9 @@ class MarketState:
         self.directory ^= _mark(sorted(self._venues.items())) ^ _mark(sorted(venues.items()))
         self._venues = dict(venues)
         self._plain_names.clear()
-        return [symbol for symbol in self.symbols() if _venue(symbol) in news] if news else []
+        found = [symbol for symbol in self.symbols() if _venue(symbol) in news] if news else []
+        self.days.forget(found)  # of a stock the day before is another one
+        return found
 
     def is_stock(self, symbol: Symbol) -> bool:
         """Does a feed declare its venue to be one of stocks?"""
@@ -244,6 +246,7 @@ class MarketState:
                 continue
             if isinstance(notice, Cancel):
                 self.revoked[notice.symbol] = notice.trade_id
+                self.days.forget((notice.symbol,))  # its day may be another one
             else:
                 as_row = (notice.new_id, notice.new_price, notice.new_size)
                 self._last[notice.symbol] = (*row[:3], *as_row, row[6])

@@ -102,7 +102,7 @@ class AlpacaApi:
         pairs = bars_pairs(request.query.items(), stocks=self.stocks, symbol=name)
         now_ns = self.now_ns()
         query = bars_query(pairs, self._resolve(request), now_ns=now_ns)
-        going_on = self.past.going_on_ns(query.symbols, query.resolution)
+        going_on = await self.past.going_on_ns(query.symbols, query.resolution)
         found, token = await page_of(self.past, query)
         grouped = self._shapes.bars(found, query.symbols)
         self.metrics.history_bars.inc(len(found))

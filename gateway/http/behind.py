@@ -1,15 +1,18 @@
-"""Feeds that run behind the clock, replays above all: how far each has come. Pure."""
+"""Feeds that run behind the clock, replays above all, and what of theirs may go on. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
 
-from core.market.timeframe import SECOND_NS
+from core.market.bar import Bar
+from core.market.resolution import Resolution
+from core.market.tick import Tick
+from core.market.timeframe import SECOND_NS, Timeframe
 from gateway.silence import FeedState
 
 _BEHIND_NS: Final = 60 * SECOND_NS
 """No venue reports this late what it calls live, and not stale."""
 
-STORED_NS: Final = 600 * SECOND_NS
+_STORED_NS: Final = 600 * SECOND_NS
 """By this feed time after its end a window is stored: ten seconds of a replay 60 times as fast."""
 
 
@@ -26,3 +29,20 @@ def behind_ns(feeds: Iterable[FeedState], now_ns: int) -> dict[str, int]:
             continue
         found[feed.venue] = min(newest_ns, found.get(feed.venue, newest_ns))
     return found
+
+
+def may_go_on(resolution: Resolution, newest_ns: int, come_ns: int) -> bool:
+    """May the window of a symbol's newest bar, or trade, go on, with its feed come to *come_ns*?"""
+    return resolution.end_ns(resolution.floor_ns(newest_ns)) > come_ns - _STORED_NS
+
+
+def is_late(timeframe: Timeframe, closed: Bar | None, trade: Tick, now_ns: int) -> bool:
+    """Would the bar that holds the last *trade* have closed long ago, if that were live?
+
+    *closed* is the newest one that has. Gateways read the trades of a fast replay before the bars
+    that are made of them, and those of its end when its feed is not behind any more.
+    """
+    if closed is not None and trade.event_ns < closed.start_ns + timeframe.ns:
+        return False
+    end_ns = trade.event_ns - trade.event_ns % timeframe.ns + timeframe.ns
+    return end_ns < now_ns - _BEHIND_NS

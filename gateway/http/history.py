@@ -41,7 +41,7 @@ class HistoryApi:
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         form = chosen(request.headers.get("Accept", ""), query.format)
-        going_on = self.past.going_on_ns(query.symbols, query.resolution)
+        going_on = await self.past.going_on_ns(query.symbols, query.resolution)
         bars, token = await page_of(self.past, query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:

@@ -11,9 +11,10 @@ from core.market.bar_columns import BarColumns
 from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
-from core.market.timeframe import DAY_NS, SECOND_NS
+from core.market.tick import Tick
+from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import Clock
-from gateway.http.behind import STORED_NS
+from gateway.http.behind import is_late, may_go_on
 from gateway.http.filled import Fill, filled
 from gateway.http.ports import History, Market
 
@@ -98,24 +99,50 @@ class Past:
             for symbol, bars in running.items()
         }
         oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
-        return self.going_on_ns(symbols, resolution) | oldest
-
-    def going_on_ns(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, int]:
-        """The newest closed bar of symbols whose window it is in may go on, whatever the clock.
-
-        That is so in a replay, between two minutes: its next one may come at any moment.
-        """
-        behind = {} if resolution.is_stored else self.behind()
-        found: dict[Symbol, int] = {}
-        for symbol in symbols if behind else ():
-            closed = self.market.closed_bar(symbol, resolution.base)
-            come_ns = behind.get(symbol.partition(":")[0])
-            if closed is None or come_ns is None:
-                continue
-            end_ns = resolution.end_ns(resolution.floor_ns(closed.start_ns))
-            if end_ns > come_ns - STORED_NS:
-                found[symbol] = closed.start_ns
+        found = await self.going_on_ns(symbols, resolution)
+        for symbol, start_ns in oldest.items():
+            found[symbol] = min(start_ns, found.get(symbol, start_ns))
         return found
+
+    async def going_on_ns(
+        self, symbols: Iterable[Symbol], resolution: Resolution
+    ) -> dict[Symbol, int]:
+        """From where on windows of symbols may go on, whatever the clock.
+
+        In a replay that is so of the newest bar's, between two minutes: the next one may come at
+        any moment; and of all after it, while trades are known that no bar holds yet.
+        """
+        if resolution.is_stored:
+            return {}
+        market, base, behind = self.market, resolution.base, self.behind()
+        known = {s: (market.closed_bar(s, base), market.last_trade(s)) for s in symbols}
+        found = await self._not_stored(known, base)
+        for symbol, (closed, trade) in known.items():
+            newest_ns = max(closed.start_ns if closed else -1, trade.event_ns if trade else -1)
+            come_ns = behind.get(symbol.partition(":")[0])
+            if come_ns is None or newest_ns < 0 or symbol in found:
+                continue
+            if may_go_on(resolution, newest_ns, come_ns):
+                found[symbol] = newest_ns
+        return found
+
+    async def _not_stored(
+        self, known: Mapping[Symbol, tuple[Bar | None, Tick | None]], timeframe: Timeframe
+    ) -> dict[Symbol, int]:
+        """Where what is stored ends, of those whose last trade is behind that, and is no live one.
+
+        *known* are their newest closed bars and last trades; a bar may be older than what is
+        stored, as a revised one.
+        """
+        now_ns = self.now_ns()
+        late_ns = {
+            symbol: trade.event_ns
+            for symbol, (closed, trade) in known.items()
+            if trade is not None and is_late(timeframe, closed, trade, now_ns)
+        }
+        stored = await self.bars.latest(list(late_ns), timeframe) if late_ns else {}
+        ends_ns = {symbol: bar.start_ns + timeframe.ns for symbol, bar in stored.items()}
+        return {s: end for s, at in late_ns.items() if (end := ends_ns.get(s, 0)) <= at}
 
     def _firsts_ns(
         self,

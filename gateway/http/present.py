@@ -74,9 +74,9 @@ class Present:
             stored = await self.stored.latest(unsure, base)
             bars = {s: newest(stored.get(s), *self.market.held(s, base)) for s in names}
         else:
-            parts = await self.stored.newest(names, resolution)
             over_ns = self.now_ns() - OVER_NS
-            going_on_ns = self.past.going_on_ns(names, resolution)
+            going_on_ns = await self.past.going_on_ns(names, resolution)
+            parts = await self.stored.newest(names, resolution)
             bars = {
                 s: newest_rolled(
                     [*parts.get(s, ()), *self.market.held(s, base)],
@@ -105,7 +105,12 @@ class Present:
         return found | dict(await self.stored.load_days(missing, lambda: self._load_kept(missing)))
 
     async def _load_kept(self, symbols: Sequence[Symbol]) -> Mapping[Symbol, Days]:
-        """Load, and keep in the book what can be kept up from there on."""
+        """Load, and keep in the book what can be kept up from there on.
+
+        That is nothing while the streams are not heard: they may be read from later on.
+        """
+        if not self.heard():
+            return await self._load(symbols)
         book, fit = self.market.days, dict[Symbol, Days]()
         number = book.begin()
         try:
@@ -165,9 +170,23 @@ def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar |
     if newest_ns is None:
         return None, None
     day_ns = day_of(newest_ns)
+    if known.minute is not None and known.day_ns < day_of(known.minute.start_ns) == day_ns:
+        return None, None  # nobody looked at that day: its last minutes are not all of it
     day, previous = known.at(day_ns)
     grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
-    return grown, previous
+    return grown, _whole_before(previous, known, day_ns, held)
+
+
+def _whole_before(previous: Bar | None, known: Days, day_ns: int, held: Held) -> Bar | None:
+    """The day before with its last minute, which is open still for the grace after midnight."""
+    stored_ns = -1 if known.minute is None else known.minute.start_ns
+    late = [bar for bar in held if bar is not None and stored_ns < bar.start_ns < day_ns]
+    if not late or day_ns - day_of(late[-1].start_ns) > known.reach_ns:
+        return previous
+    before_ns = day_of(late[-1].start_ns)
+    if previous is not None and day_of(previous.start_ns) != before_ns:
+        previous = None
+    return day_so_far(previous, day_ns=before_ns, newest_stored=known.minute, in_memory=late)
 
 
 def _newest_ns(trade: Tick | None, held: Held) -> int | None:

@@ -1,6 +1,7 @@
 """Values by key, the newest of them: a dictionary that is cut now and then. Pure."""
 
 from collections.abc import Hashable
+from itertools import islice
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -17,5 +18,5 @@ class Recent(dict[K, V]):
 
     def cut(self) -> None:
         """Drop what is too much; cheap when nothing is."""
-        while len(self) > self._most:
-            del self[next(iter(self))]
+        for key in list(islice(self, max(0, len(self) - self._most))):
+            del self[key]

@@ -15,10 +15,10 @@ from core.market.bar import Bar
 from core.market.resolution import Resolution
 from core.market.rolled import rolled, windows
 from core.market.symbol import Symbol
-from core.market.timeframe import DAY_NS, SECOND_NS
+from core.market.timeframe import SECOND_NS
 from gateway.encode import rfc3339
 from gateway.http.answers import encode, newest
-from gateway.http.days import Standing, day_of
+from gateway.http.days import Standing
 from gateway.http.errors import ErrorAnswer
 from gateway.http.params import matches
 from gateway.http.udf_requests import MAX_BARS, UNKNOWN_SYMBOL, SearchQuery
@@ -372,7 +372,7 @@ def _last_price(standing: Standing) -> float | None:
 
 
 def _with_day(values: QuoteValues, day: Bar, before: Bar | None) -> QuoteValues:
-    """*values* with the day of the last trade, and the change against the calendar day before."""
+    """*values* with the day of the last trade, and the change against the day before."""
     values = msgspec.structs.replace(
         values,
         open_price=day.open,
@@ -380,7 +380,7 @@ def _with_day(values: QuoteValues, day: Bar, before: Bar | None) -> QuoteValues:
         low_price=day.low,
         volume=day.volume,
     )
-    if before is None or day_of(before.start_ns) != day_of(day.start_ns) - DAY_NS:
+    if before is None:
         return values
     change = float(Decimal(repr(values.lp)) - Decimal(repr(before.close)))
     return msgspec.structs.replace(

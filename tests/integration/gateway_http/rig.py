@@ -19,6 +19,7 @@ from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
 from gateway.http.app import build_app
+from gateway.http.caching import Caching
 from gateway.http.fast_path import FAST_PATH
 from gateway.http.page import Page
 from gateway.http.protocol import http_protocols
@@ -92,6 +93,7 @@ async def running(
     requests_per_minute: int = 100,
     acquire_timeout_s: float = 5.0,
     access: Access | None = None,
+    caching: Caching | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that listens on a free port until the block ends."""
     database = Database(database_url, min_size=1, acquire_timeout_s=acquire_timeout_s)
@@ -124,6 +126,7 @@ async def running(
         timeout_s=timeout_s,
         page=page or installed_page(),
         restarts=lambda: rig.restarts,
+        caching=caching,
     )
     rig.app = app
     runner = web.AppRunner(app)

@@ -187,6 +187,20 @@ async def test_the_day_before_is_the_last_on_which_a_stock_traded(
     assert [name for name, one in found.items() if "prevDailyBar" in one] == ["FRI"]
 
 
+async def test_a_feed_may_say_that_imported_symbols_are_stocks(
+    stored_url: str, redis_url: str
+) -> None:
+    async with running(database_url=stored_url, redis_url=redis_url, namespace="later") as rig:
+        await rig.save(bar("LATE:FRI", 60 - 3 * 1_440), bar("LATE:FRI", 719))
+        _, before = await rig.get("/v1/snapshots", symbols="LATE:FRI")
+
+        rig.market.declare({"LATE": True})
+        _, after = await rig.get("/v1/snapshots", symbols="LATE:FRI")
+
+    assert before["snapshots"]["LATE:FRI"]["prevDailyBar"] is None
+    assert after["snapshots"]["LATE:FRI"]["prevDailyBar"]["t"] == "2021-06-30T00:00:00Z"
+
+
 async def test_quotes_are_none_in_every_form(market: Rig) -> None:
     one_day = {"start": "2021-07-03", "end": "2021-07-04"}
 

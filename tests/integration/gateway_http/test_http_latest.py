@@ -1,9 +1,15 @@
 """How things stand now: newest bars and trades, snapshots, symbols."""
 
+import time
+from typing import Any
+
+from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
-from tests.integration.gateway_http.rig import DAY, Rig, bar
+from gateway.changes import Changes
+from gateway.http.caching import Caching
+from tests.integration.gateway_http.rig import DAY, Rig, bar, running
 
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
 
@@ -169,6 +175,30 @@ async def test_a_day_is_loaded_once_and_kept_up_by_what_closes_or_is_revised(rig
     assert loads() == 3
 
 
+async def test_what_closes_before_the_streams_are_heard_is_part_of_the_day(
+    embedded_migrated_url: str, redis_url: str, namespace: str
+) -> None:
+    urls = {"database_url": embedded_migrated_url, "redis_url": redis_url}
+    changes = Changes()
+    async with running(**urls, namespace=namespace, caching=Caching(changes=changes)) as rig:
+
+        async def trades_of_the_day() -> int:
+            rig.pass_s(1.1)
+            _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+            return int(answer["snapshots"][BTC]["dailyBar"]["n"])
+
+        await rig.save(bar(BTC, 0))
+        assert await trades_of_the_day() == 3
+        await rig.save(bar(BTC, 1))  # told before this gateway hears of anything
+
+        heard_ns = time.monotonic_ns() + rig.monotonic_offset_ns + 2_000_000_000
+        changes.hear(dict.fromkeys(range(16), heard_ns))
+        await rig.save(bar(BTC, 2))
+        rig.market.apply_bar(bar(BTC, 2))
+
+        assert await trades_of_the_day() == 9
+
+
 async def test_symbols_are_listed_with_venue_and_last_trade_and_can_be_searched(rig: Rig) -> None:
     rig.market.apply_trade(trade(BTC, 1))
     rig.market.add_symbols([Symbol("SIM:S001")])
@@ -210,3 +240,52 @@ async def test_a_minute_that_is_over_and_waits_for_stragglers_is_missing_nowhere
     assert (latest["bars"]["BTC-USD"]["n"], latest["bars"]["BTC-USD"]["c"]) == (12, 103.5)
     assert snapshots["snapshots"]["BTC-USD"]["dailyBar"]["n"] == 12
     assert snapshots["snapshots"]["BTC-USD"]["minuteBar"]["t"] == "2021-07-03T00:03:00Z"
+
+
+async def test_just_after_midnight_the_day_before_has_its_last_minute(rig: Rig) -> None:
+    await rig.save(bar(BTC, -3), bar(BTC, -2), bar(ETH, -1_441))
+    for minute in (-1, 0):
+        for symbol in (BTC, ETH):
+            rig.market.apply_bar(bar(symbol, minute, final=False))
+
+    async def days(symbol: str) -> tuple[Any, Any]:
+        rig.pass_s(1.1)
+        _, answer = await rig.get("/v1/snapshots", symbols=symbol)
+        return answer["snapshots"][symbol]["dailyBar"], answer["snapshots"][symbol]["prevDailyBar"]
+
+    for symbol, count, first in ((BTC, 9, 97.0), (ETH, 3, 99.0)):
+        day, before = await days(symbol)
+        assert (day["t"], day["n"]) == ("2021-07-03T00:00:00Z", 3)
+        assert (before["t"], before["n"], before["o"]) == ("2021-07-02T00:00:00Z", count, first)
+        assert before["c"] == 99.5
+
+    shown = await days(BTC)
+    await rig.save(bar(BTC, -1))
+    rig.market.apply_bar(bar(BTC, -1))
+    assert await days(BTC) == shown
+
+
+async def test_a_day_that_is_not_looked_at_is_not_its_last_minute_alone(rig: Rig) -> None:
+    names = [f"COINBASE:D{day}-USD" for day in range(4)]
+    for day, name in enumerate(names):
+        await rig.save(bar(name, -day * 1_440))
+        rig.market.apply_bar(bar(name, 1 - day * 1_440, final=False))
+
+    _, answer = await rig.get("/v1/snapshots", symbols=",".join(names))
+
+    days = [answer["snapshots"][name]["dailyBar"] for name in names]
+    assert [day and day["n"] for day in days] == [6, 6, 6, None]
+
+
+async def test_a_cancel_of_the_only_trade_of_a_day_shows_the_day_before_it(rig: Rig) -> None:
+    symbol = Symbol(BTC)
+    await rig.save(bar(BTC, -1_439))
+    rig.market.apply_trade(trade(BTC, 1.0, trade_id=7))
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+    assert answer["snapshots"][BTC]["dailyBar"] is None
+
+    rig.market.apply_notices([Cancel(symbol, DAY, 7, 100.0, 0.5)])
+    rig.pass_s(1.1)
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+
+    assert answer["snapshots"][BTC]["dailyBar"]["t"] == "2021-07-02T00:00:00Z"

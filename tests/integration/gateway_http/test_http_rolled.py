@@ -99,6 +99,57 @@ async def test_in_a_replay_a_window_is_over_when_a_later_one_has_closed(rig: Rig
     assert await starts(rig, timeframe="1Day", **span) == ["03T00:00"]
 
 
+async def test_after_a_replay_a_window_is_over_when_it_holds_the_last_trade(rig: Rig) -> None:
+    rig.now_ns = DAY + 365 * 24 * 60 * MINUTE_NS
+    bars = [bar(BTC, minute, timeframe=FIFTEEN) for minute in (600, 660, 675)]
+    await rig.save(*bars)
+    for one in bars:
+        rig.market.apply_bar(one)
+    rig.market.apply_trade(Tick(Symbol(BTC), 1, 7.0, 1.0, DAY + 700 * MINUTE_NS))
+    come(rig, minute=700, end=True)
+
+    span = {"start": "2021-07-03", "end": "2021-07-04"}
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00"]
+    assert await starts(rig, timeframe="1Day", **span) == []
+    url = f"{rig.base}/v1/bars?symbols=BTC-USD&timeframe=1Hour&start=2021-07-03&end=2021-07-04"
+    async with rig.session.get(url) as response:
+        assert response.headers["Cache-Control"] == "public, no-cache"
+
+    await rig.save(bar(BTC, 690, timeframe=FIFTEEN))  # it is not told yet
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00", "03T11:00"]
+    assert await starts(rig, timeframe="1Day", **span) == ["03T00:00"]
+
+
+async def test_in_a_fast_replay_a_window_waits_for_the_bars_of_trades_that_came(rig: Rig) -> None:
+    rig.now_ns = DAY + 365 * 24 * 60 * MINUTE_NS
+    await rig.save(*(bar(BTC, minute, timeframe=FIFTEEN) for minute in (600, 660)))
+    rig.market.apply_trade(Tick(Symbol(BTC), 1, 7.0, 1.0, DAY + 1_000 * MINUTE_NS))
+    rig.market.apply_bar(bar(BTC, 990, timeframe=FIFTEEN, final=False))
+    come(rig, minute=1_000)
+    span = {"start": "2021-07-03", "end": "2021-07-04"}
+
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00"]  # none is told yet
+    rig.market.apply_bar(bar(BTC, 660, timeframe=FIFTEEN))
+    rig.market.apply_bar(bar(BTC, 990, timeframe=FIFTEEN, final=False))
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00"]
+
+    await rig.save(bar(BTC, 705, timeframe=FIFTEEN))
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00", "03T11:00"]
+
+
+async def test_a_gateway_that_starts_in_a_replay_takes_no_window_for_over(rig: Rig) -> None:
+    rig.now_ns = DAY + 365 * 24 * 60 * MINUTE_NS
+    await rig.save(*(bar(BTC, minute, timeframe=FIFTEEN) for minute in (600, 660)))
+    rig.market.apply_trade(Tick(Symbol(BTC), 1, 7.0, 1.0, DAY + 674 * MINUTE_NS))  # as is stored
+    span = {"start": "2021-07-03", "end": "2021-07-04"}
+
+    come(rig, minute=680)
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00"]
+
+    come(rig, minute=731)
+    assert await starts(rig, timeframe="1Hour", **span) == ["03T10:00", "03T11:00"]
+
+
 def come(rig: Rig, *, minute: int, end: bool = False) -> None:
     """A replay has come that far into 2021-07-03."""
     meta = BlockMeta(number=1, watermark_ns=0, feed_time_ns=0, sealed_ns=0, end=end)

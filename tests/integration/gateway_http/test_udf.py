@@ -332,6 +332,20 @@ async def test_quotes_have_the_change_against_the_day_before_under_the_names_ask
     assert values["volume"] == 2.0 * (len([m for m in MINUTES if m >= 0]) + 1)
 
 
+async def test_a_stock_changes_against_the_last_day_on_which_it_traded(rig: Rig) -> None:
+    rig.market.declare({"ALP": True, "COINBASE": False})
+    for symbol in ("ALP:FRI", "COINBASE:FRI-USD"):
+        await rig.save(bar(symbol, -3 * 1_440, close=100.0), bar(symbol, 0, close=110.0))
+
+    answer = await Chart(rig=rig, symbol="ALP:FRI", resolution="1").ask(
+        "quotes", symbols="FRI,FRI-USD"
+    )
+
+    stock, coin = [quote["v"] for quote in answer["d"]]
+    assert (stock["prev_close_price"], stock["ch"], stock["chp"]) == (100.0, 10.0, 10.0)
+    assert (coin["lp"], "ch" in coin) == (110.0, False)
+
+
 async def test_a_quote_of_a_symbol_that_last_traded_long_ago_stands_among_newer_ones(
     rig: Rig,
 ) -> None:

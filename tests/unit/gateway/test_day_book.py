@@ -137,6 +137,24 @@ def test_the_day_before_may_be_some_days_ago_as_far_as_it_reaches(
     assert found.previous == (days.day if has_before else None)
 
 
+def test_a_day_without_a_minute_is_nobodys_day_before() -> None:
+    friday = bar(-3 * 1_440)
+    monday = Days(DAY, None, friday, friday, 7 * DAY_NS)  # its only trade was cancelled
+
+    assert monday.at(DAY + DAY_NS) == (None, friday)
+    assert monday.at(DAY + 5 * DAY_NS) == (None, None)
+    assert replace(monday, previous=None).at(DAY + DAY_NS) == (None, None)
+
+
+def test_what_is_forgotten_is_loaded_anew() -> None:
+    book = DayBook()
+    load(book, [0, 5])
+
+    book.forget([A, B])
+
+    assert book.known(A, NOW) is None
+
+
 def test_longer_bars_are_no_news() -> None:
     book = DayBook()
     load(book, [0, 5])

@@ -245,12 +245,10 @@ def test_a_quote_has_the_change_against_the_day_before() -> None:
 
 
 def test_a_quote_without_a_day_before_has_no_change() -> None:
-    older = msgspec.structs.replace(bar(), start_ns=DAY - 2 * DAY_NS)
+    values = as_json(answers.quote("A", BTC, standing(None, bar(close=9.5))))["v"]
 
-    for before in (None, older):
-        values = as_json(answers.quote("A", BTC, standing(None, bar(close=9.5), before)))["v"]
-        assert values["lp"] == 9.5
-        assert not {"ch", "chp", "prev_close_price"} & set(values)
+    assert values["lp"] == 9.5
+    assert not {"ch", "chp", "prev_close_price"} & set(values)
 
 
 def test_a_quote_whose_day_is_not_known_has_the_last_price_alone() -> None:
