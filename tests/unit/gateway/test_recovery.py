@@ -168,7 +168,8 @@ def test_a_feed_that_comes_up_while_others_resume_is_theirs_too() -> None:
     assert [ids(each) for each in clients] == [[1], [1]]
 
 
-def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -> None:
+def from_one_to_another() -> tuple[Client, Gateway]:
+    """A client that was told a trade of a feed which the gateway it comes back to does not know."""
     world, (first, second) = house(gateways=2)
     visitor = client(STAR)
     first.connect(visitor)
@@ -176,6 +177,11 @@ def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -
     first.read()
     first.flush()
     go_and_come(first, visitor, back=second)
+    return visitor, second
+
+
+def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -> None:
+    visitor, second = from_one_to_another()
 
     second.round([], meanwhile=lambda: second.read(most=0))  # found, and nothing of it read
     second.read()
@@ -186,13 +192,7 @@ def test_a_feed_that_is_found_in_the_middle_of_a_round_is_not_taken_for_read() -
 
 
 def test_a_feed_that_only_the_cursor_knows_is_waited_for() -> None:
-    world, (first, second) = house(gateways=2)
-    visitor = client(STAR)
-    first.connect(visitor)
-    world.trade("Y:D")
-    first.read()
-    first.flush()
-    go_and_come(first, visitor, back=second)
+    visitor, second = from_one_to_another()
     second.round([])
     assert visitor in second.resumers
 
