@@ -69,6 +69,7 @@ class Stream:
         self._failure: ClientError | None = None
         self._is_closed = False
         self._renew_at_s: float | None = None  # by the loop's clock
+        # Not bounded by itself: whoever asks waits for the answer before asking again.
         self._outbox: asyncio.Queue[tuple[ClientConnection, bytes | str]] = asyncio.Queue()
         self._requests: deque[float] = deque(maxlen=_REQUESTS_PER_S)
         self._asked_s = -math.inf  # by the loop's clock
