@@ -50,11 +50,9 @@ class _Shelf:
         self.answers[key] = kept
         self.bytes += kept.cost
 
-    def take(self, key: Hashable) -> Kept | None:
-        kept = self.answers.pop(key, None)
-        if kept is not None:
-            self.bytes -= kept.cost
-        return kept
+    def take(self, key: Hashable) -> None:
+        """*key* is there."""
+        self.bytes -= self.answers.pop(key).cost
 
     def drop_oldest(self) -> None:
         _, dropped = self.answers.popitem(last=False)
