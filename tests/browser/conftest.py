@@ -18,6 +18,7 @@ from tests.browser.desk import CHROMIUM, Desk, open_desk
 from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
+from tests.processes import unmeasured
 
 _ROOT = Path(__file__).parents[2]
 _START_S = 60.0
@@ -74,7 +75,7 @@ class running_system:  # noqa: N801  used as a function
     def __enter__(self) -> str:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=_ROOT, env=_unmeasured(), stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=_ROOT, env=unmeasured(), stdout=log, stderr=subprocess.STDOUT
             )
         url = f"http://127.0.0.1:{self._port}"
         try:
@@ -100,17 +101,6 @@ class running_system:  # noqa: N801  used as a function
                     await asyncio.sleep(_POLL_S)
         except (TimeoutError, AssertionError) as exc:
             raise AssertionError(f"{exc!r}:\n{self._log.read_text()[-3000:]}") from exc
-
-
-def _unmeasured() -> dict[str, str]:
-    """This process's environment without what makes coverage.py measure programs it starts.
-
-    These five run for minutes beside a browser that needs the processor, and other tests measure
-    all that they do.
-    """
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
-    }
 
 
 def _answers(url: str) -> bool:
