@@ -102,15 +102,14 @@ class AlpacaApi:
         pairs = bars_pairs(request.query.items(), stocks=self.stocks, symbol=name)
         now_ns = self.now_ns()
         query = bars_query(pairs, self._resolve(request), now_ns=now_ns)
-        going_on = await self.past.going_on_ns(query.symbols, query.resolution)
-        found, token = await page_of(self.past, query)
+        found, token, going_on = await page_of(self.past, query)
         grouped = self._shapes.bars(found, query.symbols)
         self.metrics.history_bars.inc(len(found))
         return Answer(
             encode(_listed("bars", name, grouped) | {"next_page_token": token}),
             JSON,
             tuple(query.symbols),
-            life_of(query, now_ns, going_on=bool(going_on)),
+            life_of(query, now_ns, going_on=going_on),
             (query.start_ns, query.last_ns()),
         )
 

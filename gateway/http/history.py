@@ -41,8 +41,7 @@ class HistoryApi:
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
         form = chosen(request.headers.get("Accept", ""), query.format)
-        going_on = await self.past.going_on_ns(query.symbols, query.resolution)
-        bars, token = await page_of(self.past, query)
+        bars, token, going_on = await page_of(self.past, query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:
             body = encode_bars(bars, query.symbols, token)
@@ -52,20 +51,20 @@ class HistoryApi:
             body,
             form.value,
             tuple(query.symbols),
-            life_of(query, now_ns, going_on=bool(going_on)),
+            life_of(query, now_ns, going_on=going_on),
             (query.start_ns, query.last_ns()),
             () if form is Format.JSON else page_headers(token),
         )
 
 
-async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]:
-    """The bars of the page that *query* asks for, and the token that leads on.
+async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None, bool]:
+    """The bars of the page that *query* asks for, the token that leads on, and may windows go on?
 
     Raises:
         DatabaseUnavailable: it is away, or too slow.
     """
     if not query.symbols or query.start_ns > query.end_ns:
-        return columns_of(()), None
+        return columns_of(()), None, False
     wanted = BarRange(
         symbols=list(query.symbols),
         resolution=query.resolution,
@@ -75,11 +74,11 @@ async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None]
         descending=query.descending,
         after=query.after,
     )
-    bars = await past.columns(wanted, fill=query.fill)
+    bars, going_on = await past.columns(wanted, fill=query.fill)
     if len(bars) <= query.limit:
-        return bars, None
+        return bars, None, going_on
     bars = bars.part(0, query.limit)
-    return bars, encode_token(query.position(*bars.last()), query.binding)
+    return bars, encode_token(query.position(*bars.last()), query.binding), going_on
 
 
 def life_of(query: BarsQuery, now_ns: int, *, going_on: bool) -> Life:

@@ -39,22 +39,28 @@ class Past:
     heard: Callable[[], bool]
     behind: Callable[[], Mapping[str, int]]
 
-    async def columns(self, query: BarRange, *, fill: bool = False) -> BarColumns:
-        """A page of closed bars in columns; with *fill* of flat ones, too.
+    async def columns(self, query: BarRange, *, fill: bool = False) -> tuple[BarColumns, bool]:
+        """A page of closed bars in columns; with *fill* of flat ones, too. May windows go on?
 
         A rolled bar is there once its window is over: by the clock, and as no bar that it will be
-        made of is running, so a replay of the past is not taken for complete.
+        made of is running, so a replay of the past is not taken for complete. While windows may go
+        on, whatever the clock, that they are over is told by no bar.
 
         Raises:
             DatabaseUnavailable: it is away, or too slow.
         """
         resolution, stored = query.resolution, query
-        running_ns = await self._running_ns(query.symbols, resolution)
+        open_ns = await self._open_ns(query.symbols, resolution)
+        going_on_ns = await self.going_on_ns(query.symbols, resolution)
+        least_ns = {s: min(at, going_on_ns.get(s, at)) for s, at in open_ns.items()}
+        running_ns = going_on_ns | least_ns
         if not resolution.is_stored:
             over_ns = resolution.floor_ns(self.now_ns() - OVER_NS)
             stored = replace(query, end_ns=min(query.end_ns, over_ns - 1))
         found = await self.bars.columns(stored, running_ns=running_ns)
-        return await self._filled(found, query, running_ns) if fill else found
+        if fill:
+            found = await self._filled(found, query, running_ns)
+        return found, bool(going_on_ns)
 
     async def _filled(
         self, found: BarColumns, query: BarRange, running_ns: Mapping[Symbol, int]
@@ -82,7 +88,7 @@ class Past:
             ),
         )
 
-    async def _running_ns(
+    async def _open_ns(
         self, symbols: Sequence[Symbol], resolution: Resolution
     ) -> dict[Symbol, int]:
         """Where the oldest open window of each symbol begins, of those that have one.
@@ -98,11 +104,7 @@ class Past:
             symbol: [bar.start_ns for bar in bars if _is_after(bar, stored.get(symbol))]
             for symbol, bars in running.items()
         }
-        oldest = {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
-        found = await self.going_on_ns(symbols, resolution)
-        for symbol, start_ns in oldest.items():
-            found[symbol] = min(start_ns, found.get(symbol, start_ns))
-        return found
+        return {symbol: starts_ns[0] for symbol, starts_ns in still_open.items() if starts_ns}
 
     async def going_on_ns(
         self, symbols: Iterable[Symbol], resolution: Resolution
