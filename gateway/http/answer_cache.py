@@ -130,7 +130,7 @@ class AnswerCache:
         once, again = self._once, self._again
         while once.bytes > self._max_bytes * _ONCE and len(once.answers) > 1:
             once.drop_oldest()
-        while once.bytes + again.bytes > self._max_bytes:
+        while self.bytes > self._max_bytes:
             (again if again.answers else once).drop_oldest()
 
     def _drop(self, key: Hashable) -> None:

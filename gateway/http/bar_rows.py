@@ -22,7 +22,6 @@ Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 Text = npt.NDArray[np.uint8]
 
 _ROOM: Final = 8  # bytes in front of a number: for its key, as one word
-_WIDEST: Final = 25  # bytes of a number's text and its comma
 _WIDTHS: Final = (32, 40)  # of what is moved; of whole words, as keys are written faster then
 _SPARSE: Final = 10  # numpy finds what makes up no more than a tenth in half the time
 _FEW_DAYS: Final = 8
