@@ -1,20 +1,8 @@
-"""Processes that tests start: what they are not to inherit, and which should be gone."""
+"""Processes that tests start: which should be gone."""
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-
-def unmeasured() -> dict[str, str]:
-    """This process's environment without what makes coverage.py measure programs it starts.
-
-    That slows them by a third: for programs of others, and for ours that run for minutes beside a
-    browser that needs the processor, while other tests measure all that they do.
-    """
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
-    }
 
 
 def gone(pid: int) -> bool:

@@ -18,7 +18,6 @@ from tests.browser.desk import CHROMIUM, Desk, open_desk
 from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
-from tests.processes import unmeasured
 
 _ROOT = Path(__file__).parents[2]
 _START_S = 60.0
@@ -75,7 +74,7 @@ class running_system:  # noqa: N801  used as a function
     def __enter__(self) -> str:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=_ROOT, env=unmeasured(), stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT
             )
         url = f"http://127.0.0.1:{self._port}"
         try:

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests.processes import unmeasured
-
 HERE = Path(__file__).parent
 JS = HERE / "js"
 _MODULES = JS / "node_modules" / ".package-lock.json"
@@ -90,7 +88,6 @@ async def running(name: str, command: Sequence[str]) -> AsyncIterator[Sdk]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 26,  # a line may hold an answer of 12,000 bars
-        env=unmeasured(),
     )
     sdk = Sdk(name, process)
     async with asyncio.TaskGroup() as group:

@@ -18,9 +18,9 @@ async def db(embedded_database_url: str) -> Any:
         embedded_database_url,
         min_size=1,
         max_size=2,
-        acquire_timeout_s=0.2,
-        statement_timeout_s=0.3,
-        slow_query_s=0.1,
+        acquire_timeout_s=0.5,
+        statement_timeout_s=1.0,
+        slow_query_s=0.3,
     )
     await database.open()
     yield database
@@ -96,7 +96,7 @@ async def test_who_gets_no_connection_is_told_why_the_server_cannot_be_reached()
 
 
 async def test_a_limit_of_its_own_lets_maintenance_take_longer(db: Database) -> None:
-    await db.fetch("slow", "SELECT pg_sleep(0.4)", timeout_s=5)
+    await db.fetch("slow", "SELECT pg_sleep(1.1)", timeout_s=5)
 
 
 async def test_a_slow_statement_is_counted_and_logged_by_name(
@@ -104,7 +104,7 @@ async def test_a_slow_statement_is_counted_and_logged_by_name(
 ) -> None:
     with caplog.at_level(logging.WARNING, "storage.database"):
         await db.fetch("quick", "SELECT 1")
-        await db.fetch("tortoise", "SELECT pg_sleep(0.15)")
+        await db.fetch("tortoise", "SELECT pg_sleep(0.35)")
 
     assert db.slow == 1
     assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == [
@@ -116,11 +116,11 @@ async def test_the_log_of_what_was_slow_tells_its_rows_and_no_values(
     db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "storage.database"):
-        await db.fetch("read", "SELECT %s, pg_sleep(0.05) FROM generate_series(1, 3)", ["s3cret"])
+        await db.fetch("read", "SELECT %s, pg_sleep(0.12) FROM generate_series(1, 3)", ["s3cret"])
         async with db.transaction("write") as connection:
             await connection.execute("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1 AS a")
             await connection.execute("INSERT INTO t SELECT generate_series(1, 6)")
-            await connection.execute("SELECT pg_sleep(0.15)")
+            await connection.execute("SELECT pg_sleep(0.35)")
 
     assert [(r.args[0], r.args[2]) for r in caplog.records if isinstance(r.args, tuple)] == [
         ("read", 3),
@@ -137,7 +137,7 @@ async def test_a_caller_waits_for_a_free_connection_only_so_long_and_is_told_who
             await db.ping()
 
     assert caught.value.reason == (
-        "ping: no connection within 0.2 s: all 2 of the pool (db_pool_max) are busy (1 one, 1 two)"
+        "ping: no connection within 0.5 s: all 2 of the pool (db_pool_max) are busy (1 one, 1 two)"
     )
     await db.ping()
 
@@ -190,7 +190,7 @@ async def test_a_restarted_server_fails_one_statement_at_most(postgres: Postgres
 
 
 async def test_a_hanging_server_is_noticed(postgres: PostgresServer) -> None:
-    db = Database(postgres.url, statement_timeout_s=0.3, acquire_timeout_s=0.3)
+    db = Database(postgres.url, statement_timeout_s=1.0, acquire_timeout_s=1.0)
     await db.open()
     await db.ping()
     postgres.pause()

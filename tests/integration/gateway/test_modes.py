@@ -23,7 +23,7 @@ async def batches(client: Client, trades: int) -> list[list[int]]:
 
 async def test_mode_latest_gives_the_newest_of_a_window(rig: Rig) -> None:
     async with rig.client() as client:
-        await client.ask(action="subscribe", trades=[A, B], mode="latest", interval_ms=400)
+        await client.ask(action="subscribe", trades=[A, B], mode="latest", interval_ms=1_500)
         await rig.trade(A)
         assert [m["i"] for m in await client.receive()] == [1]  # nobody waits after silence
 
@@ -37,7 +37,7 @@ async def test_mode_latest_gives_the_newest_of_a_window(rig: Rig) -> None:
 
 async def test_a_long_window_gives_every_trade_in_few_batches(rig: Rig) -> None:
     async with rig.client() as client, rig.client() as usual:
-        await client.ask(action="subscribe", trades=[A], interval_ms=600)
+        await client.ask(action="subscribe", trades=[A], interval_ms=1_500)
         await usual.ask(action="subscribe", trades=[A], interval_ms=0)
         sent = [tick.trade_id for _ in range(20) for tick in await rig.trade(A)]
 
@@ -87,7 +87,7 @@ async def test_changes_on_the_way_lose_and_repeat_nothing(rig: Rig) -> None:
 
 async def test_running_bars_of_a_quiet_window_come_with_its_end(rig: Rig) -> None:
     async with rig.client() as client:
-        await client.ask(action="subscribe", runningBars=[A], interval_ms=200)
+        await client.ask(action="subscribe", runningBars=[A], interval_ms=1_000)
         await rig.publish_bar(bar(A, close=2.0, final=False))
         first = await client.receive()
         for close in (2.5, 3.0):

@@ -14,7 +14,6 @@ from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
 from gateway.endpoints import ENDPOINTS
 from tests.integration.gateway_http.rig import NOON, Rig, bar
-from tests.processes import unmeasured
 
 BTC, ETH = "COINBASE:BTC-USD", "COINBASE:ETH-USD"
 DOCS = Path(__file__).parents[3] / "docs"
@@ -135,7 +134,6 @@ async def test_generated_requests_are_answered_as_described(rig: Rig, tmp_path: 
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=tmp_path,  # it leaves a folder behind
-        env=unmeasured(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

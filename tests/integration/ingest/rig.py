@@ -43,7 +43,7 @@ class Stored:
     namespace: str
 
     def __post_init__(self) -> None:
-        self.redis = connect(self.url)
+        self.redis = connect(self.url, command_timeout_s=10.0)  # it reads all there is
         self.keys = StreamKeys(self.namespace, SHARDS)
         self.board = RoleBoard(self.redis, self.keys, now_ns=wall_ns)
 
