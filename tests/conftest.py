@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from loadtest import dev
 from tests.own_log import own_log
@@ -22,6 +23,22 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 _POLL_S = 0.01
+_BROWSER = "tests/browser/"
+
+
+class _ByWhatTheyStart(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file's tests in one process, and those of the browser: they share a whole system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_BROWSER):
+            return _BROWSER
+        return str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """How ``--dist loadfile`` hands tests out."""
+    return _ByWhatTheyStart(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -132,9 +132,16 @@ def _announced_url(server: "subprocess.Popen[bytes]") -> str:
 
 
 @pytest.fixture(params=["embedded", "timescaledb"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def kind_of_server(request: pytest.FixtureRequest) -> str:
+    """The test runs on PostgreSQL and again on TimescaleDB."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database_url(kind_of_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A new, empty database; the test runs on PostgreSQL and again on TimescaleDB."""
-    server = {"embedded": "embedded_postgres", "timescaledb": "timescaledb"}[request.param]
+    server = {"embedded": "embedded_postgres", "timescaledb": "timescaledb"}[kind_of_server]
     with new_database(request.getfixturevalue(server)) as url:
         yield url
 
@@ -154,31 +161,37 @@ def timescaledb_url(timescaledb: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def migrated_url(database_url: str) -> str:
-    """As ``database_url``, with the schema in place."""
-    from storage.migrations import migrate
-
-    await migrate(database_url)
-    return database_url
+def migrated_url(kind_of_server: str, request: pytest.FixtureRequest) -> str:
+    """As ``database_url``, with the schema in place: copied, which is faster than made."""
+    url: str = request.getfixturevalue(f"{kind_of_server}_migrated_url")
+    return url
 
 
 @pytest.fixture(scope="session")
 def embedded_template(embedded_postgres: str) -> Iterator[str]:
-    """Name of a database with the schema in place, to be copied; nobody stays connected to it."""
-    from storage.migrations import migrate
+    """Name of a database with the schema in place, to be copied."""
+    with _template(embedded_postgres) as name:
+        yield name
 
-    async def prepare(url: str) -> None:
-        await migrate(url)
 
-    with new_database(embedded_postgres) as url:
-        _run(prepare(url))
-        yield urlsplit(url).path.removeprefix("/")
+@pytest.fixture(scope="session")
+def timescaledb_template(timescaledb: str) -> Iterator[str]:
+    """The same on TimescaleDB."""
+    with _template(timescaledb) as name:
+        yield name
 
 
 @pytest.fixture
 def embedded_migrated_url(embedded_postgres: str, embedded_template: str) -> Iterator[str]:
-    """As ``embedded_database_url``, with the schema in place: copied, which is faster than made."""
+    """As ``embedded_database_url``, with the schema in place."""
     with new_database(embedded_postgres, template=embedded_template) as url:
+        yield url
+
+
+@pytest.fixture
+def timescaledb_migrated_url(timescaledb: str, timescaledb_template: str) -> Iterator[str]:
+    """As ``timescaledb_url``, with the schema in place."""
+    with new_database(timescaledb, template=timescaledb_template) as url:
         yield url
 
 
@@ -316,3 +329,23 @@ def new_database(server_url: str, *, template: str = "template0") -> Iterator[st
         admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextlib.contextmanager
+def _template(server_url: str) -> Iterator[str]:
+    """Name of a new database with the schema in place, to which nobody can connect any more."""
+    from storage.migrations import migrate
+
+    async def prepare(url: str) -> None:
+        await migrate(url)
+
+    with new_database(server_url) as url:
+        _run(prepare(url))
+        name = urlsplit(url).path.removeprefix("/")
+        with psycopg.connect(server_url, autocommit=True) as admin:
+            # Workers of TimescaleDB do not ask; without them it can be copied.
+            shut = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false")
+            admin.execute(shut.format(sql.Identifier(name)))
+            end = "SELECT pg_terminate_backend(pid, 10000)"  # ms
+            admin.execute(f"{end} FROM pg_stat_activity WHERE datname = %s", [name])
+        yield name

@@ -16,8 +16,8 @@ A = Symbol("X:A")
 
 
 @pytest.fixture
-async def store(database: Database, database_url: str) -> AsyncIterator[ThreadedStore]:
-    store = ThreadedStore(database, lambda: Database(database_url, min_size=1, max_size=1))
+async def store(database: Database, migrated_url: str) -> AsyncIterator[ThreadedStore]:
+    store = ThreadedStore(database, lambda: Database(migrated_url, min_size=1, max_size=1))
     await store.open()
     yield store
     await store.close()

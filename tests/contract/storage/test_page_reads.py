@@ -73,10 +73,10 @@ async def each(wanted: Iterable[Awaitable[Any]]) -> list[Any]:
 
 
 async def test_pages_of_all_kinds_at_once_are_those_read_one_by_one(
-    database: Database, database_url: str
+    database: Database, migrated_url: str
 ) -> None:
     await BarStore(database).flush(FlushBatch(rows=ROWS))
-    async with counting(database_url) as counted:
+    async with counting(migrated_url) as counted:
         pages = BarPages(counted)
         alone = [await page(pages, number) for number in range(100)]
         statements = len(counted.ran)
@@ -90,10 +90,10 @@ async def test_pages_of_all_kinds_at_once_are_those_read_one_by_one(
 
 
 async def test_a_caller_that_leaves_costs_nobody_else_a_page(
-    database: Database, database_url: str
+    database: Database, migrated_url: str
 ) -> None:
     await BarStore(database).flush(FlushBatch(rows=ROWS))
-    async with counting(database_url) as counted:
+    async with counting(migrated_url) as counted:
         pages = BarPages(counted)
         async with asyncio.TaskGroup() as group:
             wanted = [group.create_task(page(pages, number)) for number in range(40)]
@@ -107,10 +107,10 @@ async def test_a_caller_that_leaves_costs_nobody_else_a_page(
 
 
 async def test_an_error_reaches_all_whose_pages_it_cost(
-    database: Database, database_url: str
+    database: Database, migrated_url: str
 ) -> None:
     await database.fetch("break", "DROP TABLE bars_1min CASCADE")
-    async with counting(database_url) as counted:
+    async with counting(migrated_url) as counted:
         pages = BarPages(counted)
         found = await each(page(pages, number) for number in range(20))
 
@@ -118,12 +118,12 @@ async def test_an_error_reaches_all_whose_pages_it_cost(
 
 
 async def test_who_waits_too_long_or_comes_when_too_many_wait_is_told(
-    database: Database, database_url: str
+    database: Database, migrated_url: str
 ) -> None:
     await BarStore(database).flush(FlushBatch(rows=ROWS))
     async with (
-        await psycopg.AsyncConnection.connect(database_url) as other,
-        counting(database_url, acquire_timeout_s=0.5, statement_timeout_s=1.0) as counted,
+        await psycopg.AsyncConnection.connect(migrated_url) as other,
+        counting(migrated_url, acquire_timeout_s=0.5, statement_timeout_s=1.0) as counted,
     ):
         await other.execute("LOCK TABLE bars_1min")
         pages = BarPages(counted)
