@@ -76,6 +76,24 @@ function request()
 end
 """
 
+NAMES: Final = """
+-- Snapshots of all symbols that are named, each time in an order that nobody asked for before.
+local symbols = {}
+
+function init(arguments)
+  for place = 1, #arguments do symbols[place] = arguments[place] end
+  math.randomseed(os.time())
+end
+
+function request()
+  for place = #symbols, 2, -1 do
+    local other = math.random(place)
+    symbols[place], symbols[other] = symbols[other], symbols[place]
+  end
+  return wrk.format("GET", "/v1/snapshots?symbols=" .. table.concat(symbols, ","))
+end
+"""
+
 PACED: Final = """
 local pace = 0
 function init(arguments) pace = tonumber(arguments[1]) end
