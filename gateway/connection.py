@@ -233,7 +233,7 @@ class Connection(Outlet):
         self, code: int, reason: str, refused: Mapping[str, Sequence[str]] = NOT_NAMED
     ) -> None:
         """Send an error message; *refused* are the names of the request that it is about."""
-        self.reply({"T": "error", "code": code, "msg": reason, **refused})
+        self.reply(messages.error(code, reason, refused, published=self.codec.plain))
 
     def close(self, code: int, why: str, *, error: tuple[int, str] | None = None) -> None:
         """Begin the closing handshake, after an error message where one is given."""
@@ -277,7 +277,8 @@ class Connection(Outlet):
             self.shared.fanout.bring_up_to_date(self)
 
     def notice(self, framed: Mapping[Codec, bytes]) -> None:
-        if not self._closed:
+        # Some of the published SDKs take each message that they do not know for an error.
+        if not (self._closed or self.codec.plain):
             self.push(framed[self.codec])
 
     def review(self) -> None:

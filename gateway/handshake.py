@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
-from websockets.exceptions import InvalidMessage
-from websockets.extensions import ServerExtensionFactory
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.exceptions import InvalidMessage, NegotiationError
+from websockets.extensions import Extension, ServerExtensionFactory
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    ServerPerMessageDeflateFactory,
+)
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
-from websockets.typing import StatusLike
+from websockets.typing import ExtensionParameter, StatusLike
 
 from gateway.access.credentials import Shown, shown_in, shown_in_query
 from gateway.channels import Codec
@@ -32,18 +35,33 @@ class Handshake(ServerProtocol):
             super().send_eof()
 
 
+class _Deflate(ServerPerMessageDeflateFactory):
+    """Declines a window that is smaller than the one of the messages, which are made for all."""
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        found = super().process_request_params(params, accepted_extensions)
+        if found[1].local_max_window_bits < WINDOW_BITS:
+            raise NegotiationError(f"messages need a window of {WINDOW_BITS} bits")
+        return found
+
+
 def compressions() -> Sequence[ServerExtensionFactory]:
     """permessage-deflate as it can be shared by clients: no context from message to message.
 
-    Source: RFC 7692, section 7.1.1.
+    Of what a client did not offer as little as can be is asked: some end the connection over it.
+    So what it sends may have a context where it lets the window be bounded, else not.
+
+    Source: RFC 7692, section 7.1.
     """
-    return (
-        ServerPerMessageDeflateFactory(
-            server_no_context_takeover=True,
-            client_no_context_takeover=True,
-            server_max_window_bits=WINDOW_BITS,
-        ),
+    small = _Deflate(
+        server_no_context_takeover=True,
+        client_max_window_bits=WINDOW_BITS,
+        require_client_max_window_bits=True,
     )
+    none = _Deflate(server_no_context_takeover=True, client_no_context_takeover=True)
+    return small, none
 
 
 def requested_codec(request: Request) -> Codec | None:

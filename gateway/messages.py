@@ -27,6 +27,7 @@ INTERNAL: Final = 500
 NOT_NAMED: Final[Mapping[str, Sequence[str]]] = {}
 """No name of the request is to blame."""
 
+_AUTH_FAILED: Final = "auth failed"  # as it is published
 _ACTIONS: Final = ("auth", "subscribe", "unsubscribe")
 _CHANNELS: Final = {channel.value: channel for channel in CHANNELS}
 _MODES: Final = tuple(mode.value for mode in Mode)
@@ -112,6 +113,20 @@ def decode_request(payload: bytes, *, binary: bool, endpoint: Endpoint = NATIVE)
     if action == "unsubscribe":
         return Unsubscribe(tuple(dict.fromkeys(_names(fields, endpoint))))
     raise _refused("action", action, f"one of {', '.join(_ACTIONS)}")
+
+
+def error(
+    code: int, reason: str, refused: Mapping[str, Sequence[str]] = NOT_NAMED, *, published: bool
+) -> dict[str, Any]:
+    """An error message; *refused* are the names of the request that it is about.
+
+    *published*: it is for a reader of the published protocol. One of those gives up at a key that
+    is refused, and tries again after all else, by these very words; why comes beside them.
+    """
+    if published and code == AUTH_FAILED:
+        why = reason.removeprefix(f"{_AUTH_FAILED}: ")
+        return {"T": "error", "code": code, "msg": _AUTH_FAILED, "reason": why}
+    return {"T": "error", "code": code, "msg": reason, **refused}
 
 
 def _fields(payload: bytes, *, msgpack: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Guest(Protocol):
         ...
 
     def heartbeat(self, framed: Mapping[Codec, bytes]) -> None:
-        """Send the heartbeat that is *framed* in its codec; it is subscribed to something."""
+        """As :meth:`notice`, of the heartbeat; it is subscribed to something."""
         ...
 
     def bring_up_to_date(self) -> None:
@@ -47,7 +47,7 @@ class Guest(Protocol):
         ...
 
     def notice(self, framed: Mapping[Codec, bytes]) -> None:
-        """Send what is *framed* in its codec, unless it is over."""
+        """Send what nobody asked for, *framed* in its codec, where readers know such messages."""
         ...
 
     def say_goodbye(self) -> None:

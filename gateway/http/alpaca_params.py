@@ -15,6 +15,7 @@ Pairs = list[tuple[str, str]]
 
 _HISTORY: Final = ("symbols", "start", "end", "limit", "sort", "page_token")
 _CALENDAR: Final = re.compile(r"[0-9]*(w|week|m|month)", re.IGNORECASE)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FEED: Final = re.compile(r"[A-Za-z0-9_]{1,32}")
 
 
@@ -71,8 +72,22 @@ def _taken(
     for name, value in given:
         if name in extra:
             _CHECKS[name](value)
-    kept = [(name, value) for name, value in given if name not in extra]
+    kept = [(name, _meant(name, value)) for name, value in given if name not in extra]
     return [("symbols", symbol), *kept] if symbol else kept
+
+
+def _meant(name: str, value: str) -> str:
+    """*value* as our own paths read it: there, a date is its midnight; as an end, here all of it.
+
+    A date that does not exist stays as it was given, for the error that it leads to.
+    """
+    if name != "end" or not _DATE.fullmatch(value):
+        return value
+    try:
+        parse_time_ns(value)
+    except ValueError:
+        return value
+    return f"{value}T23:59:59.999999999Z"
 
 
 def _check_adjustment(value: str) -> None:

@@ -116,7 +116,11 @@ _ASOF: Final = _word(
 )
 _ADJUSTMENT: Final = _word("adjustment", "Prices are as they were traded", "^raw$", "raw")
 _SOURCES: Final = (_FEED, _CURRENCY)
-_SPAN: Final = (START, END, LIMIT, SORT, TOKEN)
+_END: Final = msgspec.structs.replace(
+    END,
+    text="The last time, inclusive: RFC 3339, or a date, which is all of that UTC day; else now",
+)
+_SPAN: Final = (START, _END, LIMIT, SORT, TOKEN)
 _TIMEFRAME: Final = msgspec.structs.replace(  # the published API has no default
     TIMEFRAME,
     required=True,

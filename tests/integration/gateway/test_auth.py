@@ -62,6 +62,25 @@ async def test_a_wrong_secret_closes_the_connection(guarded: Rig, secret: str | 
     assert (error["code"], code) == (402, 1008)
 
 
+@pytest.mark.parametrize("path", ["/v2/iex", "/v1beta3/crypto/us"])
+async def test_readers_of_the_published_protocol_get_its_very_words_for_a_wrong_key(
+    guarded: Rig, path: str
+) -> None:
+    async with guarded.client(path) as client:
+        error = await client.ask(action="auth", key="KEY", secret="wrong")
+        native = await wrong_key(guarded)
+
+    reason = error.pop("reason")
+    assert error == {"T": "error", "code": 402, "msg": "auth failed"}
+    assert native["msg"] == f"auth failed: {reason}"
+
+
+async def wrong_key(rig: Rig) -> dict[str, Any]:
+    """The answer to it at our own path."""
+    async with rig.client() as client:
+        return await client.ask(action="auth", key="KEY", secret="wrong")
+
+
 async def test_who_does_not_authenticate_in_time_is_closed(guarded: Rig) -> None:
     async with guarded.client() as client:
         (error,), code = await client.ended()

@@ -4,10 +4,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pytest
 
 from gateway.service import GatewaySettings
 from tests.conftest import Eventually
-from tests.integration.gateway.raw import raw_client
+from tests.integration.gateway.raw import raw_client, upgrade_request
 from tests.integration.gateway.rig import Client, Limits, Rig, bar, gateway
 
 A, B = "SIM:A-USD", "SIM:B-USD"
@@ -150,6 +151,46 @@ async def test_messages_are_compressed_for_who_offers_it_once_it_is_allowed(
         assert ids[0] == ids[1] == ids[2]
         assert packed.connection.protocol.extensions
         assert not plain.connection.protocol.extensions
+
+
+@pytest.mark.parametrize(
+    ("offer", "agreed"),
+    [
+        # @alpacahq/alpaca-trade-api 3 ends the connection where its own context is refused.
+        ("client_max_window_bits", "server_no_context_takeover; client_max_window_bits=12"),
+        ("", "server_no_context_takeover; client_no_context_takeover"),
+        ("server_max_window_bits=9", None),  # messages are compressed for others, too
+    ],
+)
+async def test_little_is_asked_that_a_client_did_not_offer(
+    redis_url: str, namespace: str, offer: str, agreed: str | None
+) -> None:
+    settings = GatewaySettings(port=0, compression=True)
+    async with (
+        gateway(redis_url, namespace, settings=settings) as rig,
+        raw_client(rig.service.port) as client,
+    ):
+        wanted = "; ".join(filter(None, ("permessage-deflate", offer)))
+        client.writer.write(upgrade_request("/v2/iex", Sec_WebSocket_Extensions=wanted))
+        status, head = await client.head()
+
+    assert status == 101
+    found = [line for line in head.decode().splitlines() if line.startswith("Sec-WebSocket-Ext")]
+    assert found == ([f"Sec-WebSocket-Extensions: permessage-deflate; {agreed}"] if agreed else [])
+
+
+async def test_what_a_client_compresses_may_refer_to_what_it_sent_before(
+    redis_url: str, namespace: str
+) -> None:
+    settings = GatewaySettings(port=0, compression=True)
+    async with (
+        gateway(redis_url, namespace, settings=settings) as rig,
+        rig.client(compression="deflate") as client,
+    ):
+        asked = {"action": "subscribe", "trades": [f"SIM:{n:030d}" for n in range(200)]}
+        replies = [await client.ask(**asked) for _ in range(3)]
+
+    assert [reply["trades"] for reply in replies] == [asked["trades"]] * 3
 
 
 async def test_compression_is_declined_unless_it_is_allowed(rig: Rig) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from gateway.service import GatewaySettings
 from gateway.silence import Silence
 from tests.conftest import Eventually
@@ -120,3 +122,29 @@ async def test_a_gateway_without_heartbeats_sends_none(redis_url: str, namespace
         for _ in range(3):
             assert await client.frame() == (PING, b"")
             client.writer.write(client_frame(PONG, b""))
+
+
+@pytest.mark.parametrize("path", ["/v2/iex", "/v1beta3/crypto/us"])
+async def test_nothing_comes_unasked_where_readers_take_what_they_do_not_know_for_an_error(
+    redis_url: str, namespace: str, path: str
+) -> None:
+    silence = Silence(stale_after_s=0.2, heartbeat_s=0.25)
+    async with (
+        gateway(redis_url, namespace, silence=silence, stocks=["alp"]) as rig,
+        rig.client() as native,
+        rig.client(path) as client,
+    ):
+        for each in (native, client):
+            await each.ask(action="subscribe", trades=["ALP:AAPL"])
+        await rig.trade("ALP:AAPL", feed="alp")
+        for kind in ("stale", "hb"):
+            await next_of(native, kind)
+        async with rig.client(path) as later:
+            await later.ask(action="subscribe", trades=["ALP:AAPL"])
+            reply = await later.ask(action="subscribe")
+        rig.service.begin_drain()
+        told, code = await client.ended()
+
+    assert reply["T"] == "subscription"  # nothing came before it
+    assert [message["T"] for message in told] == ["t"]
+    assert code == 1012

@@ -255,6 +255,19 @@ async def test_a_stock_of_a_feed_that_is_long_gone_has_its_history(market: Rig) 
     assert found["bars"]["IBM"] == [stock_bar(0), stock_bar(719)]
 
 
+@pytest.mark.parametrize("path", [f"{STOCKS}/bars", f"{CRYPTO}/bars"])
+async def test_a_date_at_both_ends_is_that_day_as_the_published_examples_ask(
+    market: Rig, path: str
+) -> None:
+    asked = {"symbols": "AAPL", "timeframe": "1Min", "start": "2021-07-03", "end": "2021-07-03"}
+
+    _, found = await market.get(path, **asked)
+    _, day = await market.get(path, **asked | {"timeframe": "1Day", "end": "2021-07-02"})
+
+    assert [one["t"][11:16] for one in found["bars"]["AAPL"]] == ["00:00", "11:59"]
+    assert "parameter start" in day["message"]  # it is after the end of the day before
+
+
 async def test_without_a_range_it_is_today_up_to_now(market: Rig) -> None:
     _, found = await market.get(f"{STOCKS}/bars", symbols="AAPL", timeframe="1T")
 

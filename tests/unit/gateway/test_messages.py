@@ -2,7 +2,15 @@ import msgspec
 import pytest
 
 from gateway.channels import Channel, Mode
-from gateway.messages import Auth, Options, RequestError, Subscribe, Unsubscribe, decode_request
+from gateway.messages import (
+    Auth,
+    Options,
+    RequestError,
+    Subscribe,
+    Unsubscribe,
+    decode_request,
+    error,
+)
 
 
 def decode(**fields: object) -> Auth | Subscribe | Unsubscribe:
@@ -127,3 +135,15 @@ def test_what_is_no_object_is_400(payload: bytes, binary: bool) -> None:
         decode_request(payload, binary=binary)
 
     assert caught.value.code == 400
+
+
+def test_only_a_refused_key_has_the_very_words_of_the_published_protocol() -> None:
+    refused = {"symbols": ["X"]}
+
+    assert error(402, "auth failed: why", published=True) == {
+        "T": "error", "code": 402, "msg": "auth failed", "reason": "why",
+    }  # fmt: skip
+    assert error(402, "auth failed: why", published=False)["msg"] == "auth failed: why"
+    assert error(410, "X is no stock", refused, published=True) == {
+        "T": "error", "code": 410, "msg": "X is no stock", "symbols": ["X"],
+    }  # fmt: skip

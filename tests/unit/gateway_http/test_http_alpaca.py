@@ -93,6 +93,21 @@ def test_what_names_a_source_means_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("end", "meant"),
+    [
+        ("2021-06-08", "2021-06-08T23:59:59.999999999Z"),
+        ("2021-06-08T00:00:00Z", "2021-06-08T00:00:00Z"),
+        ("2021-06-31", "2021-06-31"),  # there is none: refused as it was given
+        ("then", "then"),
+    ],
+)
+def test_a_date_is_all_of_its_day_where_it_is_the_end(end: str, meant: str) -> None:
+    span = [("symbols", "AAPL"), ("start", "2021-06-08"), ("end", end)]
+
+    assert history_pairs(span, stocks=True) == [*span[:2], ("end", meant)]
+
+
 def test_the_path_may_name_the_symbol() -> None:
     assert latest_pairs([], stocks=True, symbol="AAPL") == [("symbols", "AAPL")]
     with pytest.raises(ApiError, match="unknown parameter 'symbols'"):
