@@ -523,12 +523,26 @@ def test_a_line_that_the_proxy_has_added_counts_more_than_the_clients(bench: Ben
         ("for=203.0.113.9, proto=https;for=198.51.100.7;by=10.0.0.1", "198.51.100.7"),
         ("for=unknown", "10.0.0.1"),
         ("by=10.0.0.1", "10.0.0.1"),
+        # What the client chose of its own name, and a proxy passed on in quotes, is no address.
+        ('for=198.51.100.7;host="a,for=203.0.113.9"', "198.51.100.7"),
+        ('host="a;for=203.0.113.9";for=198.51.100.7', "198.51.100.7"),
+        (r'for=198.51.100.7;host="a\",for=203.0.113.9;b=\"c"', "198.51.100.7"),
+        ('for="203.0.113.9, for=198.51.100.7;proto=https', "198.51.100.7"),
+        ('x=", for="[2001:db8::7]";proto="https"', "2001:db8::7"),
+        ('for="203.0.113.9, by=10.0.0.1', "10.0.0.1"),
     ],
 )
 def test_the_standard_header_is_read_where_it_is_chosen(said: str, client: str) -> None:
     proxies = Proxies(["10.0.0.0/8"], header=FORWARDED)
 
     assert proxies.client("10.0.0.1", {"forwarded": said, "x-forwarded-for": "1.1.1.1"}) == client
+
+
+def test_each_proxy_may_write_a_line_of_its_own() -> None:
+    proxies = Proxies(["10.0.0.0/8"], header=FORWARDED)
+    lines: Any = Lines(FORWARDED, 'for="203.0.113.9', "for=198.51.100.7", "for=10.1.2.3")
+
+    assert proxies.client("10.0.0.1", lines) == "198.51.100.7"
 
 
 def test_without_trusted_proxies_nobody_is_believed() -> None:
