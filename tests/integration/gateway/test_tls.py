@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -21,9 +21,11 @@ from gateway.tls import Certificate, CertificateError
 from tests.integration.gateway.rig import Client, gateway
 
 
-def make(folder: Path, name: str) -> tuple[Path, Path]:
+def make(
+    folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -76,6 +78,23 @@ async def test_the_stream_and_http_speak_tls_on_one_port(
                 assert response.status == 200
             await rig.trade("SIM:A")  # who was there stays
             assert (await client.data(1))[0]["S"] == "SIM:A"
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_certificate_with_another_kind_of_key_takes_the_place_of_the_one_before(
+    redis_url: str, namespace: str, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    paths = make(tmp_path, "elliptic")
+    certificate = Certificate(*map(str, paths))
+    async with gateway(redis_url, namespace, certificate=certificate) as rig:
+        make(tmp_path, "rsa", rsa.generate_private_key(public_exponent=65_537, key_size=2_048))
+        assert certificate.refresh()
+        context = trusting(paths[0])
+        context.maximum_version = newest
+
+        url = f"https://127.0.0.1:{rig.service.port}/hello"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+            assert response.status == 200
 
 
 def test_a_pair_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
