@@ -1,5 +1,6 @@
 """TLS on the gateway's port, and certificates that are renewed."""
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
@@ -17,7 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from websockets.asyncio.client import connect
 
+from gateway.connection import Limits
+from gateway.service import GatewaySettings
 from gateway.tls import Certificate, CertificateError
+from tests.integration.gateway.raw import upgrade_request
 from tests.integration.gateway.rig import Client, gateway
 
 
@@ -95,6 +99,56 @@ async def test_a_certificate_with_another_kind_of_key_takes_the_place_of_the_one
         url = f"https://127.0.0.1:{rig.service.port}/hello"
         async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
             assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "headers"),
+    [
+        (403, "/v1/stream", {"Origin": "https://elsewhere.example"}),
+        (400, "/v1/stream?encoding=nope", {}),
+        (400, "/v1/stream", {"Sec_WebSocket_Version": "12"}),
+        (431, "/v1/stream", {"A" * 9_000: ""}),
+    ],
+)
+async def test_a_refused_handshake_tells_browsers_to_come_by_tls(
+    redis_url: str,
+    namespace: str,
+    tmp_path: Path,
+    status: int,
+    path: str,
+    headers: dict[str, str],
+) -> None:
+    paths = make(tmp_path, "first")
+    async with gateway(redis_url, namespace, certificate=Certificate(*map(str, paths))) as rig:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", rig.service.port, ssl=trusting(paths[0])
+        )
+        async with asyncio.timeout(5):
+            writer.write(upgrade_request(path, **headers))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            writer.close()
+            await writer.wait_closed()
+
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\nStrict-Transport-Security: max-age=31536000\r\n" in head
+
+
+async def test_who_is_too_fast_is_told_so_too(
+    redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    paths = make(tmp_path, "first")
+    settings = GatewaySettings(port=0, limits=Limits(handshakes_per_s=1))
+    certificate = Certificate(*map(str, paths))
+    async with gateway(redis_url, namespace, certificate=certificate, settings=settings) as rig:
+        url = f"https://127.0.0.1:{rig.service.port}/v1/stream"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+            status = 0
+            while status != 429:
+                headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+                async with session.get(url, ssl=trusting(paths[0]), headers=headers) as response:
+                    status = response.status
+
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 def test_a_pair_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
