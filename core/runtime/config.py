@@ -31,8 +31,11 @@ HIDDEN = "***"
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _NAMED_SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:key|token|secret|password|passwd|pwd)\s*=\s*)('[^']*'|[^\s&]+)"
+    r"(?i)\b([\w-]*(?:key|token|secret|password|passwd|pwd)\s*=\s*)"
+    r"('(?:[^'\\]|\\.)*'|(?:[^\s&\\]|\\.)+)"  # for libpq a backslash goes with what follows
 )
+_PASSWORD_ON = re.compile(r"(?is)(password\s*=\s*).*")
+_PASSWORD_FIELD = re.compile(r"(?is)(password=)[^&]*")
 # Kubernetes and Docker links put these into every container beside a service named like us.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP)(_\w+)?$")
 _LINK_VALUE = re.compile(r"(tcp|udp)://")
@@ -101,6 +104,16 @@ class Loaded(msgspec.Struct, Generic[T], frozen=True):
 def mask(text: str) -> str:
     """*text* without the passwords in URLs and without the values of ``…key=``, ``…token=``."""
     return _NAMED_SECRET.sub(rf"\1{HIDDEN}", _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", text))
+
+
+def veil(url: str) -> str:
+    """A *url* or connection string that cannot be read: nobody knows where its password ends."""
+    scheme, found, _ = url.partition("://")
+    url = (_PASSWORD_FIELD if found else _PASSWORD_ON).sub(rf"\1{HIDDEN}", url)
+    _, at, host = url.rpartition("@")
+    if not at:
+        return url
+    return f"{scheme}://{HIDDEN}@{host}" if found else f"{HIDDEN}@{host}"
 
 
 def to_text(value: Value, *, separator: str = "\n") -> str:
