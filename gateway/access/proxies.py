@@ -76,7 +76,7 @@ class Proxies:
 
 
 def _elements(line: str) -> list[str]:
-    """Those of a ``Forwarded`` line; a comma in quotes is none between two of them.
+    """The last ones of a ``Forwarded`` line; a comma in quotes is none between two of them.
 
     Quotes are paired from the right, where the proxies write: those that a client sent and left
     open take in nothing of what was appended.
@@ -88,6 +88,8 @@ def _elements(line: str) -> list[str]:
         if not is_open:
             elements.append(",".join(reversed(pieces)))
             pieces = []
+        if len(elements) == _MAX_HOPS:
+            return elements[::-1]
     if pieces:
         elements.append(",".join(reversed(pieces)))
     return elements[::-1]
