@@ -87,10 +87,13 @@ class Guard:
         self.required = always or len(fixed) > 0 or tokens is not None
         """Must callers show anything? Once keys were stored, for good."""
 
-    def store(self, stored: Keyring, *, any_ever: bool) -> None:
+    def require(self) -> None:
+        """There are keys in the database, or were: callers have to show something, for good."""
+        self.required = True
+
+    def store(self, stored: Keyring) -> None:
         """The keys of the database are *stored* from now on."""
         self._stored, self._awaits_stored = stored, False
-        self.required = self.required or any_ever
         self._known.clear()
 
     def forget(self) -> None:

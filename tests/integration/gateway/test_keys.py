@@ -1,7 +1,7 @@
 """Keys of the database, tokens and what they entitle to, on the stream of a running gateway."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from gateway.access.jwks import JwksSource
 from gateway.access.tokens import TokenRules, Tokens
 from gateway.connection import Limits
 from gateway.service import GatewaySettings
-from storage.api_keys import ApiKeyStore, KeysInForce
+from storage.api_keys import ApiKeyStore
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.stored_key import StoredKey
@@ -305,9 +305,11 @@ class LateStore:
             raise DatabaseUnavailable("here", "away")
         return 1
 
-    async def in_force(self) -> KeysInForce:
-        digest = hashlib.sha256(SECRET.encode()).digest()
-        return KeysInForce((StoredKey(key_id="alice", secret_sha256=digest),), any_ever=True)
+    async def any_ever(self) -> bool:
+        return True
+
+    async def in_force(self) -> AsyncIterator[Sequence[StoredKey]]:
+        yield [StoredKey(key_id="alice", secret_sha256=hashlib.sha256(SECRET.encode()).digest())]
 
 
 async def test_a_gateway_that_starts_while_the_database_is_away_takes_no_key_for_a_wrong_one(

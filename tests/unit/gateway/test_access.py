@@ -97,11 +97,13 @@ def test_nobody_is_let_in_without_credentials_where_that_is_asked_for(bench: Ben
 def test_once_a_key_was_stored_keys_are_asked_for_for_good(bench: Bench) -> None:
     guard = bench.guard()
 
-    guard.store(Keyring(), any_ever=False)
+    guard.store(Keyring())
     assert not guard.required
-    guard.store(ring(alice=caller()), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller()))
     assert guard.judge(ALICE, "a") == caller()
-    guard.store(Keyring(), any_ever=True)
+    guard.require()
+    guard.store(Keyring())
 
     assert guard.required
     assert "unknown" in refusal(guard.judge(ALICE, "a"))
@@ -109,7 +111,8 @@ def test_once_a_key_was_stored_keys_are_asked_for_for_good(bench: Bench) -> None
 
 def test_a_key_of_the_settings_goes_before_one_of_its_name_in_the_database(bench: Bench) -> None:
     guard = bench.guard(ring(alice=caller()))
-    guard.store(ring(alice=caller(symbols=Entitlement(["X:A"])), bob=caller("bob")), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller(symbols=Entitlement(["X:A"])), bob=caller("bob")))
 
     assert guard.judge(ALICE, "a") == caller()
     assert guard.renewed(caller()) == caller()
@@ -199,12 +202,14 @@ def test_what_was_right_in_one_worker_or_before_the_keys_changed_is_looked_at(
     for region in range(2):
         bench.tally = Tally(words, layout, region)
         workers.append(bench.guard(always=True, failures_per_minute=1))
-        workers[-1].store(ring(alice=caller(), bob=caller("bob")), any_ever=True)
+        workers[-1].require()
+        workers[-1].store(ring(alice=caller(), bob=caller("bob")))
     one, other = workers
     assert one.judge(ALICE, "a") == caller()
     one.judge(ShownKey("alice", "no"), "a")
 
-    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")), any_ever=True)
+    one.require()
+    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")))
 
     for worker in (one, other):
         assert worker.judge(ALICE, "a") == caller()
@@ -241,7 +246,8 @@ def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Benc
             access.admit(shown, "/v1/bars", "a")
         assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
     assert guard.judge(ShownKey("bob", "hush"), "a") == caller("bob")
-    guard.store(ring(alice=caller()), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller()))
 
     assert guard.judge(ALICE, "a") == caller()
     assert refusal(guard.judge(ShownKey("carol", "hush"), "a")).startswith("unknown API key")
