@@ -29,7 +29,10 @@ _RSA: Final = ("RS256", "RS384", "RS512")
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 ALGORITHMS: Final = (*_HASH_BYTES, *_RSA, *_CURVES.values())
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518, section 3.3
-MAX_TOKEN: Final = 8_192  # characters; one with hundreds of symbols has below 4,000
+MAX_TOKEN: Final = 8_000
+"""Characters: with what is around them in a header or query they fit a line of a handshake, 8,192.
+
+A token with hundreds of symbols has below 4,000."""
 _MAX_KEYS: Final = 100  # of a set; providers publish a handful
 _MAX_REASONS: Final = 3  # that are told of keys of a set
 _MAX_CHANNELS: Final = 100

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.access.follow import KeyFollower
 from gateway.access.jwks import JwksSource
-from gateway.access.tokens import TokenRules, Tokens
+from gateway.access.tokens import MAX_TOKEN, TokenRules, Tokens
 from gateway.connection import Limits
 from gateway.service import GatewaySettings
 from storage.api_keys import ApiKeyStore
@@ -234,6 +234,22 @@ async def test_a_token_opens_the_stream_in_each_way_to_show_it(
         assert await client.receive() == welcome
     async with guarded.bearer(token) as client:
         assert (await client.ask(action="subscribe", trades=["A"]))["trades"] == ["A"]
+
+
+async def test_a_token_as_long_as_may_be_opens_the_stream(guarded: Guarded, issuer: Issuer) -> None:
+    expires_s = guarded.now_s + 60
+    shortest = len(issuer.token(expires_s, more=""))
+    more = "a" * ((MAX_TOKEN - shortest) * 3 // 4)
+    token = issuer.token(expires_s, more=more)
+    assert MAX_TOKEN - 4 < len(token) <= MAX_TOKEN
+
+    for path, headers in (
+        ("", {"Authorization": f"Bearer {token}"}),
+        (f"?token={token}", {}),
+        (f"?encoding=json&token={token}", {}),
+    ):
+        async with guarded.rig.client(path, additional_headers=headers) as client:
+            assert await client.receive() == [{"T": "success", "msg": "authenticated"}]
 
 
 async def test_a_token_that_expires_ends_the_connection_after_an_error(
