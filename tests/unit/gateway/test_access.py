@@ -376,17 +376,33 @@ def test_a_browser_asks_its_user_only_where_the_user_went_there(
     assert caught.value.headers["WWW-Authenticate"].startswith(scheme)
 
 
+def told(access: Access, headers: dict[str, str]) -> tuple[int, str | None, str | None, str | None]:
+    """The status of a refusal, the limit that it tells, what is left of it, and when to come."""
+    with pytest.raises(ApiError) as caught:
+        access.admit(headers, "/v1/symbols", "a")
+    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "Retry-After")
+    limit, left, wait = (caught.value.headers.get(name) for name in names)
+    return caught.value.status, limit, left, wait
+
+
 def test_who_shows_nothing_has_a_limit_per_address(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True), per_address=2)
 
-    assert [status(access, {}) for _ in range(3)] == [401, 401, 429]
+    assert [told(access, {}) for _ in range(3)] == [
+        (401, "2", "1", None),
+        (401, "2", "0", None),
+        (429, "2", "0", "60"),
+    ]
     assert status(access, {}, "/livez") == 200
 
 
 async def test_who_fails_too_often_is_told_when_to_come_back(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True, failures_per_minute=1))
 
-    assert [status(access, BEARER), status(access, BEARER)] == [401, 429]
+    assert [told(access, BEARER) for _ in range(2)] == [
+        (401, None, None, None),
+        (429, "1", "0", "60"),
+    ]
     assert await slow_status(access, BEARER) == 429
 
 
