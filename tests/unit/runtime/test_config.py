@@ -160,6 +160,23 @@ def test_passwords_are_masked_wherever_they_stand(text: str, shown: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("redis://:a b'c@host/0", "redis://:***@host/0"),
+        ("redis://us er:a b@host/0", "redis://us er:***@host/0"),
+        (
+            "redis+sentinel://h/m?sentinel_password=a b&x=1",
+            "redis+sentinel://h/m?sentinel_password=***&x=1",
+        ),
+        ("alpaca:*?key=a b&url=wss://h/", "alpaca:*?key=***&url=wss://h/"),
+        ("host=h password=a user=u", "host=h password=*** user=u"),
+    ],
+)
+def test_a_blank_in_a_url_ends_no_secret(value: str, shown: str) -> None:
+    assert config.mask_value(value) == shown
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("redis://u:a@b c/d@host:1/0", "redis://***@host:1/0"),
