@@ -135,7 +135,8 @@ def _reason(exc: Exception) -> str:
 
 def _number(keys: Keys) -> int:
     """How many there are: one that is for several algorithms is one."""
-    return len({(algorithm[:2], key_id) for algorithm, key_id in keys})
+    by_id = {(name[:2], key_id): len(same) for (name, key_id), same in keys.items()}
+    return sum(by_id.values())
 
 
 def _bounded(payload: bytes) -> bytes:
