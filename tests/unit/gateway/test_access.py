@@ -15,7 +15,7 @@ from gateway.access.entitlement import Entitlement
 from gateway.access.grant import ANYBODY, Caller
 from gateway.access.guard import Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.keyring import KeyRecord, Keyring
-from gateway.access.proxies import FORWARDED, Proxies, ProxyError
+from gateway.access.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, ProxyError
 from gateway.access.rates import Rates
 from gateway.access.tokens import TokenRules, Tokens, parse_keys, secret_key
 from gateway.http.errors import ApiError
@@ -558,6 +558,15 @@ def test_the_standard_header_is_read_where_it_is_chosen(said: str, client: str) 
     proxies = Proxies(["10.0.0.0/8"], header=FORWARDED)
 
     assert proxies.client("10.0.0.1", {"forwarded": said, "x-forwarded-for": "1.1.1.1"}) == client
+
+
+@pytest.mark.parametrize("header", [FORWARDED, X_FORWARDED_FOR])
+def test_of_a_chain_without_end_the_last_hops_are_read(header: str) -> None:
+    proxies = Proxies(["10.0.0.0/8"], header=header)
+    beginning = "for=" if header == FORWARDED else ""
+    said = ",".join(f"{beginning}{hop}" for hop in ["203.0.113.9", *["10.0.0.2"] * 20])
+
+    assert proxies.client("10.0.0.1", {header: said}) == "10.0.0.2"
 
 
 def test_each_proxy_may_write_a_line_of_its_own() -> None:
