@@ -77,6 +77,7 @@ class Shared:
     resumes: Resumes
     proxies: Proxies
     extensions: Sequence[ServerExtensionFactory] = ()
+    secure: bool = False  # they come by TLS
     on_change: Callable[[], None] = lambda: None  # a subscription came or went
     on_subscribed: Callable[["Connection"], None] = lambda _: None  # it had none before
 
@@ -120,6 +121,7 @@ class Connection(Outlet):
         # The protocol core while it has a state of its own: before the handshake is through, in
         # the middle of a frame or message, and from the close on. Else it is lent by the parsers.
         self._core: Protocol | None = Handshake(
+            secure=shared.secure,
             extensions=shared.extensions,
             max_size=shared.limits.max_inbound_bytes,
             logger=WIRE_LOG,

@@ -24,7 +24,7 @@ _MAX_IGNORED_BYTES: Final = 65_536  # from a client that was refused
 class Door:
     """Answers upgrade requests: with a session, or with a refusal that costs little."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it judges and answers by
         self,
         *,
         connect: Callable[[], asyncio.Protocol],
@@ -33,8 +33,9 @@ class Door:
         access: Access,
         metrics: GatewayMetrics,
         monotonic_ns: MonotonicClock,
+        secure: bool = False,
     ) -> None:
-        """*connect* makes a session; connections are counted by *roster*."""
+        """*connect* makes a session; connections are counted by *roster*; *secure*: by TLS."""
         self._connect, self.roster = connect, roster
         self._tally, self.monotonic_ns = roster.tally, monotonic_ns
         self._limits, self._access = limits, access
@@ -43,8 +44,10 @@ class Door:
             "429 Too Many Requests",
             f"more than {limits.handshakes_per_s} handshakes in this second from one address; "
             "try again in 1 s",
+            secure=secure,
             headers={"Retry-After": "1"},
         )
+        self._secure = secure
         self._second, self._fast = 0, set[str]()  # whoever was too fast in it
         self._errors = metrics.request_errors.labels(str(messages.CONNECTION_LIMIT))
         self._refused = {
@@ -73,7 +76,7 @@ class Door:
         fields = upgrade.fields
         if not self._access.origins.admit(fields.get("origin"), fields.get("host", "")):
             self._refused["origin"].inc()
-            return _foreign(fields["origin"])
+            return self._foreign(fields["origin"])
         answer = self._too_many.answer(upgrade) if self._is_full(counted) else None
         if answer is None:  # also for an odd request: the session finds what is wrong with it
             return self._connect()
@@ -94,17 +97,16 @@ class Door:
             self._fast.add(counted)
         return True
 
+    def _foreign(self, origin: str) -> bytes:
+        message = f"pages from {origin[:80]!a} may not open this stream; see allowed_origins"
+        return http_refusal("403 Forbidden", message, secure=self._secure)
+
     def _is_limited(self) -> bool:
         return self._access.guard.required or not self._limits.only_with_keys
 
     def _is_full(self, counted: str) -> bool:
         limit = self._limits.max_connections_per_ip if self._is_limited() else 0
         return bool(limit) and self._tally.total(self._tally.mark("ip", counted)) >= limit
-
-
-def _foreign(origin: str) -> bytes:
-    message = f"pages from {origin[:80]!a} may not open this stream; see allowed_origins"
-    return http_refusal("403 Forbidden", message)
 
 
 class Refusable(asyncio.Protocol):

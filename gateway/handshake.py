@@ -1,6 +1,7 @@
 """What a stream's handshake request asks for, and how a refused one is answered."""
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import MultipleValuesError
@@ -18,14 +19,21 @@ from gateway.access.credentials import Shown, shown_in, shown_in_query
 from gateway.channels import Codec
 from gateway.encode import control
 from gateway.frames import WINDOW_BITS
-from gateway.refusals import REFUSAL_HEADERS
+from gateway.refusals import refusal_headers
 
 
 class Handshake(ServerProtocol):
     """Refuses in the HTTP API's form of error, also what is no valid request at all."""
 
+    def __init__(self, *, secure: bool, **options: Any) -> None:
+        """*secure*: it goes by TLS."""
+        super().__init__(**options)
+        self._by_tls = secure
+
     def reject(self, status: StatusLike, text: str) -> Response:
-        return _as_json(super().reject(status, text))
+        response = _as_json(super().reject(status, text))
+        response.headers.update(refusal_headers(secure=self._by_tls))
+        return response
 
     def send_eof(self) -> None:
         """The end of what is sent; the core would say nothing else to an invalid request."""
@@ -89,5 +97,4 @@ def _as_json(response: Response) -> Response:
         del response.headers[name]
     response.headers["Content-Type"] = "application/json"
     response.headers["Content-Length"] = str(len(body))
-    response.headers.update(REFUSAL_HEADERS)
     return response

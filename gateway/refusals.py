@@ -17,24 +17,30 @@ from gateway import messages
 from gateway.channels import Codec
 from gateway.encode import control
 from gateway.frames import frame
-from gateway.http.safe_headers import SAFE_HEADERS
+from gateway.http.safe_headers import safe_headers
 from gateway.sniff import Upgrade
 
 POLICY_VIOLATION: Final = 1008  # close code
-REFUSAL_HEADERS: Final = {"Cache-Control": "no-store", **SAFE_HEADERS}
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _CLOSE: Final = 0x88  # first byte of a close frame
 _MAX_REASON: Final = 100  # bytes; a control frame holds 125
 
 
-def http_refusal(status: str, message: str, *, headers: Mapping[str, str] | None = None) -> bytes:
+def refusal_headers(*, secure: bool) -> Mapping[str, str]:
+    """Those of every refusal; *secure*: it goes by TLS."""
+    return {"Cache-Control": "no-store", **safe_headers(secure=secure)}
+
+
+def http_refusal(
+    status: str, message: str, *, secure: bool, headers: Mapping[str, str] | None = None
+) -> bytes:
     """An HTTP error in the form of the API; *status* is as in ``429 Too Many Requests``."""
     body = msgspec.json.encode({"code": int(status[:3]), "message": message})
     fields = {
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
         "Connection": "close",
-        **REFUSAL_HEADERS,
+        **refusal_headers(secure=secure),
         **(headers or {}),
     }
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields.items())]

@@ -186,6 +186,7 @@ class GatewayService:
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
             extensions=compressions() if self.settings.compression else (),
+            secure=self.certificate is not None,
             resumes=self._resumes,
             parsers=Parsers(max_size=self.settings.limits.max_inbound_bytes, logger=WIRE_LOG),
             on_change=self._reporter.on_change,
@@ -198,6 +199,7 @@ class GatewayService:
             access=self.access,
             metrics=self.metrics,
             monotonic_ns=self.monotonic_ns,
+            secure=self.certificate is not None,
         )
         add_stream_routes(self.app, self._door)
 

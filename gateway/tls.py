@@ -43,8 +43,10 @@ class Certificate:
         self._oldest = oldest
         self._stamp = self._look()
         self._complaint = ""  # what is wrong with the files, as it was told
-        self.context = self._context()
-        """Of the port; a newer certificate goes in here as well."""
+        self._newest = self._context()
+        self.context = self._newest
+        """Of the port; each new connection is moved on to the newest certificate."""
+        self.context.sni_callback = self._move_on
 
     def refresh(self, *, at_once: bool = False) -> bool:
         """Take over files that have changed; False: they have not, or cannot be used.
@@ -57,8 +59,7 @@ class Certificate:
                 self._complaint = ""
                 return False
             self._stamp = stamp  # a file that is wrong is complained of once
-            self._context()  # else half of a pair would be in use
-            self._load(self.context)
+            self._newest = self._context()
         except CertificateError as exc:
             if at_once or str(exc) != self._complaint:  # and so is one that is not there
                 _LOG.error("the certificate stays as it was: %s", exc)
@@ -73,6 +74,14 @@ class Certificate:
         while True:
             await asyncio.sleep(_LOOK_S)
             self.refresh()
+
+    def _move_on(self, connection: ssl.SSLObject, _name: str | None, _port: ssl.SSLContext) -> None:
+        """Called at the beginning of each handshake, whether or not it names a host.
+
+        A context keeps a pair for each kind of key: loaded into the one of the port, a certificate
+        with a key of another kind would stand beside the old one, and not be shown to all.
+        """
+        connection.context = self._newest
 
     def _context(self) -> ssl.SSLContext:
         # Ciphers and the rest are Python's defaults: those of people who follow what is broken.

@@ -1,5 +1,6 @@
 """ApiKeyStore: the keys of the gateway's callers. Secrets are known by their SHA-256 only."""
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -10,16 +11,23 @@ from storage.stored_key import StoredKey
 
 MAX_KEYS: Final = 100_000  # in force at a time; a gateway holds all of them, some 500 bytes each
 
+_PAGE: Final = 500  # keys that are read at a time: some 5 ms of a processor
+
 _VERSION: Final = "SELECT version FROM api_keys_version"
 _KNOWN: Final = "SELECT EXISTS (SELECT FROM api_keys)"
-_COLUMNS: Final = """
-    key_id, secret_sha256, name, symbols, channels, requests_per_minute, connections,
-    (extract(epoch FROM created_at) * 1000)::bigint,
-    (extract(epoch FROM expires_at) * 1000)::bigint,
-    (extract(epoch FROM revoked_at) * 1000)::bigint
+# What others write here may be infinite, as PostgreSQL says never, which is no number.
+_MS: Final = """
+CASE WHEN {0} IS NOT NULL THEN
+    (extract(epoch FROM least(greatest({0}, 'epoch'), '9999-12-31Z')) * 1000)::bigint END
+"""
+_TIMES: Final = ",".join(map(_MS.format, ("created_at", "expires_at", "revoked_at")))
+_COLUMNS: Final = f"""
+    key_id, secret_sha256, name, symbols, channels, requests_per_minute, connections, {_TIMES}
 """
 _ALL: Final = f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at, key_id"
-_IN_FORCE: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE revoked_at IS NULL LIMIT {MAX_KEYS}"
+_IN_FORCE: Final = f"""
+SELECT {_COLUMNS} FROM api_keys WHERE revoked_at IS NULL AND key_id > %s ORDER BY key_id LIMIT %s
+"""
 _ADD: Final = """
 INSERT INTO api_keys (key_id, secret_sha256, name, symbols, channels, requests_per_minute,
     connections, expires_at)
@@ -48,15 +56,8 @@ class KeyNotAdded(TickgateError):
         )
 
 
-class KeysInForce(msgspec.Struct, frozen=True):
-    """The keys that were not revoked; ``any_ever``: has there been one, revoked or not?"""
-
-    keys: tuple[StoredKey, ...]
-    any_ever: bool
-
-
 class ApiKeyStore:
-    """The table of keys. Each call is one statement, and raises DatabaseUnavailable."""
+    """The table of keys. Each call raises DatabaseUnavailable while that cannot be asked."""
 
     def __init__(self, database: Database) -> None:
         """*database* stays the caller's."""
@@ -67,11 +68,24 @@ class ApiKeyStore:
         ((version,),) = await self._database.fetch("version of keys", _VERSION)
         return int(version)
 
-    async def in_force(self) -> KeysInForce:
-        """All keys that were not revoked, also those that have expired."""
-        rows = await self._database.fetch("keys in force", _IN_FORCE)
+    async def any_ever(self) -> bool:
+        """Has there been a key, revoked or not?"""
         ((any_ever,),) = await self._database.fetch("any key", _KNOWN)
-        return KeysInForce(tuple(map(_key_of, rows)), any_ever)
+        return bool(any_ever)
+
+    async def in_force(self) -> AsyncIterator[Sequence[StoredKey]]:
+        """All keys that were not revoked, also those that have expired.
+
+        They come a few at a time, so that whoever reads many has time for others in between. What
+        changes meanwhile may be in it or not: the version tells of that.
+        """
+        last = ""
+        for _ in range(MAX_KEYS // _PAGE):
+            rows = await self._database.fetch("keys in force", _IN_FORCE, [last, _PAGE])
+            yield [_key_of(row) for row in rows]
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
 
     async def all(self) -> list[StoredKey]:
         """Every key there ever was, by time of creation."""

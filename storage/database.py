@@ -63,9 +63,12 @@ def server_of(url: str) -> str:
 def url_problem(url: str) -> str:
     """Why no server can be looked for at *url*, or an empty string; connects to nothing."""
     try:
-        conninfo_to_dict(url)
+        parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as exc:
-        return one_line(exc).replace(url, "…")  # it may hold a password
+        return one_line(exc)
+    hosts = str(parts.get("host") or "").split(",")
+    if any("@" in host[1:] for host in hosts if not host.startswith("/")):
+        return "there is an @ in the host"  # the second one of a password, as libpq reads it
     return ""
 
 

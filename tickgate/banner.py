@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.runtime.config import mask
+from core.runtime.config import mask_value
 from ingest.spec import FeedSpec
 from tickgate.settings import Settings
 
@@ -27,7 +27,7 @@ def banner(settings: Settings, specs: Sequence[FeedSpec], *, data_dir: Path) -> 
     lines = [
         ("", ""),
         ("open", gateway_url(settings)),
-        *(("feed", mask(spec.text)) for spec in specs),
+        *(("feed", mask_value(spec.text)) for spec in specs),
         ("data", _data(settings, data_dir)),
         ("access", _access(settings)),
         ("stop", "Ctrl-C, twice to end at once"),

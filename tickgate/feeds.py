@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from core.runtime.config import ConfigError, Loaded, Problem, mask
+from core.runtime.config import ConfigError, Loaded, Problem, mask, mask_value
 from ingest.errors import SpecError
 from ingest.spec import FeedSpec, ReplayOptions, name_feeds
 from tickgate.rules import problem
@@ -33,7 +33,7 @@ def feeds_of(loaded: Loaded[Settings], command: str) -> list[FeedSpec]:
         problems += _unreadable(loaded, spec)
     endless = [spec.text for spec in specs if not spec.has_end]
     if loaded.values.exit_at_end and endless:
-        accepted = f"feeds that have an end, which {mask(endless[0])} has not"
+        accepted = f"feeds that have an end, which {mask_value(endless[0])} has not"
         problems.append(problem(loaded, "exit_at_end", accepted))
     if problems:
         raise ConfigError(problems)

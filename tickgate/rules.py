@@ -2,12 +2,13 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.runtime import config
-from core.runtime.config import ConfigError, Loaded, Problem
+from core.runtime.config import ConfigError, Loaded, Problem, Setting, veil
 from gateway.access.proxies import Proxies, ProxyError
 from gateway.origins import OriginError, Origins
 from storage.redis_url import SCHEMES
@@ -29,6 +30,9 @@ from tickgate.settings import (
 
 _SERVING = (DEV, GATEWAY, CHECK)  # what the gateway refuses, a check finds
 _FIND_SERVERS = (DEV, CHECK, KEYS, REBUILD, EXPORT, IMPORT)  # of their own, or those of dev
+_QUOTED = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
+_QUOTED_WHOLLY = re.compile(r"""(["'])(.*)\1""", re.DOTALL)  # where there are quotes in it, too
+_QUOTE = re.compile("[\"']")
 _PEM = "-----BEGIN "  # of a public or private key, or a certificate
 _MIN_SECRET_BYTES = 32  # as gateway.access.tokens asks for, which is dear to load
 
@@ -89,12 +93,15 @@ def check(loaded: Loaded[Settings], command: str, *, lean: bool = False) -> None
 
 def problem(loaded: Loaded[Settings], name: str, accepted: str) -> Problem:
     """What is wrong with the setting *name*, in terms of the flag or variable that set it."""
-    setting = next(setting for setting in SETTINGS if setting.name == name)
-    source = loaded.sources[name]
+    setting, source = _setting(name), loaded.sources[name]
     if source == config.DEFAULT:
         source = f"{setting.flag} (or {setting.variable})"
     shown = setting.show(getattr(loaded.values, name))
     return Problem(source, repr(shown) if shown else "empty", accepted)
+
+
+def _setting(name: str) -> Setting:
+    return next(setting for setting in SETTINGS if setting.name == name)
 
 
 def _check_urls_closely(loaded: Loaded[Settings], command: str) -> list[Problem]:
@@ -113,13 +120,25 @@ def _check_urls(loaded: Loaded[Settings], command: str, *, closely: bool = False
         url, accepted = schemes[setting.name]
         dsn = setting.name == "database_url" and "=" in url and "://" not in url
         if url and not url.startswith(accepted) and not dsn:
-            problems.append(problem(loaded, setting.name, setting.accepted))
+            problems.append(_unreadable(loaded, setting, url))
         elif url and (reason := _ill_formed(setting.name, url, closely=closely)):
-            problems.append(problem(loaded, setting.name, f"{setting.accepted} ({reason})"))
+            problems.append(_unreadable(loaded, setting, url, reason))
         if not url and command not in _FIND_SERVERS:
             needed = f"{setting.accepted} (only `tickgate dev` brings a server of its own)"
             problems.append(problem(loaded, setting.name, needed))
     return problems
+
+
+def _unreadable(loaded: Loaded[Settings], setting: Setting, url: str, reason: str = "") -> Problem:
+    """*reason* may quote any part of *url*: what is not shown of that is not repeated either."""
+    shown = veil(url)
+    if not reason:
+        return Problem(loaded.sources[setting.name], repr(shown), setting.accepted)
+    quoted = _QUOTED_WHOLLY if _QUOTE.search(url) else _QUOTED
+    told = quoted.sub(lambda found: found[0] if found[2] in shown else "…", reason)
+    if "@" in url:
+        told += "; in a password % / ? # [ @ and blanks are written %25 %2F %3F %23 %5B %40 %20"
+    return Problem(loaded.sources[setting.name], repr(shown), f"{setting.accepted} ({told})")
 
 
 def _ill_formed(name: str, url: str, *, closely: bool) -> str:
@@ -198,7 +217,7 @@ def _check_tokens(loaded: Loaded[Settings], command: str) -> list[Problem]:
         accepted = "a secret that nobody else knows (public keys are for jwt_jwks, as a JWK Set)"
         problems.append(problem(loaded, "jwt_shared_key", accepted))
     if reason := _jwks_problem(values.jwt_jwks):
-        problems.append(problem(loaded, "jwt_jwks", f"an https:// URL or a file ({reason})"))
+        problems.append(_unreadable(loaded, _setting("jwt_jwks"), values.jwt_jwks, reason))
     return problems
 
 

@@ -30,6 +30,7 @@ from tickgate.client import (
     connect,
 )
 from tickgate.client import Refused as ClientRefused
+from tickgate.client.address import shown
 from tickgate.output import complain
 from tickgate.settings import Settings
 
@@ -83,7 +84,7 @@ class Watch:
 
     def __init__(self, settings: Settings, symbols: tuple[str, ...]) -> None:
         self._settings = settings
-        self._base = settings.url.rstrip("/")
+        self._base = shown(settings.url).rstrip("/")
         self._key, _, self._secret = settings.api_key.partition(":")
         self._symbols = symbols
         self._is_new = asyncio.Event()  # there is a connection since somebody looked

@@ -30,9 +30,14 @@ DEFAULT = "default"
 HIDDEN = "***"
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
+_NAME = r"(?i)\b([\w-]*(?:key|token|secret|password|passwd|pwd)\s*=\s*)"
 _NAMED_SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:key|token|secret|password|passwd|pwd)\s*=\s*)('[^']*'|[^\s&]+)"
+    _NAME + r"('(?:[^'\\]|\\.)*'|(?:[^\s&\\]|\\.)+)"  # for libpq a backslash goes with what follows
 )
+_LOGIN = re.compile(r"(://[^:/@]*):.*@")
+_FIELD = re.compile(_NAME + r"[^&]*")
+_PASSWORD_ON = re.compile(r"(?is)(password\s*=\s*).*")
+_PASSWORD_FIELD = re.compile(r"(?is)(password=)[^&]*")
 # Kubernetes and Docker links put these into every container beside a service named like us.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP)(_\w+)?$")
 _LINK_VALUE = re.compile(r"(tcp|udp)://")
@@ -87,8 +92,9 @@ class Setting(msgspec.Struct, frozen=True):
         """*value* for people: secrets masked, lists joined by spaces."""
         if self.secret == "all":
             return HIDDEN if value else ""
-        text = to_text(value, separator=" ")
-        return mask(text) if self.secret else text
+        if not self.secret:
+            return to_text(value, separator=" ")
+        return " ".join(map(mask_value, value if isinstance(value, tuple) else [to_text(value)]))
 
 
 class Loaded(msgspec.Struct, Generic[T], frozen=True):
@@ -101,6 +107,26 @@ class Loaded(msgspec.Struct, Generic[T], frozen=True):
 def mask(text: str) -> str:
     """*text* without the passwords in URLs and without the values of ``…key=``, ``…token=``."""
     return _NAMED_SECRET.sub(rf"\1{HIDDEN}", _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", text))
+
+
+def mask_value(text: str) -> str:
+    """As :func:`mask`, of a *text* that is one URL, feed spec or connection string.
+
+    In the first two a blank ends nothing.
+    """
+    if "://" not in text and "?" not in text:
+        return mask(text)
+    return _FIELD.sub(rf"\1{HIDDEN}", _LOGIN.sub(rf"\1:{HIDDEN}@", text))
+
+
+def veil(url: str) -> str:
+    """A *url* or connection string that cannot be read: nobody knows where its password ends."""
+    scheme, found, _ = url.partition("://")
+    url = (_PASSWORD_FIELD if found else _PASSWORD_ON).sub(rf"\1{HIDDEN}", url)
+    _, at, host = url.rpartition("@")
+    if not at:
+        return url
+    return f"{scheme}://{HIDDEN}@{host}" if found else f"{HIDDEN}@{host}"
 
 
 def to_text(value: Value, *, separator: str = "\n") -> str:

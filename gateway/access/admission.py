@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from core.market.timeframe import SECOND_NS
 from gateway.access.addresses import counted_as
 from gateway.access.cors import Cors
 from gateway.access.credentials import Shown, shown_in
@@ -140,14 +141,18 @@ class Access:
     def _refused(
         self, refusal: Refusal, proof: Shown | None, address: str, ask: Mapping[str, str]
     ) -> ApiError:
-        if refusal.retry_after_s:
-            told = {"Retry-After": str(refusal.retry_after_s)}
-            return ApiError(429, f"{refusal.reason}; try again in {refusal.retry_after_s} s", told)
+        wait_s = refusal.retry_after_s
+        if wait_s:
+            reset_s = self.guard.now_ns() // SECOND_NS + wait_s
+            none = Allowance(False, self.guard.failures_per_minute, 0, reset_s, wait_s)
+            return ApiError(429, f"{refusal.reason}; try again in {wait_s} s", none.headers())
+        told: Mapping[str, str] = {}
         if proof is None and self._per_address:
             allowance = self._rates.count_here(f"address {counted_as(address)}", self._per_address)
             if not allowance.allowed:
                 return _too_many(allowance)
-        return ApiError(401, f"{refusal.reason}; {HOW}", ask)
+            told = allowance.headers()
+        return ApiError(401, f"{refusal.reason}; {HOW}", {**ask, **told})
 
 
 def is_open(path: str) -> bool:

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
 from core.market.errors import TickgateError
 from gateway.access.guard import Guard
-from gateway.access.keyring import stored_keys
-from storage.api_keys import KeysInForce
+from gateway.access.keyring import KeyRecord, Keyring, stored_keys
+from storage.stored_key import StoredKey
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0  # until a key that was added, or revoked, is known here
@@ -19,7 +19,9 @@ class KeyStore(Protocol):
 
     async def version(self) -> int: ...
 
-    async def in_force(self) -> KeysInForce: ...
+    async def any_ever(self) -> bool: ...
+
+    def in_force(self) -> AsyncIterator[Sequence[StoredKey]]: ...
 
 
 class KeyFollower:
@@ -53,7 +55,7 @@ class KeyFollower:
         try:
             version = await self._store.version()
             if version != self._version:
-                self._take(await self._store.in_force())
+                await self._take()
                 self._version = version
         except TickgateError as exc:
             # The gateway itself says aloud that the database is away.
@@ -61,10 +63,17 @@ class KeyFollower:
             return False
         return True
 
-    def _take(self, found: KeysInForce) -> None:
-        ring, unreadable = stored_keys(found.keys, requests_per_minute=self._requests_per_minute)
+    async def _take(self) -> None:
+        if await self._store.any_ever():
+            self._guard.require()  # before they are read: of many that takes a while
+        records: dict[str, KeyRecord] = {}
+        unreadable: list[str] = []
+        async for keys in self._store.in_force():
+            more, wrong = stored_keys(keys, requests_per_minute=self._requests_per_minute)
+            records |= more
+            unreadable += wrong
         if unreadable:
             _LOG.error("keys that let nobody in, their symbols cannot be read: %s", unreadable)
-        self._guard.store(ring, any_ever=found.any_ever)
-        _LOG.info("API keys of the database: %d in force", len(ring))
+        self._guard.store(Keyring(records))
+        _LOG.info("API keys of the database: %d in force", len(records))
         self.on_change()

@@ -81,16 +81,19 @@ class Guard:
         self._fixed, self._stored = fixed, Keyring()
         self._tokens, self._always = tokens, always
         self._tally, self.now_ns, self._monotonic_ns = tally, now_ns, monotonic_ns
-        self._failures, self._awaits_stored = failures_per_minute, awaits_stored
+        self.failures_per_minute, self._awaits_stored = failures_per_minute, awaits_stored
         self._known: dict[bytes, Caller] = {}
         self._right: dict[int, None] = {}  # what was right lately, by its mark in the tally
         self.required = always or len(fixed) > 0 or tokens is not None
         """Must callers show anything? Once keys were stored, for good."""
 
-    def store(self, stored: Keyring, *, any_ever: bool) -> None:
+    def require(self) -> None:
+        """There are keys in the database, or were: callers have to show something, for good."""
+        self.required = True
+
+    def store(self, stored: Keyring) -> None:
         """The keys of the database are *stored* from now on."""
         self._stored, self._awaits_stored = stored, False
-        self.required = self.required or any_ever
         self._known.clear()
 
     def forget(self) -> None:
@@ -120,7 +123,7 @@ class Guard:
 
     def count_failure(self, address: str) -> None:
         """An attempt from *address* was wrong."""
-        if self._failures:
+        if self.failures_per_minute:
             mark = self._tally.mark("failed", counted_as(address))
             self._tally.hit(mark, _MINUTE_S, self._monotonic_ns())
 
@@ -160,11 +163,11 @@ class Guard:
 
     def _wait_s(self, address: str) -> int:
         """How long nobody new is looked at from *address*; 0: they are."""
-        if not self._failures:
+        if not self.failures_per_minute:
             return 0
         now_ns = self._monotonic_ns()
         mark = self._tally.mark("failed", counted_as(address))
-        if self._tally.seen(mark, _MINUTE_S, now_ns) < self._failures:
+        if self._tally.seen(mark, _MINUTE_S, now_ns) < self.failures_per_minute:
             return 0
         return _MINUTE_S - now_ns // SECOND_NS % _MINUTE_S
 

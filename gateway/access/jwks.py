@@ -20,7 +20,7 @@ _AGAIN_S: Final = 5.0  # after a failure
 _UNKNOWN_S: Final = 10.0  # between two looks for keys that tokens name, whoever asks
 _FILE_S: Final = 2.0  # between two looks at a file
 
-_Failure = (aiohttp.ClientError, TimeoutError, OSError, TokenKeysError)
+_Failure = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, TokenKeysError)
 
 
 class JwksSource:
@@ -73,9 +73,9 @@ class JwksSource:
             if payload != self._payload:
                 self._take(payload)
         except _Failure as exc:
-            reason = str(exc) or type(exc).__name__
             if not self._failed:
-                _LOG.warning("the keys of tokens stay as they were: %s: %s", self._shown(), reason)
+                shown, reason = self._shown(), _reason(exc)
+                _LOG.warning("the keys of tokens stay as they were: %s: %s", shown, reason)
             self._failed = True
             return False
         self._failed = False
@@ -123,9 +123,20 @@ class JwksSource:
         return f"{scheme}://{host}/…"
 
 
+def _reason(exc: Exception) -> str:
+    """Why the keys cannot be had, in one line; aiohttp's words for some failures hold the URL."""
+    if isinstance(exc, (aiohttp.InvalidURL, UnicodeError)):
+        return "no host can be looked up by this URL"
+    text = str(exc)
+    if isinstance(exc, aiohttp.ClientResponseError):
+        text = f"what the server answers is not HTTP that can be read: {exc.message}"
+    return text.partition("\n")[0].rstrip(": ") or type(exc).__name__
+
+
 def _number(keys: Keys) -> int:
     """How many there are: one that is for several algorithms is one."""
-    return len({(algorithm[:2], key_id) for algorithm, key_id in keys})
+    by_id = {(name[:2], key_id): len(same) for (name, key_id), same in keys.items()}
+    return sum(by_id.values())
 
 
 def _bounded(payload: bytes) -> bytes:

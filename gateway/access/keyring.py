@@ -1,5 +1,6 @@
 """The API keys that are let in, checked in memory. Pure; secrets are held as SHA-256 only."""
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
@@ -64,8 +65,8 @@ def fixed_keys(digests: Mapping[str, bytes], *, requests_per_minute: int) -> Key
 
 def stored_keys(
     keys: Iterable[StoredKey], *, requests_per_minute: int
-) -> tuple[Keyring, list[str]]:
-    """The keys of the database, and the ids of those that cannot be read and let nobody in.
+) -> tuple[Mapping[str, KeyRecord], list[str]]:
+    """The keys of the database by id, and the ids of those that cannot be read: these are left out.
 
     *requests_per_minute* holds for those that have no number of their own.
     """
@@ -78,16 +79,20 @@ def stored_keys(
             unreadable.append(key.key_id)
         else:
             records[key.key_id] = KeyRecord(key.secret_sha256, caller)
-    return Keyring(records), unreadable
+    return records, unreadable
+
+
+_entitlement: Final = functools.lru_cache(maxsize=1_000)(Entitlement)
+"""Most keys may read the same as others; to read their patterns takes longer than all else."""
 
 
 def _caller_of(key: StoredKey, requests_per_minute: int) -> Caller:
     own = key.requests_per_minute
     return Caller(
         key_id=key.key_id,
-        symbols=Entitlement(key.symbols),
+        symbols=_entitlement(key.symbols),
         channels=None if key.channels is None else frozenset(key.channels),
         requests_per_minute=requests_per_minute if own is None else own,
         connections=key.connections or 0,
-        expires_ns=(key.expires_ms or 0) * _MS_NS,
+        expires_ns=0 if key.expires_ms is None else max(1, key.expires_ms * _MS_NS),  # 0 is never
     )

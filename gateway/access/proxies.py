@@ -16,7 +16,8 @@ from gateway.access.addresses import parse_address
 FORWARDED: Final = "forwarded"
 X_FORWARDED_FOR: Final = "x-forwarded-for"
 _MAX_HOPS: Final = 20
-_FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]+)', re.IGNORECASE)
+_PAIR: Final = re.compile(r'(?:^|;)\s*([^=;"\s]+)\s*=\s*("[^"]*"|[^;"\s]+)')
+_ESCAPED: Final = re.compile(r"\\.")
 
 
 class ProxyError(TickgateError):
@@ -56,7 +57,7 @@ class Proxies:
         if not self.trusts(peer):
             return peer
         client = peer
-        for hop in reversed(self._hops(headers)[-_MAX_HOPS:]):
+        for hop in reversed(self._hops(headers)):
             address = parse_address(hop)
             if address is None:  # hidden, or made up: the proxy that passed it on is who we know
                 return client
@@ -66,11 +67,38 @@ class Proxies:
         return client
 
     def _hops(self, headers: Mapping[str, str]) -> list[str]:
-        items = [item for line in _lines(headers, self._header) for item in line.split(",")]
+        lines = _lines(headers, self._header)
         if self._header == X_FORWARDED_FOR:
-            return [item.strip() for item in items]
-        found = [_FOR.search(item.strip()) for item in items]
-        return ["unknown" if one is None else one[1].strip('"') for one in found]
+            items = [item for line in lines for item in line.split(",")]
+            return [item.strip() for item in items[-_MAX_HOPS:]]
+        elements = [element for line in lines for element in _elements(line)]
+        return [_for(element) for element in elements[-_MAX_HOPS:]]
+
+
+def _elements(line: str) -> list[str]:
+    """The last ones of a ``Forwarded`` line; a comma in quotes is none between two of them.
+
+    Quotes are paired from the right, where the proxies write: those that a client sent and left
+    open take in nothing of what was appended.
+    """
+    elements, pieces, is_open = list[str](), list[str](), False
+    for item in reversed(_ESCAPED.sub("", line).split(",")):
+        pieces.append(item)
+        is_open ^= item.count('"') % 2 == 1
+        if not is_open:
+            elements.append(",".join(reversed(pieces)))
+            pieces = []
+        if len(elements) == _MAX_HOPS:
+            return elements[::-1]
+    if pieces:
+        elements.append(",".join(reversed(pieces)))
+    return elements[::-1]
+
+
+def _for(element: str) -> str:
+    """Whom *element* says that the request came from; nothing within quotes says so."""
+    pairs = ((name.lower(), value.strip('"')) for name, value in _PAIR.findall(element))
+    return next((value for name, value in pairs if name == "for"), "unknown")
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -8,6 +8,7 @@ is never taken for a shared secret, and ``none`` is no algorithm. Sources: RFC 7
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -29,7 +30,10 @@ _RSA: Final = ("RS256", "RS384", "RS512")
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 ALGORITHMS: Final = (*_HASH_BYTES, *_RSA, *_CURVES.values())
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518, section 3.3
-MAX_TOKEN: Final = 8_192  # characters; one with hundreds of symbols has below 4,000
+MAX_TOKEN: Final = 8_000
+"""Characters: with what is around them in a header or query they fit a line of a handshake, 8,192.
+
+A token with hundreds of symbols has below 4,000."""
 _MAX_KEYS: Final = 100  # of a set; providers publish a handful
 _MAX_REASONS: Final = 3  # that are told of keys of a set
 _MAX_CHANNELS: Final = 100
@@ -93,8 +97,8 @@ class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
     """Of HTTP, by whoever shows one."""
 
 
-Keys = Mapping[tuple[str, str], PyJWK]
-"""By algorithm and key id."""
+Keys = Mapping[tuple[str, str], Sequence[PyJWK]]
+"""By algorithm and key id; several only where their issuer gave them the same id, or none."""
 
 
 def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
@@ -117,11 +121,13 @@ def parse_keys(payload: bytes, *, may_be_secret: bool) -> Keys:
         raise TokenKeysError(f"{len(listed)} keys, more than {_MAX_KEYS}")
     kinds = ("oct", "RSA", "EC") if may_be_secret else ("RSA", "EC")
     useless: list[str] = []
-    keys: dict[tuple[str, str], PyJWK] = {}
+    keys: dict[tuple[str, str], list[PyJWK]] = {}
     for one in listed:
         if isinstance(one, dict) and one.get("kty") in kinds:
+            # Null is what some providers write for nothing.
             told = {name: value for name, value in one.items() if value is not None}
-            keys |= _keys_of(told, useless)  # null is what some providers write for nothing
+            for name, key in _keys_of(told, useless).items():
+                keys.setdefault(name, []).append(key)
     if not keys:
         why = "".join(f"; {reason}" for reason in useless[:_MAX_REASONS])
         raise NoUsableKey(f"it has no usable key for {', '.join(ALGORITHMS)}{why}")
@@ -142,7 +148,7 @@ def secret_key(secret: str) -> Keys:
     keys = _keys_of({"kty": "oct", "k": encoded}, useless)
     if not keys:
         raise TokenKeysError("the secret is a public key, a certificate or a JWK, and no secret")
-    return keys
+    return {name: [key] for name, key in keys.items()}
 
 
 class Tokens:
@@ -151,7 +157,7 @@ class Tokens:
     def __init__(self, rules: TokenRules, *, fixed: Keys | None = None) -> None:
         """*fixed* are keys that stay, beside those of :meth:`accept`."""
         self._rules, self._fixed = rules, dict(fixed or {})
-        self._keys: dict[tuple[str, str], PyJWK] = dict(self._fixed)
+        self._keys: dict[tuple[str, str], Sequence[PyJWK]] = dict(self._fixed)
 
     def accept(self, keys: Keys) -> None:
         """These keys, and the fixed ones, from now on."""
@@ -169,13 +175,13 @@ class Tokens:
             raise TokenRefused(f"it has more than {MAX_TOKEN} characters")
         try:
             header = jwt.get_unverified_header(token)
-            key = self._key(header.get("alg"), header.get("kid"))
-            claims = self._verified(token, key)
+            keys = self._keys_for(header.get("alg"), header.get("kid"))
+            claims = self._verified(token, keys)
         except (jwt.PyJWTError, ValueError, RecursionError) as exc:
             raise TokenRefused(_WHY.get(type(exc), "it is ill-formed")) from exc
         return self._caller(token, claims, now_ns)
 
-    def _key(self, algorithm: object, key_id: object) -> PyJWK:
+    def _keys_for(self, algorithm: object, key_id: object) -> Sequence[PyJWK]:
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise TokenRefused(f"its algorithm is none of {', '.join(ALGORITHMS)}")
         named = None if key_id is None else str(key_id)
@@ -185,20 +191,28 @@ class Tokens:
         if fitting:
             return fitting[0]
         least = _HASH_BYTES.get(algorithm, 0)
-        if least and any(len(key.key) < least for key in self._fitting("HS256", named)):
+        short = [key for keys in self._fitting("HS256", named) for key in keys]
+        if least and any(len(key.key) < least for key in short):
             raise TokenRefused(f"its key has fewer than {least} bytes, too few for {algorithm}")
         if named is not None and any(named == known for _, known in self._keys):
             raise TokenRefused("its key is for another algorithm")
         raise UnknownTokenKey(named or "")
 
-    def _fitting(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
-        """The keys that a token by *algorithm* may mean; several only where it names none."""
+    def _fitting(self, algorithm: str, key_id: str | None) -> list[Sequence[PyJWK]]:
+        """The keys that a token by *algorithm* may mean, those of an id together."""
         if key_id is None:
-            return [key for (name, _), key in self._keys.items() if name == algorithm]
-        key = self._keys.get((algorithm, key_id)) or self._fixed.get((algorithm, ""))
-        return [] if key is None else [key]
+            return [keys for (name, _), keys in self._keys.items() if name == algorithm]
+        keys = self._keys.get((algorithm, key_id)) or self._fixed.get((algorithm, ""))
+        return [] if keys is None else [keys]
 
-    def _verified(self, token: str, key: PyJWK) -> dict[str, Any]:
+    def _verified(self, token: str, keys: Sequence[PyJWK]) -> dict[str, Any]:
+        """The claims of *token*, which one of *keys* has signed."""
+        for key in keys[:-1]:
+            with suppress(jwt.InvalidSignatureError):
+                return self._verified_by(key, token)
+        return self._verified_by(keys[-1], token)
+
+    def _verified_by(self, key: PyJWK, token: str) -> dict[str, Any]:
         rules = self._rules
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -246,7 +260,7 @@ _WHY: Final[Mapping[type[Exception], str]] = {
 }
 
 
-def _keys_of(data: dict[str, Any], useless: list[str]) -> Keys:
+def _keys_of(data: dict[str, Any], useless: list[str]) -> Mapping[tuple[str, str], PyJWK]:
     """A key of a set, for each algorithm that it is good for; why it is for none: in *useless*."""
     key_id = data.get("kid", "")
     if data.get("use", "sig") != "sig" or not isinstance(key_id, str):

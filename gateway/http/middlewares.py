@@ -50,14 +50,13 @@ async def add_safe_headers(request: web.BaseRequest, response: web.StreamRespons
     response.headers.update(safe_headers(secure=request.secure))
 
 
-async def check_expectation(request: web.Request) -> web.StreamResponse | None:
-    """Answer ``Expect``: go on for ``100-continue``, an error in JSON for anything else."""
+async def check_expectation(request: web.Request) -> None:
+    """Answer ``Expect``: go on for ``100-continue``, raise HTTPExpectationFailed for all else."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return error_response(unexpected(request))
+        raise web.HTTPExpectationFailed  # no middleware sees it
     if request.version >= HttpVersion11:  # RFC 9110, section 10.1.1: others do not know it
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # it is not the beginning of the answer
-    return None
 
 
 def unexpected(request: web.BaseRequest) -> ApiError:

@@ -14,6 +14,7 @@ from gateway.http.errors import ApiError, shown
 from gateway.http.fast_path import FastPath, is_plain
 from gateway.http.middlewares import error_response, unexpected
 from gateway.http.safe_headers import safe_headers
+from gateway.http.udf import as_udf
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,8 @@ class JsonRequestHandler(web.RequestHandler):
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send *resp*; from what was sent the fast path learns."""
-        if isinstance(resp, web.HTTPExpectationFailed):  # of a path that is no route: aiohttp's own
-            resp = error_response(unexpected(request))
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = as_udf(request.path, error_response(unexpected(request)))
         finished = await super().finish_response(request, resp, start_time)
         plain, self._plain = self._plain, None
         if plain is not None and self._fast is not None and not finished[1]:

@@ -255,8 +255,12 @@ class UdfApi:
 @web.middleware
 async def udf_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give errors below ``/udf/`` the shape that the library reads, whatever they come from."""
-    response = await handler(request)
-    is_error = response.status >= HTTPStatus.BAD_REQUEST and request.path.startswith(FOLDER)
+    return as_udf(request.path, await handler(request))
+
+
+def as_udf(path: str, response: web.StreamResponse) -> web.StreamResponse:
+    """*response*; errors below ``/udf/`` in the shape that the library reads."""
+    is_error = response.status >= HTTPStatus.BAD_REQUEST and path.startswith(FOLDER)
     if is_error and isinstance(response, web.Response) and isinstance(response.body, bytes):
         response.body = answers.error_body(response.body)
     return response

@@ -54,12 +54,20 @@ def stream_url(url: str, encoding: Encoding) -> str:
 def http_url(url: str) -> str:
     """The HTTP API of the gateway at *url*, without a slash at its end.
 
+    Without a user and password in it: what sends requests takes them for a part of the host.
+
     Raises:
         ValueError: as :func:`stream_url`.
     """
     parts = _split(url)
     scheme = "https" if _SECURE[parts.scheme] else "http"
-    return urlunsplit((scheme, parts.netloc, _base_path(parts), "", ""))
+    return urlunsplit((scheme, _host(parts), _base_path(parts), "", ""))
+
+
+def shown(url: str) -> str:
+    """*url*, which is that of a gateway, as errors and logs may tell it: without its secrets."""
+    parts = _split(url)
+    return urlunsplit((parts.scheme, _host(parts), parts.path, "", ""))
 
 
 def is_address(url: str) -> bool:
@@ -90,6 +98,10 @@ def _parts(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if parts.scheme in _SECURE and parts.hostname else None
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
 
 
 def _base_path(parts: SplitResult) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tickgate.client.address import Credentials
+from tickgate.client.address import Credentials, shown
 from tickgate.client.answers import (
     BarsAnswer,
     BarsPage,
@@ -77,7 +77,7 @@ class Client:
         )
 
     def __repr__(self) -> str:
-        return f"Client({self.url!r})"
+        return f"Client({shown(self.url)!r})"
 
     def bars(
         self,

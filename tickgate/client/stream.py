@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from tickgate.client.address import Credentials, is_local, stream_url
+from tickgate.client.address import Credentials, is_local, shown, stream_url
 from tickgate.client.causes import passing_reason, reason_of
 from tickgate.client.conversation import Ask, Conversation, NotNow
 from tickgate.client.errors import AuthFailed, ClientError, Refused, StreamClosed, Unreachable
@@ -152,7 +152,7 @@ class Stream:
             # The last cause: what follows ends the stream, and has none.
             reason = self.state.reason or f"no answer for {self._options.first_s:g} s"
             await self.__aexit__(None, None, None)
-            raise Unreachable(self._url, reason) from None
+            raise Unreachable(shown(self._url), reason) from None
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -228,7 +228,7 @@ class Stream:
                 attempt = 0
             limit = self._options.max_attempts
             if limit is not None and attempt >= limit:
-                raise Unreachable(self._url, reason)
+                raise Unreachable(shown(self._url), reason)
             wait_s = self._options.backoff.wait_s(attempt, random.random())
             attempt += 1
             self._tell(State("lost", reason, attempt, wait_s))
@@ -367,12 +367,12 @@ class Stream:
 
     def _tell(self, state: State) -> None:
         self.state = state
-        log.debug("%s: %s", self._url, state)
+        log.debug("%s: %s", shown(self._url), state)
         if self._options.on_state is not None:
             self._options.on_state(state)
 
     def _tell_problem(self, problem: Refused) -> None:
-        log.warning("%s: %s", self._url, problem)
+        log.warning("%s: %s", shown(self._url), problem)
         if self._options.on_problem is not None:
             self._options.on_problem(problem)
 

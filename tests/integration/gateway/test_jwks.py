@@ -1,5 +1,6 @@
 """Keys of tokens from a URL: fetched, kept while they cannot be had, and not at anybody's whim."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -111,6 +112,42 @@ async def test_what_cannot_be_used_leaves_the_keys_as_they_were(
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "pass" not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"geheim\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""]
+)
+async def test_what_a_server_answers_wrong_is_told_without_the_url(
+    provider: Provider, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        provider.url = f"http://127.0.0.1:{port}/geheim?code=geheim"
+
+        assert not await provider.source().refresh()
+
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert f"http://127.0.0.1:{port}/…: " in warning
+    assert "geheim" not in warning
+    assert "\n" not in warning
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "[::1"])
+async def test_a_host_that_cannot_be_one_is_a_failure_as_any_other(
+    provider: Provider, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.url = f"https://{host}/geheim"
+
+    assert not await provider.source().refresh()
+
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "geheim" not in warning
 
 
 async def test_made_up_keys_have_the_set_fetched_once_in_a_while(provider: Provider) -> None:

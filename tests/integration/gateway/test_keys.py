@@ -1,7 +1,7 @@
 """Keys of the database, tokens and what they entitle to, on the stream of a running gateway."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,10 @@ import pytest
 
 from gateway.access.follow import KeyFollower
 from gateway.access.jwks import JwksSource
-from gateway.access.tokens import TokenRules, Tokens
+from gateway.access.tokens import MAX_TOKEN, TokenRules, Tokens
 from gateway.connection import Limits
 from gateway.service import GatewaySettings
-from storage.api_keys import ApiKeyStore, KeysInForce
+from storage.api_keys import ApiKeyStore
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.stored_key import StoredKey
@@ -236,6 +236,22 @@ async def test_a_token_opens_the_stream_in_each_way_to_show_it(
         assert (await client.ask(action="subscribe", trades=["A"]))["trades"] == ["A"]
 
 
+async def test_a_token_as_long_as_may_be_opens_the_stream(guarded: Guarded, issuer: Issuer) -> None:
+    expires_s = guarded.now_s + 60
+    shortest = len(issuer.token(expires_s, more=""))
+    more = "a" * ((MAX_TOKEN - shortest) * 3 // 4)
+    token = issuer.token(expires_s, more=more)
+    assert MAX_TOKEN - 4 < len(token) <= MAX_TOKEN
+
+    for path, headers in (
+        ("", {"Authorization": f"Bearer {token}"}),
+        (f"?token={token}", {}),
+        (f"?encoding=json&token={token}", {}),
+    ):
+        async with guarded.rig.client(path, additional_headers=headers) as client:
+            assert await client.receive() == [{"T": "success", "msg": "authenticated"}]
+
+
 async def test_a_token_that_expires_ends_the_connection_after_an_error(
     guarded: Guarded, issuer: Issuer
 ) -> None:
@@ -305,9 +321,11 @@ class LateStore:
             raise DatabaseUnavailable("here", "away")
         return 1
 
-    async def in_force(self) -> KeysInForce:
-        digest = hashlib.sha256(SECRET.encode()).digest()
-        return KeysInForce((StoredKey(key_id="alice", secret_sha256=digest),), any_ever=True)
+    async def any_ever(self) -> bool:
+        return True
+
+    async def in_force(self) -> AsyncIterator[Sequence[StoredKey]]:
+        yield [StoredKey(key_id="alice", secret_sha256=hashlib.sha256(SECRET.encode()).digest())]
 
 
 async def test_a_gateway_that_starts_while_the_database_is_away_takes_no_key_for_a_wrong_one(

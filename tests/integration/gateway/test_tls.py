@@ -1,5 +1,6 @@
 """TLS on the gateway's port, and certificates that are renewed."""
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
@@ -9,7 +10,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -17,13 +18,18 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from websockets.asyncio.client import connect
 
+from gateway.connection import Limits
+from gateway.service import GatewaySettings
 from gateway.tls import Certificate, CertificateError
+from tests.integration.gateway.raw import upgrade_request
 from tests.integration.gateway.rig import Client, gateway
 
 
-def make(folder: Path, name: str) -> tuple[Path, Path]:
+def make(
+    folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
@@ -76,6 +82,73 @@ async def test_the_stream_and_http_speak_tls_on_one_port(
                 assert response.status == 200
             await rig.trade("SIM:A")  # who was there stays
             assert (await client.data(1))[0]["S"] == "SIM:A"
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_certificate_with_another_kind_of_key_takes_the_place_of_the_one_before(
+    redis_url: str, namespace: str, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    paths = make(tmp_path, "elliptic")
+    certificate = Certificate(*map(str, paths))
+    async with gateway(redis_url, namespace, certificate=certificate) as rig:
+        make(tmp_path, "rsa", rsa.generate_private_key(public_exponent=65_537, key_size=2_048))
+        assert certificate.refresh()
+        context = trusting(paths[0])
+        context.maximum_version = newest
+
+        url = f"https://127.0.0.1:{rig.service.port}/hello"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "headers"),
+    [
+        (403, "/v1/stream", {"Origin": "https://elsewhere.example"}),
+        (400, "/v1/stream?encoding=nope", {}),
+        (400, "/v1/stream", {"Sec_WebSocket_Version": "12"}),
+        (431, "/v1/stream", {"A" * 9_000: ""}),
+    ],
+)
+async def test_a_refused_handshake_tells_browsers_to_come_by_tls(
+    redis_url: str,
+    namespace: str,
+    tmp_path: Path,
+    status: int,
+    path: str,
+    headers: dict[str, str],
+) -> None:
+    paths = make(tmp_path, "first")
+    async with gateway(redis_url, namespace, certificate=Certificate(*map(str, paths))) as rig:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", rig.service.port, ssl=trusting(paths[0])
+        )
+        async with asyncio.timeout(5):
+            writer.write(upgrade_request(path, **headers))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            writer.close()
+            await writer.wait_closed()
+
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\nStrict-Transport-Security: max-age=31536000\r\n" in head
+
+
+async def test_who_is_too_fast_is_told_so_too(
+    redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    paths = make(tmp_path, "first")
+    settings = GatewaySettings(port=0, limits=Limits(handshakes_per_s=1))
+    certificate = Certificate(*map(str, paths))
+    async with gateway(redis_url, namespace, certificate=certificate, settings=settings) as rig:
+        url = f"https://127.0.0.1:{rig.service.port}/v1/stream"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+            status = 0
+            while status != 429:
+                headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+                async with session.get(url, ssl=trusting(paths[0]), headers=headers) as response:
+                    status = response.status
+
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 def test_a_pair_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:

@@ -246,7 +246,8 @@ async def test_a_key_that_is_revoked_ends_the_fast_path_for_who_had_it(
 ) -> None:
     record = KeyRecord(hashlib.sha256(b"secret").digest(), Caller(key_id="stored"))
     access = access_of(always=True, failures_per_minute=3, monotonic_ns=lambda: 0)
-    access.guard.store(Keyring({"stored": record}), any_ever=True)
+    access.guard.require()
+    access.guard.store(Keyring({"stored": record}))
     request = get(BARS, "Authorization: Bearer stored:secret")
     async with running(
         database_url=embedded_migrated_url,
@@ -257,7 +258,8 @@ async def test_a_key_that_is_revoked_ends_the_fast_path_for_who_had_it(
         await rig.save(bar(BTC, 0))
         async with wire(rig.fast) as fast:
             answers, slowly = await by_aiohttp(rig, [request] * 3, fast=fast)
-            access.guard.store(Keyring(), any_ever=True)
+            access.guard.require()
+            access.guard.store(Keyring())
             refused = [await fast.ask(request) for _ in range(2)]  # not counted twice each
 
     assert len(set(answers)) == 1

@@ -138,6 +138,16 @@ async def test_an_expectation_that_cannot_be_met_is_answered_in_json(rig: Rig, l
     assert answer["message"] == "Expect: 'miracles'; accepted: 100-continue"
 
 
+@pytest.mark.parametrize("path", ["/udf/config", "/udf/nowhere"])
+async def test_charts_are_told_of_it_in_the_shape_that_they_read(rig: Rig, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n"
+
+    status, answer = await exchange(rig, head.encode())
+
+    assert (status, answer["s"]) == (417, "error")
+    assert answer["errmsg"] == answer["message"] == "Expect: 'miracles'; accepted: 100-continue"
+
+
 async def test_a_client_that_waits_for_a_go_ahead_gets_it(rig: Rig) -> None:
     head = b"GET /v1/symbols HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"
     parts = urlsplit(rig.base)

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from gateway.access.keyring import stored_keys
 from storage.api_keys import ApiKeyStore
 from storage.database import Database
 from tests.conftest import Eventually
@@ -160,7 +161,8 @@ async def test_every_change_of_the_keys_is_seen_by_who_looks_at_the_version(
     try:
         store = ApiKeyStore(database)
         versions = [await store.version()]
-        before = await store.in_force()
+        before = [key async for keys in store.in_force() for key in keys]
+        none_ever = not await store.any_ever()
         for statement in (
             "INSERT INTO api_keys (key_id, secret_sha256, name, symbols)"
             " VALUES ('by hand', decode(repeat('00', 32), 'hex'), '', '{*}')",
@@ -172,5 +174,50 @@ async def test_every_change_of_the_keys_is_seen_by_who_looks_at_the_version(
     finally:
         await database.close()
 
-    assert (before.keys, before.any_ever) == ((), False)
+    assert (before, none_ever) == ([], True)
     assert versions == sorted(set(versions))
+
+
+async def test_many_keys_are_read_a_few_at_a_time_each_once(embedded_migrated_url: str) -> None:
+    database = Database(embedded_migrated_url, min_size=1)
+    await database.open()
+    try:
+        await database.fetch(
+            "many",
+            "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, revoked_at)"
+            " SELECT 'key' || n, sha256('x'), '', '{*}', CASE WHEN n > 1200 THEN now() END"
+            " FROM generate_series(1, 1300) AS n",
+        )
+        pages = [keys async for keys in ApiKeyStore(database).in_force()]
+    finally:
+        await database.close()
+
+    assert max(map(len, pages)) <= 500
+    assert sorted(key.key_id for page in pages for key in page) == sorted(
+        f"key{n}" for n in range(1, 1_201)
+    )
+
+
+async def test_a_key_that_never_ends_as_postgresql_says_it_lets_in(
+    embedded_migrated_url: str,
+) -> None:
+    database = Database(embedded_migrated_url, min_size=1)
+    await database.open()
+    try:
+        await database.fetch(
+            "by hand",
+            "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, expires_at)"
+            " VALUES ('a', sha256('x'), '', '{*}', 'infinity'),"
+            " ('b', sha256('x'), '', '{*}', '-infinity')",
+        )
+        store = ApiKeyStore(database)
+        (keys,) = [keys async for keys in store.in_force()]
+        listed = await store.all()
+    finally:
+        await database.close()
+
+    records, _ = stored_keys(keys, requests_per_minute=0)
+    year_9000_ns = 7_000 * 365 * 86_400 * 10**9
+    assert records["a"].caller.expires_ns > year_9000_ns
+    assert records["b"].caller.expires_ns == 1
+    assert [key.key_id for key in listed] == ["a", "b"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tickgate.client import Client, connect, errors
-from tickgate.client.address import Credentials, http_url, is_local, stream_url
+from tickgate.client.address import Credentials, http_url, is_local, shown, stream_url
 from tickgate.client.backoff import Backoff
 from tickgate.client.tokens import renewal_s
 from tickgate.client.wanted import Wanted, as_said, by_channel, by_symbol
@@ -27,6 +27,15 @@ from tickgate.client.wire import Encoding
 def test_one_address_leads_to_the_stream_and_to_http(url: str, stream: str, http: str) -> None:
     assert stream_url(url, Encoding.MSGPACK) == f"{stream}?encoding=msgpack"
     assert http_url(url) == http
+
+
+@pytest.mark.parametrize("url", ["ws://u:geheim@h:1", "https://u:geheim@h:1/feed?token=geheim"])
+def test_what_is_secret_in_an_address_is_in_no_error(url: str) -> None:
+    client = Client(url)
+
+    assert "geheim" not in f"{shown(url)} {client!r} {http_url(url)}"
+    assert "h:1" in shown(url)
+    assert "geheim" in stream_url("ws://u:geheim@h", Encoding.JSON)  # it is shown to the gateway
 
 
 @pytest.mark.parametrize(

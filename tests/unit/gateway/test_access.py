@@ -15,7 +15,7 @@ from gateway.access.entitlement import Entitlement
 from gateway.access.grant import ANYBODY, Caller
 from gateway.access.guard import Guard, NotYet, Refusal, Unsure, Verdict
 from gateway.access.keyring import KeyRecord, Keyring
-from gateway.access.proxies import FORWARDED, Proxies, ProxyError
+from gateway.access.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, ProxyError
 from gateway.access.rates import Rates
 from gateway.access.tokens import TokenRules, Tokens, parse_keys, secret_key
 from gateway.http.errors import ApiError
@@ -97,11 +97,13 @@ def test_nobody_is_let_in_without_credentials_where_that_is_asked_for(bench: Ben
 def test_once_a_key_was_stored_keys_are_asked_for_for_good(bench: Bench) -> None:
     guard = bench.guard()
 
-    guard.store(Keyring(), any_ever=False)
+    guard.store(Keyring())
     assert not guard.required
-    guard.store(ring(alice=caller()), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller()))
     assert guard.judge(ALICE, "a") == caller()
-    guard.store(Keyring(), any_ever=True)
+    guard.require()
+    guard.store(Keyring())
 
     assert guard.required
     assert "unknown" in refusal(guard.judge(ALICE, "a"))
@@ -109,7 +111,8 @@ def test_once_a_key_was_stored_keys_are_asked_for_for_good(bench: Bench) -> None
 
 def test_a_key_of_the_settings_goes_before_one_of_its_name_in_the_database(bench: Bench) -> None:
     guard = bench.guard(ring(alice=caller()))
-    guard.store(ring(alice=caller(symbols=Entitlement(["X:A"])), bob=caller("bob")), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller(symbols=Entitlement(["X:A"])), bob=caller("bob")))
 
     assert guard.judge(ALICE, "a") == caller()
     assert guard.renewed(caller()) == caller()
@@ -199,12 +202,14 @@ def test_what_was_right_in_one_worker_or_before_the_keys_changed_is_looked_at(
     for region in range(2):
         bench.tally = Tally(words, layout, region)
         workers.append(bench.guard(always=True, failures_per_minute=1))
-        workers[-1].store(ring(alice=caller(), bob=caller("bob")), any_ever=True)
+        workers[-1].require()
+        workers[-1].store(ring(alice=caller(), bob=caller("bob")))
     one, other = workers
     assert one.judge(ALICE, "a") == caller()
     one.judge(ShownKey("alice", "no"), "a")
 
-    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")), any_ever=True)
+    one.require()
+    one.store(ring(alice=caller(), bob=caller("bob"), carol=caller("carol")))
 
     for worker in (one, other):
         assert worker.judge(ALICE, "a") == caller()
@@ -241,7 +246,8 @@ def test_until_the_keys_of_the_database_are_read_none_is_a_wrong_one(bench: Benc
             access.admit(shown, "/v1/bars", "a")
         assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
     assert guard.judge(ShownKey("bob", "hush"), "a") == caller("bob")
-    guard.store(ring(alice=caller()), any_ever=True)
+    guard.require()
+    guard.store(ring(alice=caller()))
 
     assert guard.judge(ALICE, "a") == caller()
     assert refusal(guard.judge(ShownKey("carol", "hush"), "a")).startswith("unknown API key")
@@ -370,17 +376,33 @@ def test_a_browser_asks_its_user_only_where_the_user_went_there(
     assert caught.value.headers["WWW-Authenticate"].startswith(scheme)
 
 
+def told(access: Access, headers: dict[str, str]) -> tuple[int, str | None, str | None, str | None]:
+    """The status of a refusal, the limit that it tells, what is left of it, and when to come."""
+    with pytest.raises(ApiError) as caught:
+        access.admit(headers, "/v1/symbols", "a")
+    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "Retry-After")
+    limit, left, wait = (caught.value.headers.get(name) for name in names)
+    return caught.value.status, limit, left, wait
+
+
 def test_who_shows_nothing_has_a_limit_per_address(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True), per_address=2)
 
-    assert [status(access, {}) for _ in range(3)] == [401, 401, 429]
+    assert [told(access, {}) for _ in range(3)] == [
+        (401, "2", "1", None),
+        (401, "2", "0", None),
+        (429, "2", "0", "60"),
+    ]
     assert status(access, {}, "/livez") == 200
 
 
 async def test_who_fails_too_often_is_told_when_to_come_back(bench: Bench) -> None:
     access = bench.access(bench.guard(always=True, failures_per_minute=1))
 
-    assert [status(access, BEARER), status(access, BEARER)] == [401, 429]
+    assert [told(access, BEARER) for _ in range(2)] == [
+        (401, None, None, None),
+        (429, "1", "0", "60"),
+    ]
     assert await slow_status(access, BEARER) == 429
 
 
@@ -523,12 +545,35 @@ def test_a_line_that_the_proxy_has_added_counts_more_than_the_clients(bench: Ben
         ("for=203.0.113.9, proto=https;for=198.51.100.7;by=10.0.0.1", "198.51.100.7"),
         ("for=unknown", "10.0.0.1"),
         ("by=10.0.0.1", "10.0.0.1"),
+        # What the client chose of its own name, and a proxy passed on in quotes, is no address.
+        ('for=198.51.100.7;host="a,for=203.0.113.9"', "198.51.100.7"),
+        ('host="a;for=203.0.113.9";for=198.51.100.7', "198.51.100.7"),
+        (r'for=198.51.100.7;host="a\",for=203.0.113.9;b=\"c"', "198.51.100.7"),
+        ('for="203.0.113.9, for=198.51.100.7;proto=https', "198.51.100.7"),
+        ('x=", for="[2001:db8::7]";proto="https"', "2001:db8::7"),
+        ('for="203.0.113.9, by=10.0.0.1', "10.0.0.1"),
     ],
 )
 def test_the_standard_header_is_read_where_it_is_chosen(said: str, client: str) -> None:
     proxies = Proxies(["10.0.0.0/8"], header=FORWARDED)
 
     assert proxies.client("10.0.0.1", {"forwarded": said, "x-forwarded-for": "1.1.1.1"}) == client
+
+
+@pytest.mark.parametrize("header", [FORWARDED, X_FORWARDED_FOR])
+def test_of_a_chain_without_end_the_last_hops_are_read(header: str) -> None:
+    proxies = Proxies(["10.0.0.0/8"], header=header)
+    beginning = "for=" if header == FORWARDED else ""
+    said = ",".join(f"{beginning}{hop}" for hop in ["203.0.113.9", *["10.0.0.2"] * 20])
+
+    assert proxies.client("10.0.0.1", {header: said}) == "10.0.0.2"
+
+
+def test_each_proxy_may_write_a_line_of_its_own() -> None:
+    proxies = Proxies(["10.0.0.0/8"], header=FORWARDED)
+    lines: Any = Lines(FORWARDED, 'for="203.0.113.9', "for=198.51.100.7", "for=10.1.2.3")
+
+    assert proxies.client("10.0.0.1", lines) == "198.51.100.7"
 
 
 def test_without_trusted_proxies_nobody_is_believed() -> None:

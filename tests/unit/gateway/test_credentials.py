@@ -62,7 +62,8 @@ def test_a_stored_key_may_do_what_its_row_says() -> None:
     plain = StoredKey(key_id="bob", secret_sha256=hashlib.sha256(b"hush").digest())
     broken = StoredKey(key_id="carol", secret_sha256=bytes(32), symbols=("no pattern",))
 
-    keys, unreadable = stored_keys([full, plain, broken], requests_per_minute=50)
+    records, unreadable = stored_keys([full, plain, broken], requests_per_minute=50)
+    keys = Keyring(records)
     alice, bob = keys.check("alice", "hush"), keys.check("bob", "hush")
 
     assert unreadable == ["carol"]
@@ -75,13 +76,21 @@ def test_a_stored_key_may_do_what_its_row_says() -> None:
     assert (bob.connections, bob.expires_ns) == (0, 0)
 
 
+def test_a_key_that_ended_at_the_epoch_is_over() -> None:
+    stored = StoredKey(key_id="alice", secret_sha256=bytes(32), expires_ms=0)
+
+    records, _ = stored_keys([stored], requests_per_minute=0)
+
+    assert records["alice"].caller.expires_ns == 1  # 0 would be never
+
+
 def test_secrets_are_never_printed() -> None:
     digest = hashlib.sha256(b"hush").digest()
     stored = StoredKey(key_id="alice", secret_sha256=digest)
-    keys, _ = stored_keys([stored], requests_per_minute=0)
+    records, _ = stored_keys([stored], requests_per_minute=0)
     shown = [ShownKey("alice", "hush"), ShownToken("a.b.c")]
 
-    text = repr([stored, keys._records, shown, keys])
+    text = repr([stored, records, shown, Keyring(records)])
 
     assert "hush" not in text
     assert "a.b.c" not in text

@@ -74,8 +74,9 @@ def test_a_handshake_that_is_not_plain_is_left_to_the_session(odd: Upgrade) -> N
 
 
 def test_an_http_refusal_has_the_form_of_the_api() -> None:
-    head, _, body = http_refusal("403 Forbidden", "no").partition(b"\r\n\r\n")
+    answer = http_refusal("403 Forbidden", "no", secure=False)
 
+    head, _, body = answer.partition(b"\r\n\r\n")
     assert msgspec.json.decode(body) == {"code": 403, "message": "no"}
     assert head.splitlines()[:4] == [
         b"HTTP/1.1 403 Forbidden",

@@ -151,10 +151,46 @@ def test_another_process_gets_the_same_settings_from_the_environment(values: Sam
         ("poll:http://h/x?api_key=abc&s=1", "poll:http://h/x?api_key=***&s=1"),
         ("coinbase:BTC-USD?url=ws://h/", "coinbase:BTC-USD?url=ws://h/"),
         ("redis://host", "redis://host"),
+        (r"host=h password='it\'s a b' user=u", "host=h password=*** user=u"),
+        (r"host=h password=a\ b user=u", "host=h password=*** user=u"),
     ],
 )
 def test_passwords_are_masked_wherever_they_stand(text: str, shown: str) -> None:
     assert config.mask(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("redis://:a b'c@host/0", "redis://:***@host/0"),
+        ("redis://us er:a b@host/0", "redis://us er:***@host/0"),
+        (
+            "redis+sentinel://h/m?sentinel_password=a b&x=1",
+            "redis+sentinel://h/m?sentinel_password=***&x=1",
+        ),
+        ("alpaca:*?key=a b&url=wss://h/", "alpaca:*?key=***&url=wss://h/"),
+        ("host=h password=a user=u", "host=h password=*** user=u"),
+    ],
+)
+def test_a_blank_in_a_url_ends_no_secret(value: str, shown: str) -> None:
+    assert config.mask_value(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://u:a@b c/d@host:1/0", "redis://***@host:1/0"),
+        ("postgresql://h/db?password=a b%zz&user=u", "postgresql://h/db?password=***&user=u"),
+        ("u:a@host/db", "***@host/db"),
+        ("u:a=b@host/db", "***@host/db"),
+        ("host=h password=a b user=u", "host=h password=***"),
+        ("redis://host:x", "redis://host:x"),
+    ],
+)
+def test_of_a_url_that_cannot_be_read_all_is_hidden_that_may_be_secret(
+    url: str, shown: str
+) -> None:
+    assert config.veil(url) == shown
 
 
 def test_secrets_are_masked_in_errors_and_when_shown() -> None:

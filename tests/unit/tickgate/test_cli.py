@@ -162,6 +162,56 @@ def test_a_url_that_is_not_understood_does_not_give_its_password_away(
     assert "geheim" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "password", ["%zz", " ", "/", "?", "#", "[", "@", "'", '"', '%"z', ":", "="]
+)
+@pytest.mark.parametrize(
+    ("flag", "url"),
+    [
+        ("--database-url", "postgresql://u:PASSWORD@h:1x/db"),
+        ("--database-url", "postgresql://h/db?password=PASSWORD&nope=%zz"),
+        ("--database-url", "postgre://u:PASSWORD@h/db"),
+        ("--database-url", "u:PASSWORD@h/db"),
+        ("--database-url", "host=h password=PASSWORD nope=1"),
+        ("--redis-url", "redis://u:PASSWORD@h:1x/0"),
+        ("--redis-url", "redis+sentinel://u:PASSWORD@h:1/"),
+        ("--redis-url", "u:PASSWORD@h:6379"),
+        ("--jwt-jwks", "http://u:PASSWORD@[h/jwks"),
+    ],
+)
+def test_nothing_of_a_password_is_told_wherever_a_url_goes_wrong(
+    password: str, flag: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = url.replace("PASSWORD", f"geheim{password}geheim")
+
+    code = cli.main(["gateway", flag, given])
+
+    told = capsys.readouterr().err
+    assert code == 2
+    assert flag in told
+    assert "geheim" not in told
+
+
+def test_a_password_that_is_not_encoded_is_told_how_to_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    codes = [
+        cli.main(["migrate", "--database-url", "postgresql://u:ge@heim@h/db"]),
+        cli.main(["check", "--redis-url", "redis://u:ge/heim@h"]),
+        cli.main(["check", "--redis-url", "redis://h:12x"]),
+    ]
+
+    first, second, third = (
+        line for line in capsys.readouterr().err.splitlines() if "--r" in line or "--d" in line
+    )
+    assert codes == [2, 2, 2]
+    assert "there is an @ in the host; in a password %" in first
+    assert "was 'postgresql://***@h/db'" in first
+    assert "… is no host:port" in second
+    assert "(… is no host" not in third
+    assert "'h:12x' is no host:port: Port could not be cast to integer value as '12x'" in third
+
+
 def test_a_wrong_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
