@@ -291,6 +291,7 @@ export class Stream {
         this.#login = login;
         if (!login) this.#enter();
         this.#next();
+        this.#watchAsIs(); // who asks for nothing yet may take his time
       },
       (error) => socket === this.#socket && this.#abandon(`no token: ${error.message}`),
     );

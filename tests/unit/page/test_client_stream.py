@@ -234,6 +234,32 @@ def test_what_is_taken_off_has_not_ended_with_a_right() -> None:
     assert said == ["live"]
 
 
+def test_who_asks_for_nothing_yet_is_not_taken_for_a_dead_connection() -> None:
+    waits = evaluate(
+        _SOCKET
+        + """
+        const timers = new Map();
+        const [later, never] = [globalThis.setTimeout, globalThis.clearTimeout];
+        globalThis.setTimeout = (call, ms) => {
+          const timer = later(call, ms);
+          timers.set(timer, ms);
+          return timer;
+        };
+        globalThis.clearTimeout = (timer) => { timers.delete(timer); never(timer); };
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        const waits = () => [...timers.values()].filter((ms) => ms > 1000);
+        const before = waits();
+        FakeSocket.last.say({ T: "success", msg: "connected" });
+        await soon();
+        tell([before, stream.state.phase, waits()]);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert waits == [[10_000], "live", []]
+
+
 def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connection() -> None:
     found = evaluate(
         _SOCKET
