@@ -94,6 +94,7 @@ export class History {
 
   async #newest() {
     const known = this.isLoaded ? this.#series.lastFinal?.time : undefined;
+    const before = [...this.#series.bars];
     let page = await this.#page(null);
     const found = [...page.bars];
     for (let pages = 1; known !== undefined && page.next && pages < MAX_HEAL_PAGES; pages += 1) {
@@ -109,10 +110,27 @@ export class History {
       if (page.next && oldest !== undefined) this.#series.dropBefore(oldest);
       this.#setNext(page.next);
     }
+    if (known !== undefined) this.#dropGone(before, found, page.next && oldest ? oldest : -Infinity, known);
     this.isLoaded = true;
     // What was rolled up here may have a hole from an outage; what is whole follows.
     this.#series.putAll(found, this.#roller !== null);
     this.#rollUp();
+  }
+
+  /**
+   * Take the bars away that have lost their last trade since they came here.
+   * @param {readonly Bar[]} before those that were here when the pages were asked for
+   * @param {readonly Bar[]} found all that there are between the two times
+   * @param {number} from start of the first
+   * @param {number} to start of the last
+   */
+  #dropGone(before, found, from, to) {
+    const there = new Set(found.map((bar) => bar.time));
+    for (const bar of before) {
+      const isRead = bar.time >= from && bar.time <= to;
+      const isSame = this.#series.at(bar.time) === bar; // another one came live meanwhile
+      if (isRead && isSame && !there.has(bar.time)) this.#series.remove(bar.time);
+    }
   }
 
   async #before() {

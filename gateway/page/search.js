@@ -31,8 +31,9 @@ export class Search {
     this.#input.addEventListener("focus", () => this.#find());
     this.#input.addEventListener("blur", () => this.#close());
     this.#input.addEventListener("keydown", (event) => this.#key(event));
-    // Not `click`: the box would lose the focus, and the list with it, before that comes.
-    this.#list.addEventListener("pointerdown", (event) => this.#tap(event));
+    // The box keeps the focus: without it the list would be gone before the click comes.
+    this.#list.addEventListener("mousedown", (event) => event.preventDefault());
+    this.#list.addEventListener("click", (event) => this.#tap(event));
   }
 
   /** Symbols that match what is typed, as shown. */
@@ -126,12 +127,10 @@ export class Search {
     } else this.#input.blur();
   }
 
-  /** @param {PointerEvent} event */
+  /** @param {MouseEvent} event */
   #tap(event) {
     const option = /** @type {Element} */ (event.target).closest("[data-symbol]");
-    if (!(option instanceof HTMLElement)) return; // the scroll bar
-    event.preventDefault();
-    this.#choose(option.dataset.symbol);
+    if (option instanceof HTMLElement) this.#choose(option.dataset.symbol);
   }
 
   /** @param {string | undefined} symbol */

@@ -224,6 +224,42 @@ async def test_both_themes_fit_a_phone_and_a_desk(
         assert cut == []
 
 
+@pytest.mark.parametrize("width", [360, 721, 1024, 1440])
+async def test_long_prices_and_sizes_of_trades_fit_every_screen(
+    browser: Browser, gateway_url: str, width: int
+) -> None:
+    async with open_desk(browser, gateway_url, width=width, height=844) as desk:
+        await desk.visit(LIVE)
+        if width < 720:
+            await desk.page.locator("#sides").get_by_label("Trades").check()
+        await expect(desk.page.locator("#tape-rows tr").nth(2)).to_be_visible()
+
+        ends = await desk.page.evaluate(
+            """() => {
+                const [, , price, size] = document.querySelectorAll("#tape-rows tr")[1].cells;
+                price.textContent = "109,123.45";
+                size.textContent = "9,999.99";
+                const end = (css) => document.querySelector(css).getBoundingClientRect().right;
+                return [document.body.scrollWidth, end("#tape-rows"), end("#tape-pause") + 4];
+            }"""
+        )
+
+        assert max(ends) <= width
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_a_symbol_as_long_as_may_be_fits_every_screen(
+    browser: Browser, gateway_url: str, width: int
+) -> None:
+    symbol = "SIM:" + "LONG-" * 8
+    async with open_desk(browser, gateway_url, width=width, height=844) as desk:
+        await desk.visit(symbol)
+        await expect(desk.page.locator("#tape-title")).to_have_text(f"Trades of {symbol[4:]}")
+
+        assert await desk.page.evaluate("() => document.body.scrollWidth") == width
+        await expect(desk.page.locator("#search")).to_be_in_viewport(ratio=1)
+
+
 async def test_the_theme_chosen_outlives_a_visit(desk: Desk) -> None:
     await desk.visit(LIVE)
 

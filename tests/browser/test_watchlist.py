@@ -50,6 +50,50 @@ async def test_a_search_on_a_phone_turns_from_the_trades_to_the_list(
         await expect(desk.page.locator("#sides").get_by_label("Watch-list")).to_be_checked()
 
 
+async def test_what_a_search_finds_on_a_phone_is_on_the_screen_and_moves_under_a_finger(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with open_desk(browser, gateway_url, width=390, height=844) as desk:
+        finger = await desk.page.context.new_cdp_session(desk.page)
+        await finger.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        await desk.visit("SIM:S001")
+        await desk.until(lambda state: state["symbols"] == 14)
+        await desk.page.locator("#search").fill("s0")
+        await desk.until(lambda state: len(state["found"]) == 12)
+        last = desk.page.locator("[data-symbol='SIM:S010'].match")
+        box = await last.bounding_box()
+        assert box is not None
+        assert 0 < box["y"] < 844 - box["height"]
+
+        async def touch(kind: str, y: float | None = None) -> None:
+            points = [] if y is None else [{"x": box["x"] + 50, "y": y}]
+            await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        await touch("touchStart", box["y"])
+        for pixels in range(10, 80, 10):
+            await touch("touchMove", box["y"] - pixels)
+        await touch("touchEnd")
+        moved = "() => document.getElementById('matches').scrollTop > 20"
+        await desk.eventually(lambda: desk.page.evaluate(moved))
+        state = await desk.state()
+        assert (state["symbol"], len(state["found"])) == ("SIM:S001", 12)
+        await desk.page.locator("[data-symbol='SIM:S012'].match").click()
+
+        await desk.until(lambda state: state["symbol"] == "SIM:S012" and not state["found"])
+
+
+async def test_on_a_phone_on_its_side_the_list_is_below_the_chart(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with open_desk(browser, gateway_url, width=667, height=375) as desk:
+        await desk.visit("SIM:S001")
+
+        await desk.front(".title").hover()
+        await desk.page.mouse.wheel(0, 500)
+
+        await expect(desk.page.locator("#list .row").first).to_be_in_viewport(ratio=1)
+
+
 async def test_a_search_without_a_match_says_so(desk: Desk) -> None:
     await desk.visit("SIM:S001")
     await desk.until(lambda state: state["symbols"] == 14)

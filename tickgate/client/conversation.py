@@ -22,13 +22,23 @@ from tickgate.client.errors import (
     SymbolRefused,
 )
 from tickgate.client.messages import Gap, Heartbeat, Message, Shutdown, Stale
-from tickgate.client.wanted import ByChannel, Wanted, as_said, by_symbol, without
+from tickgate.client.wanted import (
+    ByChannel,
+    Wanted,
+    as_said,
+    blamed,
+    by_symbol,
+    ended,
+    without,
+)
 from tickgate.client.wire import Cursor, Decoder, Encoding, Error, Subscription, Success
 
 _ALREADY_AUTHENTICATED: Final = 403
+_NOT_PERMITTED: Final = 409
 _INTERNAL: Final = 500
 _NO_ENTRY: Final = frozenset({NOT_AUTHENTICATED, AUTH_FAILED})
 _OF_THE_CONNECTION: Final = frozenset({404, 406, 407})  # late, too many, slow: no one's answer
+_RIGHTS_ENDED: Final = "what this caller may read has changed, and ends subscriptions"
 _CURSOR_UNKNOWN: Final = frozenset({400, _INTERNAL})
 _AT_ONCE: Final = frozenset({Heartbeat, Stale, Shutdown})  # not part of what a cursor counts
 _CONTROL: Final = frozenset({Success, Subscription, Error, Cursor})
@@ -152,7 +162,7 @@ class Conversation:
 
         Raises:
             AuthFailed: the credentials are not accepted, or are missing.
-            SymbolRefused: of the set that was accepted before nothing is left.
+            SymbolRefused: of the set that was accepted before nothing is left to this caller.
             NotNow: the set cannot be restored on this connection.
             WireError: it is no frame of the stream.
         """
@@ -180,7 +190,7 @@ class Conversation:
             if item.msg == "authenticated" and self._is_asked("auth"):
                 self._sent = None
         elif isinstance(item, Subscription):
-            self._confirm(item, now_ns)
+            self._confirm(item, received, now_ns)
         else:
             self._refuse(item, received)
 
@@ -219,9 +229,11 @@ class Conversation:
             request["resume"] = self._cursor
         return request
 
-    def _confirm(self, agreed: Subscription, now_ns: int) -> None:
+    def _confirm(self, agreed: Subscription, received: Received, now_ns: int) -> None:
         """The set is what the gateway says, also where it says so unasked."""
+        before = self._wanted.by_channel()
         self._wanted.replace(as_said(msgspec.structs.asdict(agreed)))
+        self._tell_ended(before, received)
         if not self._wanted:
             self._cursor = ""  # what begins after this begins anew
         sent = self._sent
@@ -234,6 +246,23 @@ class Conversation:
         if sent.ask is not None:
             self._asks.popleft()
             sent.ask.done(None)
+
+    def _tell_ended(self, before: ByChannel, received: Received) -> None:
+        """Say what of the set *before* a right has ended for; nobody took that off.
+
+        Raises:
+            SymbolRefused: nothing else was in it: no data will come, and no heartbeat.
+        """
+        sent, left = self._sent, self._wanted.by_channel()
+        is_taking_off = sent is not None and sent.request["action"] == "unsubscribe"
+        gone = ended(before, left, _names(sent.request) if sent and is_taking_off else {})
+        if not gone:
+            return
+        symbols, channels = blamed(gone, left)
+        refusal = SymbolRefused(_NOT_PERMITTED, _RIGHTS_ENDED, symbols, channels)
+        if not left:
+            raise refusal
+        received.problems.append(refusal)
 
     def _is_answer(self, request: dict[str, Any]) -> bool:
         """Is the set as *request* leaves it? One that is told unasked may come before the answer.

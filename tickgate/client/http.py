@@ -1,8 +1,8 @@
 """Requests to the HTTP API, by the standard library alone; they block, with a deadline.
 
 History is asked for now and then and answers in pages of thousands of bars, so a thread for a
-request (:class:`~tickgate.client.history.AsyncClient`) costs nothing that would be felt, and no
-further package has to be installed for it.
+request (``asyncio.to_thread``) costs nothing that would be felt, and no further package has to be
+installed for it.
 """
 
 import gzip

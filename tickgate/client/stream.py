@@ -291,8 +291,15 @@ class Stream:
         return token
 
     async def _converse(self, socket: ClientConnection, login: dict[str, str] | None) -> None:
+        self._conversation.begin(login)
+        renewal = self._group.create_task(self._renew(), name="tickgate stream token")
+        try:
+            await self._read(socket)
+        finally:
+            renewal.cancel()
+
+    async def _read(self, socket: ClientConnection) -> None:
         conversation = self._conversation
-        conversation.begin(login)
         was_let_in = False
         while True:
             payload = await self._receive(socket)
@@ -311,8 +318,18 @@ class Stream:
             self._heard = self._heard or bool(received.messages)
             await self._inbox.put(received.messages, received.cursor)
 
+    async def _renew(self) -> None:
+        """Show a new token whenever the old one is about to expire; reading goes on meanwhile."""
+        loop = asyncio.get_running_loop()
+        while self._renew_at_s is not None:
+            await asyncio.sleep(self._renew_at_s - loop.time())
+            with suppress(_NoToken):  # with the old one the gateway ends the connection later
+                login = await self._login()
+                if login is not None:
+                    self._post(self._conversation.log_in_again(login))
+
     async def _receive(self, socket: ClientConnection) -> bytes | str:
-        """The next frame; shows a new token meanwhile when the old one is about to expire.
+        """The next frame.
 
         How long to wait for it changes when something is asked meanwhile, so it is looked at again
         at least as often as an answer may take.
@@ -320,19 +337,14 @@ class Stream:
         loop = asyncio.get_running_loop()
         since_s = loop.time()
         while True:
-            times_s = (self._deadline_s(since_s), self._renew_at_s, loop.time() + _ANSWER_S)
+            deadline_s, look_s = self._deadline_s(since_s), loop.time() + _ANSWER_S
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(min(at_s for at_s in times_s if at_s is not None)):
+                async with asyncio.timeout_at(min(look_s, deadline_s or look_s)):
                     return await socket.recv()
             deadline_s = self._deadline_s(since_s)
             if deadline_s is not None and loop.time() >= deadline_s:
                 socket.transport.abort()  # who is silent does not answer a close either
                 raise TimeoutError(f"nothing was heard for {self._patience_s():g} s")
-            if self._renew_at_s is not None and loop.time() >= self._renew_at_s:
-                with suppress(_NoToken):  # with the old one the gateway ends the connection later
-                    login = await self._login()
-                    if login is not None:
-                        self._post(self._conversation.log_in_again(login))
 
     def _deadline_s(self, since_s: float) -> float | None:
         """When a connection that is silent since then, or since the last request, is dead."""

@@ -110,5 +110,28 @@ def without(names: ByChannel, symbols: Collection[str], channels: Collection[str
     return {channel: listed for channel, listed in found.items() if listed}
 
 
+def ended(before: ByChannel, left: ByChannel, taken_off: ByChannel) -> ByChannel:
+    """What of *before* is not in *left*, though nobody took it off."""
+    kept = {*_pairs(left), *_pairs(taken_off)}
+    found = {
+        channel: tuple(symbol for symbol in listed if (channel, symbol) not in kept)
+        for channel, listed in before.items()
+    }
+    return {channel: listed for channel, listed in found.items() if listed}
+
+
+def blamed(gone: ByChannel, left: ByChannel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The symbols of which nothing is *left*, and the channels that others have lost."""
+    symbols = dict.fromkeys(symbol for _, symbol in _pairs(gone))
+    for _, symbol in _pairs(left):
+        symbols.pop(symbol, None)
+    channels = (
+        channel
+        for channel, listed in gone.items()
+        if channel not in left and not symbols.keys() >= set(listed)
+    )
+    return tuple(symbols), tuple(channels)
+
+
 def _pairs(names: ByChannel) -> list[tuple[str, str]]:
     return [(channel, symbol) for channel, symbols in names.items() for symbol in symbols]

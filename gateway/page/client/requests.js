@@ -61,6 +61,28 @@ export function isAnswer(set, { request, channels }) {
 }
 
 /**
+ * What of a set has ended with a right of the caller: it is not in the next one, though nobody took it off.
+ * @param {Channels} before
+ * @param {Channels} left
+ * @param {Sent | null} sent what was asked meanwhile
+ * @returns {import("./errors.js").Names | null} the symbols of which nothing is left, and the channels
+ *   that others have lost; null where nothing has ended
+ */
+export function ended(before, left, sent) {
+  const { symbols: both = [], ...named } = sent?.request.action === "unsubscribe" ? sent.channels : {};
+  const takenOff = pairs({ trades: both, bars: both }).concat(pairs(named)); // `symbols` is short for these
+  const kept = new Set(pairs(left).concat(takenOff).map(String));
+  const gone = pairs(before).filter((pair) => !kept.has(String(pair)));
+  if (!gone.length) return null;
+  const still = new Set(Object.values(left).flat());
+  const others = gone.filter(([channel, symbol]) => !left[channel] && still.has(symbol));
+  return {
+    symbols: [...new Set(gone.map(([, symbol]) => symbol))].filter((symbol) => !still.has(symbol)),
+    channels: [...new Set(others.map(([channel]) => channel))],
+  };
+}
+
+/**
  * A set without what was refused of it.
  * @param {Channels} set
  * @param {import("./errors.js").Refused} refused

@@ -4,7 +4,7 @@ import { addressOf, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, StreamClosed, Unreachable } from "./errors.js";
 import { Handlers } from "./events.js";
 import { channelsOf, gapsOf, pairs } from "./messages.js";
-import { isAnswer, subscription, without } from "./requests.js";
+import { ended, isAnswer, subscription, without } from "./requests.js";
 import { renewalMs, waitMs } from "./waits.js";
 
 const ANSWER_MS = 10_000; // a gateway that works answers a request within milliseconds
@@ -18,7 +18,9 @@ const CONTROL = ["success", "subscription", "error", "cursor"];
 const NO_ENTRY = [401, 402]; // not authenticated, auth failed
 const OF_THE_CONNECTION = [404, 406, 407]; // late, too many, slow: nobody's answer
 const ALREADY_AUTHENTICATED = 403;
+const NOT_PERMITTED = 409;
 const INTERNAL = 500;
+const RIGHTS_ENDED = "what this caller may read has changed, and ends subscriptions";
 
 /** @typedef {import("./messages.js").Channels} Channels */
 /** @typedef {import("./messages.js").Message} Message */
@@ -289,6 +291,7 @@ export class Stream {
         this.#login = login;
         if (!login) this.#enter();
         this.#next();
+        this.#watchAsIs(); // who asks for nothing yet may take his time
       },
       (error) => socket === this.#socket && this.#abandon(`no token: ${error.message}`),
     );
@@ -305,9 +308,15 @@ export class Stream {
   #confirm(message) {
     const { T: _, corrections: _c, cancelErrors: _x, ...channels } = message;
     const agreed = Object.entries(channels).filter(([, symbols]) => symbols.length);
+    const [before, sent] = [this.#wanted, this.#sent];
     this.#wanted = Object.fromEntries(agreed);
     if (!agreed.length) this.#cursor = ""; // what begins after this begins anew
-    const sent = this.#sent;
+    const gone = ended(before, this.#wanted, sent);
+    if (gone) {
+      const error = new Refused(NOT_PERMITTED, RIGHTS_ENDED, gone);
+      if (!agreed.length) return this.#end(error); // no data would come, and no heartbeat
+      this.#handlers.tell("problem", error);
+    }
     if (!sent || !isAnswer(message, sent)) return;
     this.#sent = null;
     if (sent.request.action === "subscribe") this.#subscribed = true;

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.conftest import Eventually
 from tests.integration.client.guarded import guarded
-from tests.integration.client.test_client_stream import SOON, breakable
+from tests.integration.client.test_client_stream import SOON, breakable, trade_ids
 from tests.integration.gateway.rig import Rig, gateway
 from tickgate.client import State, Stream, connect
 from tickgate.client import stream as stream_module
@@ -76,3 +77,25 @@ async def test_a_function_that_never_returns_a_token_is_given_up(
 
     assert [state.phase for state in states] == ["lost", "live", "closed"]
     assert states[0].reason == "no token: TimeoutError()"
+
+
+async def test_a_function_that_takes_its_time_for_a_token_holds_up_no_message(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(stream_module, "renewal_s", lambda token, now_s: 0.05)
+    asked = 0
+
+    async def token() -> str:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await asyncio.Event().wait()
+        return "KEY:s3cret"
+
+    async with connect(rig.url, token=token) as stream:
+        await eventually(lambda: asked == 2)
+        async with asyncio.timeout(5):
+            await stream.subscribe(trades="SIM:A")
+            await rig.trade("SIM:A")
+
+            assert await trade_ids(stream, 1) == [1]

@@ -408,6 +408,35 @@ def told(**names: list[str]) -> dict[str, Any]:
     return {"T": "subscription", **names}
 
 
+def test_rights_that_end_are_a_problem_by_symbol_and_by_channel(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"), bars=("A", "B"), updatedBars=("B",))
+
+    received = talk.hear(told(trades=["A"]))
+
+    (problem,) = received.problems
+    assert isinstance(problem, SymbolRefused)
+    assert (problem.code, problem.symbols, problem.channels) == (409, ("B",), ("bars",))
+    assert talk.conversation.subscriptions == {"trades": ("A",)}
+
+
+def test_rights_of_which_nothing_is_left_end_the_stream(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+
+    with pytest.raises(SymbolRefused, match="what this caller may read has changed") as caught:
+        talk.hear(told())
+
+    assert (caught.value.symbols, caught.value.channels) == (("A", "B"), ())
+
+
+def test_what_is_taken_off_has_not_ended_with_a_right(talk: Talk) -> None:
+    subscribe(talk, trades=("A", "B"))
+    talk.ask(adds=False, trades=("A",))
+
+    assert talk.hear(told(trades=["B"])).problems == []
+    talk.ask(adds=False, trades=("B",))
+    assert talk.hear(told()).problems == []
+
+
 def test_a_set_that_is_told_unasked_answers_no_change(talk: Talk) -> None:
     subscribe(talk, trades=("A", "B"))
     talk.ask(trades=("C",))

@@ -183,6 +183,43 @@ def test_a_chart_says_when_bars_are_missing_that_nothing_else_asks_for() -> None
     assert found == ["failed", "behind: 503", "works", "shown", "failed"]
 
 
+@pytest.mark.parametrize("next_page", ["null", '"more"'])
+def test_bars_that_lost_their_last_trade_while_the_connection_was_lost_are_gone(
+    next_page: str,
+) -> None:
+    shown = _evaluate(
+        """
+        fail = 0;
+        const bar = (minute, rest = {}) => ({
+          t: `2024-03-12T10:${minute}:00Z`, o: 1, h: 1, l: 1, c: 1, v: 1, n: 1, ...rest });
+        const minutes = () => chart.bars.map(({ time }) => (time / 60) % 60);
+        let kept = [36, 34, 32, 31];
+        const client = { barsPage: async () => {
+          const page = { bars: kept.map((minute) => bar(minute)), next: """
+        + next_page
+        + """ };
+          if (kept.length < 4) { // what comes live meanwhile is newer than the page
+            chart.takeBar({ T: "u", ...bar(34, { rev: 3 }) });
+            chart.takeBar({ T: "b", ...bar(37) });
+          }
+          return page;
+        } };
+        const chart = new history.History(client, "X:A", "1Min", {
+          onReset: () => undefined, onBar: () => undefined,
+          onError: (error) => { if (error) throw error; }, onBehind: () => undefined,
+        });
+        await chart.refresh();
+        const before = minutes();
+        kept = [36, 31]; // those of 32 and 34 were cancelled; of 34 a late one has come since
+        await chart.refresh();
+        tell([before, minutes()]);
+        """,
+        history="history.js",
+    )
+
+    assert shown == [[31, 32, 34, 36], [31, 34, 36, 37]]
+
+
 def test_what_a_key_may_not_read_does_not_keep_the_rest_from_being_asked_for() -> None:
     found = _evaluate(
         """

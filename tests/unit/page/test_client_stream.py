@@ -179,6 +179,87 @@ def test_what_is_refused_when_the_set_is_restored_costs_the_rest_neither_place_n
     assert found["state"]["reason"].endswith("channel trades")
 
 
+_RIGHTS = (
+    _SOCKET
+    + """
+const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+const socket = FakeSocket.last;
+const said = [];
+stream.on("problem", (error) => said.push([error.code, error.symbols, error.channels]));
+stream.on("state", ({ phase }) => said.push(phase));
+const set = (channels) => {
+  socket.say({ T: "subscription", trades: [], bars: [], ...channels });
+  return soon();
+};
+socket.say({ T: "success", msg: "connected" });
+await soon();
+const all = { trades: ["A", "B"], bars: ["A", "B"], updatedBars: ["B"] };
+stream.subscribe(all);
+await set(all);
+"""
+)
+
+
+def test_rights_that_end_are_a_problem_and_the_last_of_them_ends_the_stream() -> None:
+    said = evaluate(
+        _RIGHTS
+        + """
+        await set({ trades: ["A"] });
+        await set({});
+        tell(said);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert said == ["live", [409, ["B"], ["bars"]], [409, ["A"], []], "closed"]
+
+
+def test_what_is_taken_off_has_not_ended_with_a_right() -> None:
+    said = evaluate(
+        _RIGHTS
+        + """
+        stream.unsubscribe({ updatedBars: ["B"] });
+        await set({ trades: ["A", "B"], bars: ["A", "B"] });
+        stream.unsubscribe({ symbols: ["A"] }); // short for two channels
+        await set({ trades: ["B"], bars: ["B"] });
+        stream.unsubscribe({ trades: ["B"], bars: ["B"] });
+        await set({});
+        tell(said);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert said == ["live"]
+
+
+def test_who_asks_for_nothing_yet_is_not_taken_for_a_dead_connection() -> None:
+    waits = evaluate(
+        _SOCKET
+        + """
+        const timers = new Map();
+        const [later, never] = [globalThis.setTimeout, globalThis.clearTimeout];
+        globalThis.setTimeout = (call, ms) => {
+          const timer = later(call, ms);
+          timers.set(timer, ms);
+          return timer;
+        };
+        globalThis.clearTimeout = (timer) => { timers.delete(timer); never(timer); };
+        const stream = tickgate.connect("ws://x:1", { WebSocket: FakeSocket });
+        const waits = () => [...timers.values()].filter((ms) => ms > 1000);
+        const before = waits();
+        FakeSocket.last.say({ T: "success", msg: "connected" });
+        await soon();
+        tell([before, stream.state.phase, waits()]);
+        process.exit(0);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert waits == [[10_000], "live", []]
+
+
 def test_a_set_that_cannot_be_restored_just_now_is_asked_for_on_the_next_connection() -> None:
     found = evaluate(
         _SOCKET
