@@ -36,13 +36,19 @@ def may_go_on(resolution: Resolution, newest_ns: int, come_ns: int) -> bool:
     return resolution.end_ns(resolution.floor_ns(newest_ns)) > come_ns - _STORED_NS
 
 
-def is_late(timeframe: Timeframe, closed: Bar | None, trade: Tick, now_ns: int) -> bool:
-    """Would the bar that holds the last *trade* have closed long ago, if that were live?
+def flat_until_ns(resolution: Resolution, come_ns: int) -> int:
+    """Where the first window starts that is not known to be without trades, come to *come_ns*."""
+    return resolution.floor_ns(come_ns - _STORED_NS)
 
-    *closed* is the newest one that has. Gateways read the trades of a fast replay before the bars
-    that are made of them, and those of its end when its feed is not behind any more.
+
+def is_late(timeframe: Timeframe, closed: Bar | None, trade: Tick, over_ns: int) -> bool:
+    """Would the bar that holds the last *trade* have closed by now, if that were live?
+
+    *closed* is the newest one that has; windows that end up to *over_ns* are over by the clock.
+    Gateways read the trades of a fast replay before the bars that are made of them, and those of
+    its end when its feed is not behind any more; of a live feed while no aggregator runs.
     """
     if closed is not None and trade.event_ns < closed.start_ns + timeframe.ns:
         return False
     end_ns = trade.event_ns - trade.event_ns % timeframe.ns + timeframe.ns
-    return end_ns < now_ns - _BEHIND_NS
+    return end_ns <= over_ns

@@ -19,6 +19,7 @@ from gateway.http.ports import Market
 from gateway.http.serving import Answer, DataRoute, Life
 from gateway.http.tables import bars_table, encode_table, page_headers
 from gateway.http.tokens import encode_token
+from gateway.http.validators import listed
 
 SETTLED_NS: Final = 120 * SECOND_NS  # by then a window's bar is stored, unless something is away
 
@@ -40,7 +41,7 @@ class HistoryApi:
         now_ns = self.now_ns()
         resolve = resolver(self.market, caller_of(request))
         query = bars_query(request.query.items(), resolve, now_ns=now_ns)
-        form = chosen(request.headers.get("Accept", ""), query.format)
+        form = chosen(listed(request.headers, "Accept"), query.format)
         bars, token, going_on = await page_of(self.past, query)
         self.metrics.history_bars.inc(len(bars))
         if form is Format.JSON:

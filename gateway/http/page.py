@@ -12,7 +12,7 @@ from aiohttp import ETag, web
 
 from gateway.http.errors import ApiError, shown
 from gateway.http.page_links import linked, split_version, version_of
-from gateway.http.validators import takes_gzip
+from gateway.http.validators import listed, takes_gzip
 
 INDEX: Final = "index.html"
 DOCS: Final = "docs.html"
@@ -107,7 +107,7 @@ class Page:
             response = web.Response(status=304, headers=headers)
         else:
             body = found.body
-            if found.packed is not None and takes_gzip(request.headers.get("Accept-Encoding", "")):
+            if found.packed is not None and takes_gzip(listed(request.headers, "Accept-Encoding")):
                 body, headers["Content-Encoding"] = found.packed, "gzip"
             response = web.Response(
                 body=body, content_type=found.content_type, charset=found.charset, headers=headers

@@ -14,7 +14,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, SECOND_NS, Timeframe
 from core.runtime.ports import Clock
-from gateway.http.behind import is_late, may_go_on
+from gateway.http.behind import flat_until_ns, is_late, may_go_on
 from gateway.http.filled import Fill, filled
 from gateway.http.ports import History, Market
 
@@ -51,9 +51,11 @@ class Past:
         """
         resolution, stored = query.resolution, query
         open_ns = await self._open_ns(query.symbols, resolution)
-        going_on_ns = await self.going_on_ns(query.symbols, resolution)
+        going_on_ns: Mapping[Symbol, int] = {}
+        if fill or not resolution.is_stored:
+            going_on_ns = await self.going_on_ns(query.symbols, resolution)
         least_ns = {s: min(at, going_on_ns.get(s, at)) for s, at in open_ns.items()}
-        running_ns = going_on_ns | least_ns
+        running_ns = {**going_on_ns, **least_ns}
         if not resolution.is_stored:
             over_ns = resolution.floor_ns(self.now_ns() - OVER_NS)
             stored = replace(query, end_ns=min(query.end_ns, over_ns - 1))
@@ -114,8 +116,6 @@ class Past:
         In a replay that is so of the newest bar's, between two minutes: the next one may come at
         any moment; and of all after it, while trades are known that no bar holds yet.
         """
-        if resolution.is_stored:
-            return {}
         market, base, behind = self.market, resolution.base, self.behind()
         known = {s: (market.closed_bar(s, base), market.last_trade(s)) for s in symbols}
         found = await self._not_stored(known, base)
@@ -136,11 +136,11 @@ class Past:
         *known* are their newest closed bars and last trades; a bar may be older than what is
         stored, as a revised one.
         """
-        now_ns = self.now_ns()
+        over_ns = self.now_ns() - OVER_NS
         late_ns = {
             symbol: trade.event_ns
             for symbol, (closed, trade) in known.items()
-            if trade is not None and is_late(timeframe, closed, trade, now_ns)
+            if trade is not None and is_late(timeframe, closed, trade, over_ns)
         }
         stored = await self.bars.latest(list(late_ns), timeframe) if late_ns else {}
         ends_ns = {symbol: bar.start_ns + timeframe.ns for symbol, bar in stored.items()}
@@ -169,7 +169,7 @@ class Past:
         running_ns: Mapping[Symbol, int],
     ) -> dict[Symbol, int]:
         """The last window that may be flat: over, in the range, and in the symbol's life."""
-        now_ns = self.now_ns()
+        now_ns, behind = self.now_ns(), self.behind()
         over_ns = resolution.floor_ns(now_ns - OVER_NS)  # where the first one starts that is not
         unknown = [s for s in symbols if self.market.last_trade(s) is None]
         stored = await self.bars.latest(unknown, resolution.base) if unknown else {}
@@ -180,6 +180,9 @@ class Past:
             until_ns = over_ns
             if newest_ns < now_ns - LIVES_NS:
                 until_ns = min(until_ns, resolution.end_ns(resolution.floor_ns(newest_ns)))
+            come_ns = behind.get(symbol.partition(":")[0])
+            if come_ns is not None:
+                until_ns = min(until_ns, flat_until_ns(resolution, come_ns))
             if symbol in running_ns:
                 until_ns = min(until_ns, resolution.floor_ns(running_ns[symbol]))
             lasts_ns[symbol] = min(resolution.floor_ns(end_ns), resolution.before_ns(until_ns))

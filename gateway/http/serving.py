@@ -17,7 +17,7 @@ from gateway.http.answer_cache import AnswerCache, Kept
 from gateway.http.packing import pack
 from gateway.http.ready import JSON, Answer, Life, Ready
 from gateway.http.shared_answers import SharedAnswers
-from gateway.http.validators import is_known, takes_gzip
+from gateway.http.validators import is_known, listed, takes_gzip
 
 __all__ = ["JSON", "Answer", "DataRoute", "Life", "Serving"]
 
@@ -68,7 +68,7 @@ class _Asked(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, route: DataRoute, request: web.Request) -> "_Asked":
-        varying = tuple(request.headers.get(name, "") for name in route.vary)
+        varying = tuple(listed(request.headers, name) for name in route.vary)
         readable = caller_of(request).symbols.patterns
         return cls(route, request, RequestKey(request.raw_path, varying, readable))
 
@@ -211,9 +211,9 @@ class Serving:
             "Vary": f"{vary}, {_CREDENTIALS}" if private else vary,
             **dict(ready.answer.headers),
         }
-        packed = ready.packable and takes_gzip(fields.get("Accept-Encoding", ""))
+        packed = ready.packable and takes_gzip(listed(fields, "Accept-Encoding"))
         headers["ETag"] = ready.packed_tag if packed else ready.tag
-        if is_known(fields.get("If-None-Match", ""), headers["ETag"]):
+        if is_known(listed(fields, "If-None-Match"), headers["ETag"]):
             response = DataResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         else:
             headers["Content-Type"] = ready.answer.content_type

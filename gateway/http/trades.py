@@ -19,6 +19,7 @@ from gateway.http.serving import Answer, DataRoute, Life
 from gateway.http.tables import encode_table, page_headers, trades_table
 from gateway.http.tokens import encode_token
 from gateway.http.trade_query import TradesQuery, trades_query
+from gateway.http.validators import listed
 from storage.trade_pages import TradeCursor
 
 _MAX_SAID: Final = 2_000  # characters of a header
@@ -39,7 +40,7 @@ class TradesApi:
         """A page of trades, by symbol, then time, with the token that leads to the next."""
         resolve = resolver(self.market, caller_of(request))
         query = trades_query(request.query.items(), resolve, now_ns=self.now_ns())
-        form = chosen(request.headers.get("Accept", ""), query.format)
+        form = chosen(listed(request.headers, "Accept"), query.format)
         trades, token = await trades_page(self.log, query)
         covers = await self.log.covered_from(list(query.symbols))
         said = missing(query, covers)

@@ -4,11 +4,20 @@ import re
 from typing import Final
 
 import xxhash
+from multidict import MultiMapping
 
 from gateway.http.weights import weight
 
 _TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
+
+
+def listed(headers: MultiMapping[str], name: str) -> str:
+    """The list that the header *name* holds, which may come on several lines; empty without it.
+
+    Source: RFC 9110, section 5.3.
+    """
+    return ", ".join(headers.getall(name, ()))
 
 
 def entity_tag(body: bytes) -> str:

@@ -229,6 +229,7 @@ async def test_flat_bars_begin_with_a_symbols_first_bar_and_end_with_its_last_wh
 
     gone = await flats(rig, **span)
     rig.market.apply_trade(Tick(Symbol(BTC), 1, 1.0, 1.0, DAY - 1_380 * MINUTE_NS))
+    await rig.save(bar(BTC, day_before + 60))
     traded_since = await flats(rig, **span)
 
     assert [minute for minute, _, _ in gone] == ["00:03", "00:04", "00:05"]
@@ -249,6 +250,43 @@ async def test_flat_bars_of_a_symbol_that_trades_go_up_to_now_and_not_into_open_
     assert (await flats(rig, timeframe="2Min", **span))[-1][0] == "11:56"
     rig.market.apply_bar(bar(BTC, 719, final=False))  # beside the one before, open for the grace
     assert (await flats(rig, **span))[-1] == ("11:57", 815.5, 0)
+
+
+async def test_no_bar_is_flat_where_a_trade_came_that_no_bar_has_yet(rig: Rig) -> None:
+    await rig.save(bar(BTC, 715))
+    rig.market.apply_bar(bar(BTC, 715))
+    rig.now_ns = NOON + 5_000_000_000
+    span = {"start": "2021-07-03T11:50:00Z"}
+    assert (await flats(rig, **span))[-1] == ("11:59", 815.5, 0)
+
+    # While no aggregator runs it is in no running bar either.
+    rig.market.apply_trade(Tick(Symbol(BTC), 1, 7.0, 1.0, DAY + 717 * MINUTE_NS))
+    assert await flats(rig, **span) == [("11:55", 815.5, 3)]
+    assert await flats(rig, timeframe="2Min", **span) == [("11:54", 815.5, 3)]
+
+    await rig.save(bar(BTC, 717))
+    rig.market.apply_bar(bar(BTC, 717))
+    assert (await flats(rig, **span))[1:] == [
+        ("11:56", 815.5, 0),
+        ("11:57", 817.5, 3),
+        ("11:58", 817.5, 0),
+        ("11:59", 817.5, 0),
+    ]
+
+
+@pytest.mark.parametrize(("newest", "last"), [(600, "11:34"), (700, "11:40")])
+async def test_no_bar_is_flat_that_a_feed_behind_the_clock_has_yet_to_come_to(
+    rig: Rig, newest: int, last: str
+) -> None:
+    await rig.save(bar(BTC, newest))
+    rig.market.apply_bar(bar(BTC, newest))
+    span = {"start": "2021-07-03T09:00:00Z"}
+
+    assert (await flats(rig, **span))[-1][0] == "11:58"
+    come(rig, minute=705)  # a quarter of an hour ago
+    assert (await flats(rig, **span))[-1][0] == last
+    come(rig, minute=705, end=True)
+    assert (await flats(rig, **span))[-1][0] == "11:58"
 
 
 async def test_flat_bars_count_for_the_limit_and_pages_go_on_within_them(both: Rig) -> None:

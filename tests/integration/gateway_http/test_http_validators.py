@@ -3,6 +3,7 @@
 import gzip
 
 import aiohttp
+from multidict import CIMultiDict
 
 from tests.integration.gateway_http.rig import Rig, bar
 
@@ -75,3 +76,21 @@ async def test_large_answers_are_packed_for_who_takes_it_under_a_tag_of_their_ow
     assert "Content-Encoding" not in short.headers
     assert known.status == 304
     assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+async def test_a_header_that_is_a_list_may_come_on_several_lines(rig: Rig) -> None:
+    await rig.save(*(bar(BTC, minute) for minute in range(50)))
+    wish = [("Accept", "text/html"), ("Accept", "text/csv"), ("Accept-Encoding", "br")]
+    wish.append(("Accept-Encoding", "gzip"))
+
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        url, first = rig.base + "/v1/bars", CIMultiDict(wish)
+        async with session.get(url, params=MORNING, headers=first) as found:
+            assert found.status == 200, await found.text()
+            assert found.headers["Content-Encoding"] == "gzip"
+            body = gzip.decompress(await found.read())
+            has = [("If-None-Match", '"other"'), ("If-None-Match", found.headers["ETag"])]
+        async with session.get(url, params=MORNING, headers=CIMultiDict(wish + has)) as again:
+            assert again.status == 304
+
+    assert body.startswith(b"symbol,time,open")

@@ -7,7 +7,7 @@ from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import Timeframe
-from gateway.http.behind import behind_ns, is_late, may_go_on
+from gateway.http.behind import behind_ns, flat_until_ns, is_late, may_go_on
 from gateway.silence import FeedState
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -38,29 +38,36 @@ def test_a_window_may_go_on_until_its_feed_has_come_ten_minutes_past_it() -> Non
     assert not may_go_on(hour, start_ns + 5 * MINUTE_NS, start_ns + 70 * MINUTE_NS)
 
 
+def test_a_window_without_a_trade_is_known_to_be_so_ten_minutes_of_its_feed_later() -> None:
+    hour, start_ns = Resolution(60), NOW_NS - NOW_NS % (60 * MINUTE_NS)
+
+    assert flat_until_ns(hour, start_ns + 70 * MINUTE_NS - 1) == start_ns
+    assert flat_until_ns(hour, start_ns + 70 * MINUTE_NS) == start_ns + 60 * MINUTE_NS
+
+
 @pytest.mark.parametrize(
-    ("minute", "now_minute", "late"),
+    ("minute", "over_minute", "late"),
     [
         (4.9, 60, False),  # in the bar that closed
         (5, 60, True),
-        (12, 15.9, False),  # its bar may be on its way
-        (12, 16.1, True),
+        (12, 14.9, False),  # its window is not over
+        (12, 15, True),
     ],
 )
 def test_a_bar_is_late_where_the_last_trade_is_behind_all_that_closed(
-    minute: float, now_minute: float, late: bool
+    minute: float, over_minute: float, late: bool
 ) -> None:
     symbol, start_ns = Symbol("X:A"), NOW_NS - NOW_NS % (60 * MINUTE_NS)
     closed = Bar(symbol, Timeframe.MIN_5, start_ns, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1.0)
     trade = Tick(symbol, 1, 1.0, 1.0, start_ns + int(minute * MINUTE_NS))
 
-    now_ns = start_ns + int(now_minute * MINUTE_NS)
+    over_ns = start_ns + int(over_minute * MINUTE_NS)
 
-    assert is_late(Timeframe.MIN_5, closed, trade, now_ns) is late
+    assert is_late(Timeframe.MIN_5, closed, trade, over_ns) is late
 
 
 def test_where_no_bar_has_closed_the_clock_alone_tells_whether_one_is_late() -> None:
     trade = Tick(Symbol("X:A"), 1, 1.0, 1.0, NOW_NS - NOW_NS % MINUTE_NS)
 
-    assert not is_late(Timeframe.MIN_1, None, trade, trade.event_ns + 2 * MINUTE_NS)
-    assert is_late(Timeframe.MIN_1, None, trade, trade.event_ns + 2 * MINUTE_NS + 1)
+    assert not is_late(Timeframe.MIN_1, None, trade, trade.event_ns + MINUTE_NS - 1)
+    assert is_late(Timeframe.MIN_1, None, trade, trade.event_ns + MINUTE_NS)

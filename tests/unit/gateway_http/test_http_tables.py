@@ -104,10 +104,12 @@ def test_trades_keep_their_nanoseconds_and_what_is_not_known_is_empty() -> None:
     assert text.splitlines() == [
         "symbol,time,price,size,trade_id,side",
         "BTC/USD,2021-07-03T00:00:00.000000001Z,33795.5,0.01,42,buy",
-        "BTC/USD,2021-07-03T00:00:01.500Z,0.1,1e-8,,",
-        "X:Ä,2021-07-03T00:00:00Z,2.0,3.0,-7,sell",
+        "BTC/USD,2021-07-03T00:00:01.500000000Z,0.1,1e-8,,",
+        "X:Ä,2021-07-03T00:00:00.000000000Z,2.0,3.0,-7,sell",
     ]
     assert table.column("time").cast(pa.int64()).to_pylist() == [t.event_ns for t in TRADES]
+    times = pd.to_datetime(pd.read_csv(io.StringIO(text))["time"])
+    assert times.tolist() == [pd.Timestamp(t.event_ns, tz="UTC") for t in TRADES]
     assert table.column("trade_id").to_pylist() == [42, None, -7]
     assert table.column("price").to_pylist() == [33795.5, 0.1, 2.0]
 
