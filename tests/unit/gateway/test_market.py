@@ -1,5 +1,6 @@
 from core.market.bar import Bar
 from core.market.block import BlockMeta, decode_block, encode_block
+from core.market.notice import Cancel
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import MINUTE_NS, Timeframe
@@ -83,6 +84,23 @@ def test_open_windows_of_a_symbol_are_bounded() -> None:
     kept = market.open_bars(A, Timeframe.MIN_1)
     assert len(kept) == 64
     assert kept[-1] == bar(99, final=False)
+
+
+def test_a_closed_minute_has_trades_that_no_stream_told_where_it_ends_otherwise() -> None:
+    market = MarketState()
+    apply(market, tick(A, 1, event_ns=MINUTE_NS))  # at 1.5, and the bar closes at 1
+    market.apply_bar(bar(1, rev=4))
+
+    assert market.untold() == {A: (MINUTE_NS, 4)}
+
+
+def test_of_a_minute_that_lost_its_last_trade_nothing_is_untold() -> None:
+    market = MarketState()
+    apply(market, tick(A, 1, event_ns=MINUTE_NS))
+    market.apply_notices([Cancel(A, MINUTE_NS, 1, 1.5, 2.5)])
+    market.apply_bar(bar(1))
+
+    assert market.untold() == {}
 
 
 def test_a_running_bar_gives_way_to_its_closed_form() -> None:
