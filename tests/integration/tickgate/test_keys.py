@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,14 @@ from storage.database import Database
 from tests.conftest import Eventually
 from tests.integration.system.dev import dev
 from tickgate import cli
+
+
+@pytest.fixture
+async def database(embedded_migrated_url: str) -> AsyncIterator[Database]:
+    database = Database(embedded_migrated_url, min_size=1)
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.mark.slow
@@ -154,43 +163,33 @@ def test_what_is_wrong_is_said_before_the_database_is_asked(
 
 
 async def test_every_change_of_the_keys_is_seen_by_who_looks_at_the_version(
-    embedded_migrated_url: str, eventually: Eventually
+    database: Database,
 ) -> None:
-    database = Database(embedded_migrated_url, min_size=1)
-    await database.open()
-    try:
-        store = ApiKeyStore(database)
-        versions = [await store.version()]
-        before = [key async for keys in store.in_force() for key in keys]
-        none_ever = not await store.any_ever()
-        for statement in (
-            "INSERT INTO api_keys (key_id, secret_sha256, name, symbols)"
-            " VALUES ('by hand', decode(repeat('00', 32), 'hex'), '', '{*}')",
-            "UPDATE api_keys SET symbols = '{SIM:*}'",
-            "DELETE FROM api_keys",
-        ):
-            await database.fetch("by hand", statement)  # type: ignore[arg-type]
-            versions.append(await store.version())
-    finally:
-        await database.close()
+    store = ApiKeyStore(database)
+    versions = [await store.version()]
+    before = [key async for keys in store.in_force() for key in keys]
+    none_ever = not await store.any_ever()
+    for statement in (
+        "INSERT INTO api_keys (key_id, secret_sha256, name, symbols)"
+        " VALUES ('by hand', decode(repeat('00', 32), 'hex'), '', '{*}')",
+        "UPDATE api_keys SET symbols = '{SIM:*}'",
+        "DELETE FROM api_keys",
+    ):
+        await database.fetch("by hand", statement)  # type: ignore[arg-type]
+        versions.append(await store.version())
 
     assert (before, none_ever) == ([], True)
     assert versions == sorted(set(versions))
 
 
-async def test_many_keys_are_read_a_few_at_a_time_each_once(embedded_migrated_url: str) -> None:
-    database = Database(embedded_migrated_url, min_size=1)
-    await database.open()
-    try:
-        await database.fetch(
-            "many",
-            "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, revoked_at)"
-            " SELECT 'key' || n, sha256('x'), '', '{*}', CASE WHEN n > 1200 THEN now() END"
-            " FROM generate_series(1, 1300) AS n",
-        )
-        pages = [keys async for keys in ApiKeyStore(database).in_force()]
-    finally:
-        await database.close()
+async def test_many_keys_are_read_a_few_at_a_time_each_once(database: Database) -> None:
+    await database.fetch(
+        "many",
+        "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, revoked_at)"
+        " SELECT 'key' || n, sha256('x'), '', '{*}', CASE WHEN n > 1200 THEN now() END"
+        " FROM generate_series(1, 1300) AS n",
+    )
+    pages = [keys async for keys in ApiKeyStore(database).in_force()]
 
     assert max(map(len, pages)) <= 500
     assert sorted(key.key_id for page in pages for key in page) == sorted(
@@ -198,23 +197,16 @@ async def test_many_keys_are_read_a_few_at_a_time_each_once(embedded_migrated_ur
     )
 
 
-async def test_a_key_that_never_ends_as_postgresql_says_it_lets_in(
-    embedded_migrated_url: str,
-) -> None:
-    database = Database(embedded_migrated_url, min_size=1)
-    await database.open()
-    try:
-        await database.fetch(
-            "by hand",
-            "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, expires_at)"
-            " VALUES ('a', sha256('x'), '', '{*}', 'infinity'),"
-            " ('b', sha256('x'), '', '{*}', '-infinity')",
-        )
-        store = ApiKeyStore(database)
-        (keys,) = [keys async for keys in store.in_force()]
-        listed = await store.all()
-    finally:
-        await database.close()
+async def test_a_key_that_never_ends_as_postgresql_says_it_lets_in(database: Database) -> None:
+    await database.fetch(
+        "by hand",
+        "INSERT INTO api_keys (key_id, secret_sha256, name, symbols, expires_at)"
+        " VALUES ('a', sha256('x'), '', '{*}', 'infinity'),"
+        " ('b', sha256('x'), '', '{*}', '-infinity')",
+    )
+    store = ApiKeyStore(database)
+    (keys,) = [keys async for keys in store.in_force()]
+    listed = await store.all()
 
     records, _ = stored_keys(keys, requests_per_minute=0)
     year_9000_ns = 7_000 * 365 * 86_400 * 10**9
