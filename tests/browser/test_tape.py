@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
 
 LIVE, OTHER = "SIM:S001", "SIM:S002"
 _ROWS = 200
+_STORED_POLL_S = 0.3
 
 
 async def test_trades_scroll_by_with_their_sides_and_can_be_held(desk: Desk) -> None:
@@ -187,17 +188,20 @@ async def _visit_without_trades(desk: Desk) -> list[WebSocketRoute]:
 
 
 async def _is_whole(desk: Desk, symbol: str) -> None:
-    """Are the trades on the tape those of `/v1/trades`, from the oldest to the newest of them?"""
-    await desk.page.keyboard.press("p")
+    """Are the trades on the tape those of `/v1/trades`, from the oldest to the newest of them?
+
+    The page is left for that: they are stored some seconds later.
+    """
     rows = [tuple(row) for row in await desk.page.evaluate(_CLOCKS_AND_PRICES)]
-    await desk.page.keyboard.press("p")
+    await desk.page.goto("about:blank")
     shown = Counter((clock, float(price.replace(",", ""))) for clock, price in rows)
     first, last = min(shown)[0], max(shown)[0]
 
     async def are_the_same() -> bool:
         stored = await asyncio.to_thread(_newest_trades, desk.url, symbol)
         if not stored or max(stored)[0] <= last:
-            return False  # they are stored some seconds later
+            await asyncio.sleep(_STORED_POLL_S)
+            return False
         between = Counter(each for each in stored if first < each[0] < last)
         assert between == Counter({e: n for e, n in shown.items() if first < e[0] < last})
         return True

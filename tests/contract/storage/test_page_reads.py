@@ -1,6 +1,7 @@
 """Pages that many ask for at a time: each gets its own, by few statements, or an error in time."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -133,5 +134,7 @@ async def test_who_waits_too_long_or_comes_when_too_many_wait_is_told(
 
         assert sum("1000 others are waiting" in text for text in told) == 100
         assert sum("others were before it" in text for text in told) > 800
-        assert sum("no answer within 1 s" in text for text in told) in range(2 * 32, 6 * 32 + 1)
+        # A busy machine may take longer than that to connect.
+        tried = re.compile("no answer within 1 s|no connection within 0.5 s")
+        assert sum(bool(tried.search(text)) for text in told) in range(2 * 32, 6 * 32 + 1)
         assert await page(pages, 0) == [("SIM:S0", DAY)]

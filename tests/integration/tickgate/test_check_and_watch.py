@@ -50,20 +50,6 @@ async def test_migrate_then_check_finds_all_well(redis_url: str, database_url: s
 
 
 @pytest.mark.slow
-async def test_check_finds_all_well_beside_a_dev_that_runs(tmp_path: Path) -> None:
-    async with dev(data_dir=tmp_path) as running:
-        port = (await running.address()).rpartition(":")[2]
-        where = ("--port", port, "--data-dir", str(tmp_path))
-        beside, well = await tickgate("check", *where)
-        elsewhere, taken = await tickgate("check", *where[:3], str(tmp_path / "other"))
-        assert await running.stop() == 0
-
-    assert (beside, elsewhere) == (0, 1)
-    assert f"port {port} is in use; `tickgate dev` runs (process " in well
-    assert f"cannot listen on 127.0.0.1 port {port}" in taken
-
-
-@pytest.mark.slow
 async def test_migrate_names_a_database_that_is_away() -> None:
     code, said = await tickgate("migrate", "--database-url", "postgresql://127.0.0.1:1/x")
 

@@ -4,17 +4,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import aiohttp
 import msgspec
 import pytest
 
 from gateway.access.keyring import stored_keys
 from storage.api_keys import ApiKeyStore
 from storage.database import Database
-from tests.conftest import Eventually
-from tests.integration.system.dev import dev
 from tickgate import cli
 
 
@@ -69,70 +65,6 @@ async def test_a_key_is_shown_once_listed_and_revoked(
     assert (revoked[0], revoked[1]) == (1, f"{key_id}: revoked\n")
     assert "nobody: there is no such key in force" in revoked[2]
     assert "revoked=" in after[1]
-
-
-@pytest.mark.slow
-async def test_keys_and_files_of_a_running_dev_are_found_by_its_data_directory(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], eventually: Eventually
-) -> None:
-    deep = tmp_path / "a long way down" / ("d" * 100)  # its sockets are in another folder
-
-    async def keys(*words: str) -> tuple[int, str]:
-        return await tickgate("keys", *words)
-
-    async def tickgate(*words: str) -> tuple[int, str]:
-        argv = [*words, "--data-dir", str(deep)]
-        code = await asyncio.to_thread(cli.main, argv)
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    before = await keys("list")
-    async with aiohttp.ClientSession() as session, dev(data_dir=deep) as running:
-        url = await running.address() + "/v1/symbols"
-
-        async def status(**headers: str) -> int:
-            async with session.get(url, headers=headers) as answer:
-                return answer.status
-
-        async def refused(**headers: str) -> bool:
-            return await status(**headers) == 401
-
-        code, said = await keys("add", "--json")
-        assert code == 0, said
-        added = msgspec.json.decode(said)
-        bearer = f"Bearer {added['key_id']}:{added['secret']}"
-        await eventually(refused)
-        used = await status(Authorization=bearer)
-        revoked = await keys("revoke", added["key_id"])
-        await eventually(lambda: refused(Authorization=bearer))
-        ticks = tmp_path / "ticks.csv"
-        ticks.write_text(
-            "symbol,trade_id,event_ns,side,price,size\nA,1,1700000000000000000,,1.5,2\n"
-        )
-        taken = await tickgate("import", "ticks", str(ticks), "--venue", "V")
-        bars = tmp_path / "bars.csv"
-        span = ("--start", "2023-11-14", "--end", "2023-11-15")
-
-        async def stored() -> bool:
-            said = await tickgate("export", "bars", "V:A", *span, "--output", str(bars), "--force")
-            # The log may know the symbol before its bar is stored.
-            return said[0] == 0 and len(bars.read_text().splitlines()) == 2
-
-        await eventually(stored, timeout_s=30)
-        again = await tickgate("import", "bars", str(bars))
-        rebuilt = await tickgate("rebuild", "V:A", *span)
-        assert await running.stop() == 0
-    after = await keys("list")
-    for said in (taken, again, rebuilt):
-        assert said[0] == 0, said[1]
-    assert "1 ticks of V from 2023-11-14T22:13:20Z" in taken[1]
-    assert "0 bars new, 1 the same as before" in again[1]
-    assert "V:A: 1 1-minute bars are as the log says" in rebuilt[1]
-
-    assert (used, revoked[0]) == (200, 0)
-    for code, said in (before, after):
-        assert code == 1
-        assert f"runs on data directory {deep}; start it, name" in said
 
 
 @pytest.mark.parametrize(
