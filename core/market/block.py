@@ -39,6 +39,7 @@ _WIDTHS: Final = (8, 8, 8, 8, 8, 2, 1)
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
 Row = tuple[int, int, int, int, float, float, int]
 """One tick of a block: (symbol index, event_ns, seq, trade_id, price, size, side)."""
 
@@ -106,11 +107,15 @@ class Ticks:
 
     def where(self, keep: npt.NDArray[np.bool_]) -> "Ticks":
         """Those for which *keep*, of shape ``(n,)``, is True."""
+        return self.at(keep)
+
+    def at(self, which: npt.NDArray[np.bool_] | Positions | slice) -> "Ticks":
+        """Those at these positions, in their order; what a slice gives shares memory with this."""
         columns: tuple[npt.NDArray[Any], ...] = (
             self.symbol_index, self.event_ns, self.price, self.size, self.trade_id, self.seq,
             self.side,
         )  # fmt: skip
-        return Ticks(self.symbols, *(column[keep] for column in columns))
+        return Ticks(self.symbols, *(column[which] for column in columns))
 
     def rows(self) -> list[Row]:
         """The ticks as plain tuples, in stream order: ten times cheaper than :meth:`ticks`."""
@@ -126,6 +131,22 @@ class Ticks:
                 strict=True,
             )
         )
+
+
+def join_ticks(parts: Sequence[Ticks]) -> Ticks | None:
+    """All ticks of *parts* one after the other; None if there is no part."""
+    if not parts:
+        return None
+    known: dict[Symbol, int] = {}
+    index: list[Positions] = []
+    for part in parts:
+        table = [known.setdefault(symbol, len(known)) for symbol in part.symbols]
+        index.append(np.array(table, np.intp)[part.symbol_index])
+    columns: list[Any] = [
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("event_ns", "price", "size", "trade_id", "seq", "side")
+    ]
+    return Ticks(tuple(known), np.concatenate(index), *columns)
 
 
 @dataclass(frozen=True, slots=True)

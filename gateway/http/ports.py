@@ -12,7 +12,8 @@ from core.market.tick import Tick
 from core.market.timeframe import Timeframe
 from gateway.day_book import DayBook
 from storage.roles import RoleReport
-from storage.trade_pages import TradeCursor, TradePage
+from storage.trade_order import TradeCursor
+from storage.trade_pages import TradePage
 
 
 class Market(Protocol):

@@ -20,7 +20,7 @@ from gateway.http.tables import encode_table, page_headers, trades_table
 from gateway.http.tokens import encode_token
 from gateway.http.trade_query import TradesQuery, trades_query
 from gateway.http.validators import listed
-from storage.trade_pages import TradeCursor
+from storage.trade_order import TradeCursor
 
 _MAX_SAID: Final = 2_000  # characters of a header
 

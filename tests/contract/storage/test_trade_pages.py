@@ -18,7 +18,8 @@ from storage.database import Database
 from storage.keys import shard_of
 from storage.rows import LoggedTicks
 from storage.tick_codec import encode_slots
-from storage.trade_pages import TradeCursor, TradePages
+from storage.trade_order import TradeCursor
+from storage.trade_pages import TradePages
 from tests.contract.storage.market import DAY, own
 
 SHARDS = 1  # all symbols are in one
@@ -190,3 +191,23 @@ async def test_it_is_told_from_which_time_on_the_log_has_everything(
     await fold(database, 1, [tick(0, 1)])
 
     assert await pages.covered_from([A]) == {A: DAY - DAY_NS}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_corrected_trade_does_not_depend_on_where_a_range_begins(
+    database: Database, pages: TradePages, descending: bool
+) -> None:
+    later = Tick(A, 2, 3.5, 1.0, DAY + 30 * 10**9, seq=2)  # of one minute: the two are one trade
+    corrected = Correction(A, DAY + 40 * 10**9, 1, 2.5, 0.1, 2, 3.5, 1.0)
+    await fold(database, 1, [tick(0, 1), later])
+    await fold(database, 2, [], [corrected])
+
+    async def ids(start_ns: int, end_ns: int) -> list[int]:
+        page = await pages.page(
+            symbols=[A], start_ns=start_ns, end_ns=end_ns, limit=9, descending=descending
+        )
+        return [t.trade_id for t in page.trades]
+
+    assert await ids(DAY, DAY + MINUTE_NS) == [2]
+    assert await ids(DAY, DAY) == [2]
+    assert await ids(DAY + 1, DAY + MINUTE_NS) == []
