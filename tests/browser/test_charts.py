@@ -107,17 +107,19 @@ async def test_bars_with_trades_missing_are_marked(desk: Desk) -> None:
     await desk.page.unroute_all(behavior="wait")
 
 
-@pytest.mark.parametrize("timeframe", ["1Hour", "4Hour", "1Day"])
-async def test_longer_timeframes_equal_the_stored_ones(desk: Desk, timeframe: str) -> None:
-    await desk.visit(OLD.symbol, timeframe)
-    await desk.until(lambda state: state["bars"])
+async def test_longer_timeframes_equal_the_stored_ones(desk: Desk) -> None:
+    await desk.visit(OLD.symbol, "1Min")
+    for timeframe in ("1Hour", "4Hour", "1Day"):
+        await desk.page.goto(f"{desk.url}/#{OLD.symbol}/{timeframe}")
+        await desk.visit_done(timeframe)
+        await desk.until(lambda state: state["bars"])
 
-    stored = await stored_bars(desk.url, OLD.symbol, timeframe)
-    drawn = await desk.bars()
-    assert [_exact(bar) for bar in drawn[: len(stored)]] == [_exact(bar) for bar in stored]
-    for bar, same in zip(drawn, stored, strict=False):
-        assert bar["volume"] == pytest.approx(same["volume"])
-        assert bar["vwap"] == pytest.approx(same["vwap"])
+        stored = await stored_bars(desk.url, OLD.symbol, timeframe)
+        drawn = await desk.bars()
+        assert [_exact(bar) for bar in drawn[: len(stored)]] == [_exact(bar) for bar in stored]
+        for bar, same in zip(drawn, stored, strict=False):
+            assert bar["volume"] == pytest.approx(same["volume"])
+            assert bar["vwap"] == pytest.approx(same["vwap"])
 
 
 async def test_an_hour_that_runs_is_rolled_up_from_what_the_stream_brings(desk: Desk) -> None:
@@ -127,7 +129,7 @@ async def test_an_hour_that_runs_is_rolled_up_from_what_the_stream_brings(desk: 
 
     async def has_grown() -> bool:
         last = (await desk.bars())[-1]
-        return bool(last["time"] == first["time"] and last["trades"] > first["trades"] + 100)
+        return bool(last["time"] == first["time"] and last["trades"] > first["trades"] + 20)
 
     async def has_gone_on() -> bool:
         return bool((await desk.bars())[-1]["time"] > first["time"]) or await has_grown()
