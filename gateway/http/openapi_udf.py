@@ -61,7 +61,7 @@ _ERRORS: Final = (*COMMON_ERRORS, 404)
 _TABLE: Final = {
     "type": "object",
     "required": ["symbol", "ticker", "description", "pricescale"],
-    "additionalProperties": {"type": "array"},
+    "additionalProperties": {"type": "array", "items": {}},
 }
 
 
