@@ -175,7 +175,7 @@ OPERATIONS: Final = (
             "quoted has an entry that says why",
             schema={
                 "type": "string",
-                "pattern": f"^[ -~]{{1,{limits.MAX_QUOTES_CHARS}}}$",
+                "pattern": f"^[ -~]{{0,{limits.MAX_QUOTES_CHARS}}}$",
             },
             required=True,
             example="COINBASE:BTC-USD,COINBASE:ETH-USD",
