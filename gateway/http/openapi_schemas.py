@@ -25,6 +25,8 @@ def spelled_out(part: Any) -> Any:
 
 
 def _schema(found: dict[str, Any]) -> dict[str, Any]:
+    if "discriminator" in found:
+        found["oneOf"] = found.pop("anyOf")  # tags tell them apart, so it is one of them
     if tuple(one.get("type") for one in found.get("anyOf", ())) == _EITHER:
         found["type"] = found.pop("anyOf")[-1]["type"]  # each integer is a number, too
     if isinstance(found.get("enum"), list):

@@ -56,6 +56,13 @@ def test_every_list_and_choice_says_of_what_and_nothing_is_null_alone() -> None:
     assert [name for name, field in fields if field.get("type") == "null"] == []
 
 
+def test_shapes_that_a_tag_tells_apart_are_one_of_them() -> None:
+    tagged = [one for one in described() if "propertyName" in one.get("discriminator", ())]
+
+    assert len(tagged) == 2  # history and quotes of charts
+    assert ["oneOf" in one and "anyOf" not in one for one in tagged] == [True, True]
+
+
 def test_names_of_fields_and_values_stay_what_they_are() -> None:
     schema = {
         "properties": {"type": {"type": "string"}, "enum": {"type": "boolean"}},
