@@ -1,12 +1,14 @@
 """Looks at the first request of a connection: is it for the stream, or plain HTTP? Pure."""
 
 import enum
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 MAX_HEAD_BYTES: Final = 16_384  # more than this is for aiohttp to refuse, in words
 _END: Final = b"\r\n\r\n"
+_NO_TEXT: Final = re.compile(rb"[\r\n]*[^ -~\r\n]")
 
 
 class First(enum.Enum):
@@ -42,8 +44,10 @@ def sniff(head: bytes, stream_paths: Container[str]) -> First | Upgrade:
     """Judge the bytes that came so far.
 
     Anything but a complete upgrade request for one of *stream_paths* is HTTP's affair, which
-    also answers what is malformed.
+    also answers what is malformed: at once where it is no text, such as the beginning of TLS.
     """
+    if _NO_TEXT.match(head):
+        return First.HTTP  # the end of a head would never come
     end = head.find(_END)
     if end < 0:
         return First.HTTP if len(head) > MAX_HEAD_BYTES else First.INCOMPLETE

@@ -41,7 +41,7 @@ class StockTradeShape(msgspec.Struct, frozen=True):
     s: int | float
     i: int | UnsetType = UNSET
     x: str = EXCHANGE
-    c: tuple[()] = ()
+    c: tuple[str, ...] = ()
     z: str = TAPE
 
 

@@ -94,7 +94,7 @@ class SnapshotAnswer(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What a symbol looks like now; null is what it does not have."""
 
     latest_trade: TradeAnswer | None
-    latest_quote: None
+    latest_quote: dict[str, Any] | None  # none yet: no feed carries quotes
     minute_bar: BarAnswer | None
     daily_bar: DayAnswer | None
     prev_daily_bar: DayAnswer | None

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from gateway.http.errors import ErrorAnswer
+from gateway.http.openapi_schemas import spelled_out
 
 JSON: Final = "application/json"
 _REF: Final = "#/components/schemas/{name}"
@@ -92,8 +93,11 @@ def document(operations: Sequence[Operation], tags: Sequence[Tag], *, version: s
             },
             "servers": [{"url": "/"}],
             "tags": [{"name": tag.name, "description": tag.description} for tag in tags],
-            "paths": paths,
-            "components": {"schemas": _plain(components), "securitySchemes": _SECURITY},
+            "paths": spelled_out(paths),
+            "components": {
+                "schemas": spelled_out(_plain(components)),
+                "securitySchemes": _SECURITY,
+            },
         }
     )
 

@@ -61,7 +61,7 @@ _ERRORS: Final = (*COMMON_ERRORS, 404)
 _TABLE: Final = {
     "type": "object",
     "required": ["symbol", "ticker", "description", "pricescale"],
-    "additionalProperties": {"type": "array"},
+    "additionalProperties": {"type": "array", "items": {}},
 }
 
 
@@ -175,7 +175,7 @@ OPERATIONS: Final = (
             "quoted has an entry that says why",
             schema={
                 "type": "string",
-                "pattern": f"^[ -~]{{1,{limits.MAX_QUOTES_CHARS}}}$",
+                "pattern": f"^[ -~]{{0,{limits.MAX_QUOTES_CHARS}}}$",
             },
             required=True,
             example="COINBASE:BTC-USD,COINBASE:ETH-USD",

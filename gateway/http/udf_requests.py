@@ -96,6 +96,10 @@ class UdfParams:
             raise ApiError(400, f"parameter {name} is missing; {shape}")
         return text
 
+    def is_empty(self, name: str) -> bool:
+        """Is the parameter there, once, without a value?"""
+        return self._values.get(name) == [""]
+
     def seconds_ns(self, name: str) -> int | None:
         """A point in time in nanoseconds, given in whole seconds; None without one.
 
@@ -198,11 +202,16 @@ def search_query(pairs: Iterable[tuple[str, str]]) -> SearchQuery:
 def quotes_query(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Read the names of ``/udf/quotes``, each once, as they were given.
 
+    An empty list is one: of a watch-list that is in view as a whole, charts poll what is not.
+
     Raises:
-        ApiError: none, or more than are answered at once.
+        ApiError: there is no list, or there are more names than are answered at once.
     """
+    params = UdfParams(pairs)
+    if params.is_empty("symbols"):
+        return []
     shape = "expected a comma-separated list such as COINBASE:BTC-USD,COINBASE:ETH-USD"
-    text = UdfParams(pairs).required("symbols", shape, most=MAX_QUOTES_CHARS)
+    text = params.required("symbols", shape, most=MAX_QUOTES_CHARS)
     if not (text.isascii() and text.isprintable()):
         raise BadParameter("symbols", text, f"expected ASCII; {shape}")
     names = list(dict.fromkeys(text.split(",")))

@@ -89,7 +89,7 @@ class BarReader:
             low=_positive(values, "low"),
             close=_positive(values, "close"),
             volume=_positive(values, "volume"),
-            trades=_whole(values, "trades", 1, _MAX_TRADES),
+            trades=_count(values, "trades", _MAX_TRADES),
             vwap=_positive(values, "vwap"),
         )
         _check_prices(bar)
@@ -225,6 +225,16 @@ def _whole(values: Values, name: str, least: int, most: int) -> int:
         expected = "of 64 bits" if most == _MAX_INT64 else f"{least} to {most}"
         raise ValueError(f"{name} {_shown(value)}: expected a whole number, {expected}")
     return number
+
+
+def _count(values: Values, name: str, most: int) -> int:
+    """A whole number, be it written as a float: so pandas has a column that had a hole once."""
+    value = values.get(name)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+[.]0*", value):
+        value = value.partition(".")[0]
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _whole({name: value}, name, 1, most)
 
 
 def _time(value: object) -> int:

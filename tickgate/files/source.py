@@ -121,7 +121,9 @@ def _csv(path: str, required: Sequence[str]) -> Iterator[Line]:
                 yield Line(row.first, {"": wrong})
             elif row.fields and row.first > 1:
                 values = (field.strip() or None for field in row.fields)
-                yield Line(row.last, dict(zip(names, values, strict=True)))
+                named = dict(zip(names, values, strict=True))
+                named.pop("", None)  # the index that pandas writes before the columns
+                yield Line(row.last, named)
 
 
 class _CsvRow(NamedTuple):

@@ -1,6 +1,7 @@
 """WebSocket and HTTP on one port, and what happens to it."""
 
 import asyncio
+import ssl
 
 import aiohttp
 import pytest
@@ -77,6 +78,14 @@ async def test_a_request_may_come_in_drips(rig: Rig) -> None:
             await client.writer.drain()
             await asyncio.sleep(0)
         assert (await client.head())[0] == 101
+
+
+async def test_a_client_that_speaks_tls_is_told_at_once(rig: Rig) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with pytest.raises(ssl.SSLError):
+        async with asyncio.timeout(3):
+            await asyncio.open_connection("127.0.0.1", rig.service.port, ssl=context)
 
 
 async def test_half_a_request_is_given_up_after_a_while(redis_url: str, namespace: str) -> None:

@@ -332,6 +332,13 @@ async def test_quotes_have_the_change_against_the_day_before_under_the_names_ask
     assert values["volume"] == 2.0 * (len([m for m in MINUTES if m >= 0]) + 1)
 
 
+async def test_of_an_empty_list_there_are_no_quotes(traded: Rig) -> None:
+    # TradingView's client asks so each minute while all of a watch-list is in view
+    answer = await Chart(rig=traded, symbol=BTC, resolution="1").ask("quotes", symbols="")
+
+    assert answer == {"s": "ok", "d": []}
+
+
 async def test_a_stock_changes_against_the_last_day_on_which_it_traded(rig: Rig) -> None:
     rig.market.declare({"ALP": True, "COINBASE": False})
     for symbol in ("ALP:FRI", "COINBASE:FRI-USD"):

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -39,6 +40,11 @@ def test_a_row_of_text_or_of_numbers_is_a_bar() -> None:
     assert BarReader(Names("v"), until_ns=NOW_NS).read(ROW | {"symbol": "a"}) == bar
 
 
+@pytest.mark.parametrize("trades", [4.0, "4.000", "4.", "04.00"])
+def test_a_count_that_a_tool_made_a_float_is_a_count(trades: object) -> None:
+    assert bars().read(ROW | {"trades": trades}).trades == 4
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -71,7 +77,11 @@ def test_a_row_of_text_or_of_numbers_is_a_bar() -> None:
         ({"volume": "1e300"}, "volume 1e+300: with these prices it is beyond what can be summed"),
         ({"trades": "0"}, "trades '0': expected a whole number, 1 to 1000000000000000"),
         ({"trades": 2**63 - 1}, "expected a whole number, 1 to 1000000000000000"),
-        ({"trades": 1.0}, "trades 1.0: expected a whole number, 1 to 1000000000000000"),
+        ({"trades": 0.0}, "trades 0: expected a whole number, 1 to 1000000000000000"),
+        ({"trades": 1.5}, "trades 1.5: expected a whole number, 1 to 1000000000000000"),
+        ({"trades": "1.5"}, "trades '1.5': expected a whole number, 1 to 1000000000000000"),
+        ({"trades": math.inf}, "trades inf: expected a whole number, 1 to 1000000000000000"),
+        ({"trades": "1.0e3"}, "trades '1.0e3': expected a whole number, 1 to 1000000000000000"),
         ({"trades": True}, "trades True: expected a whole number, 1 to 1000000000000000"),
         ({"close": "2.5"}, "expected open and close from low to high"),
         ({"low": "1.1"}, "expected open and close from low to high"),

@@ -119,6 +119,9 @@ GET = b"GET /v1/stream?x=1 HTTP/1.1\r\nHost: x\r\n"
         (b"nonsense\r\n\r\n", First.HTTP),
         (b"x" * (MAX_HEAD_BYTES + 1), First.HTTP),
         (b"", First.INCOMPLETE),
+        (b"\r\n" + GET, First.INCOMPLETE),
+        (b"\x16\x03\x01", First.HTTP),  # TLS
+        (b"\r\n\x00", First.HTTP),
     ],
 )
 def test_the_first_request_decides(head: bytes, first: First) -> None:

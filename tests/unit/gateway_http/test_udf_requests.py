@@ -121,6 +121,7 @@ def test_a_search_has_defaults_and_bounds() -> None:
 
 def test_quotes_are_of_each_name_once_and_not_of_too_many() -> None:
     assert quotes_query([("symbols", "A,B,A,a b")]) == ["A", "B", "a b"]
+    assert quotes_query([("symbols", "")]) == []
     with pytest.raises(ApiError, match="parameter symbols is missing"):
         quotes_query([])
     with pytest.raises(ApiError, match="expected ASCII"):
