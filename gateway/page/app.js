@@ -282,10 +282,7 @@ class App {
 
   /** The stream refused a symbol; the others go on without it. @param {import("./tickgate.js").Refused} error */
   #refuse({ message, symbols: [refused] }) {
-    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) {
-      pane.problem = message;
-      pane.isRefused = true;
-    }
+    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) pane.refuse(message);
     this.#stream();
     this.#draw();
   }
