@@ -71,7 +71,7 @@ export class ChartPane {
     this.#fieldset = /** @type {HTMLElement} */ (this.root.querySelector(".timeframes"));
     this.#addTimeframes(index);
     this.#board = new Board(this.root, events.onRetry);
-    this.#chart = new PriceChart(this.#canvas, {
+    this.#chart = new PriceChart(this.#canvas, this.#legend, {
       onNeedHistory: () => this.#readOlder(),
       onCrosshair: (time) => {
         this.#hovered = time;
@@ -86,6 +86,10 @@ export class ChartPane {
 
   get #canvas() {
     return /** @type {HTMLElement} */ (this.root.querySelector(".chart"));
+  }
+
+  get #legend() {
+    return /** @type {HTMLElement} */ (this.root.querySelector(".legend"));
   }
 
   get #followButton() {
