@@ -35,7 +35,7 @@ class App {
   #theme = new Theme();
   /** It asks once: what is not there is said at once, and asked for again in the page's own time. */
   #client = new Client(location.origin, { credentials: storedKey, retries: 0 });
-  #chip = new ConnectionChip(() => this.#session.stream.connect());
+  #chip = new ConnectionChip(() => this.#session.reconnect());
   #status = new StatusView();
   #tape = new TapeView();
   #earlier = new Earlier(this.#client, this.#tape);
@@ -79,7 +79,7 @@ class App {
       onStatusError: (error) => this.#failStatus(error),
       onRefused: (error) => this.#refuse(error),
       onNote: (message) => this.#notice(message),
-      onKeyWanted: askForKey,
+      onKeyWanted: (message, isAsked) => this.#wantKey(message, isAsked),
     },
   });
   #poll = new Poll(STATUS_MS, () => this.#session.loadStatus());
@@ -291,6 +291,13 @@ class App {
   #notice(message) {
     this.#note = message;
     say(message);
+    this.#draw();
+  }
+
+  /** Nothing comes without one, also where the dialog is closed. @param {string} message @param {boolean} [isAsked] */
+  #wantKey(message, isAsked) {
+    this.#note = message;
+    askForKey(message, isAsked);
     this.#draw();
   }
 

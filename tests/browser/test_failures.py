@@ -127,3 +127,32 @@ async def test_a_chart_that_is_not_streamed_says_so_also_where_its_history_can_b
 
     await expect(desk.front(".pane-note")).to_have_text("too many symbols")
     assert (await desk.state())["problem"] == "too many symbols"
+
+
+async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_answer(
+    desk: Desk,
+) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=401, json={"code": 401, "message": "unknown key"})
+
+    def deny(socket: WebSocketRoute) -> None:
+        socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
+        socket.send(json.dumps([{"T": "error", "code": 402, "msg": "unknown key"}]))
+
+    await desk.page.set_viewport_size({"width": 320, "height": 844})
+    await desk.page.route("**/v1/*", refuse)
+    await desk.page.route_web_socket("**/v1/stream", deny)
+    await desk.page.goto(f"{desk.url}/#{LIVE}")
+    dialog = desk.page.locator("#key-dialog")
+    await expect(dialog).to_be_visible()
+    await desk.page.keyboard.press("Escape")
+
+    await expect(desk.page.locator("#connection-label")).to_have_text("Key wanted")
+    await expect(desk.front(".overlay-text")).to_have_text("unknown key")
+    await expect(desk.page.locator("#theme")).to_be_in_viewport(ratio=1)
+    async with desk.page.expect_response("**/v1/status"):
+        pass  # it is refused again, and who has closed the dialog is left in peace
+    await expect(dialog).to_be_hidden()
+    await desk.page.locator("#retry").click()
+    await expect(dialog).to_be_visible()
+    desk.complaints.clear()  # Chromium logs the answers
