@@ -120,8 +120,12 @@ def _csv(path: str, required: Sequence[str]) -> Iterator[Line]:
             if wrong:
                 yield Line(row.first, {"": wrong})
             elif row.fields and row.first > 1:
-                values = (field.strip() or None for field in row.fields)
-                yield Line(row.last, dict(zip(names, values, strict=True)))
+                values = {
+                    name: field.strip() or None
+                    for name, field in zip(names, row.fields, strict=True)
+                }
+                values.pop("", None)  # the numbers of rows that pandas writes in front, say
+                yield Line(row.last, values)
 
 
 class _CsvRow(NamedTuple):

@@ -72,6 +72,15 @@ def test_spaces_around_a_value_of_csv_are_none_of_it(tmp_path: Path) -> None:
     assert [line.values for line in lines] == [{"a": "1", "b": "x"}, {"a": "2", "b": None}]
 
 
+def test_columns_without_a_name_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",a,b,\n0,1,x,\n1,2,,z\n")  # as pandas numbers rows, and a comma at the end
+
+    lines = list(read_lines(str(path), ("a", "b"), ("a",)))
+
+    assert [line.values for line in lines] == [{"a": "1", "b": "x"}, {"a": "2", "b": None}]
+
+
 def test_equal_rows_make_equal_files(tmp_path: Path) -> None:
     for name in ("one.csv.gz", "other.csv.gz"):
         write(tmp_path / name)
