@@ -35,7 +35,7 @@ class App {
   #theme = new Theme();
   /** It asks once: what is not there is said at once, and asked for again in the page's own time. */
   #client = new Client(location.origin, { credentials: storedKey, retries: 0 });
-  #chip = new ConnectionChip(() => this.#session.stream.connect());
+  #chip = new ConnectionChip(() => this.#session.reconnect());
   #status = new StatusView();
   #tape = new TapeView();
   #earlier = new Earlier(this.#client, this.#tape);
@@ -79,7 +79,7 @@ class App {
       onStatusError: (error) => this.#failStatus(error),
       onRefused: (error) => this.#refuse(error),
       onNote: (message) => this.#notice(message),
-      onKeyWanted: askForKey,
+      onKeyWanted: (message, isAsked) => this.#wantKey(message, isAsked),
     },
   });
   #poll = new Poll(STATUS_MS, () => this.#session.loadStatus());
@@ -282,10 +282,7 @@ class App {
 
   /** The stream refused a symbol; the others go on without it. @param {import("./tickgate.js").Refused} error */
   #refuse({ message, symbols: [refused] }) {
-    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) {
-      pane.problem = message;
-      pane.isRefused = true;
-    }
+    for (const pane of blamed(this.#desk.panes, this.#desk.active, refused)) pane.refuse(message);
     this.#stream();
     this.#draw();
   }
@@ -294,6 +291,13 @@ class App {
   #notice(message) {
     this.#note = message;
     say(message);
+    this.#draw();
+  }
+
+  /** Nothing comes without one, also where the dialog is closed. @param {string} message @param {boolean} [isAsked] */
+  #wantKey(message, isAsked) {
+    this.#note = message;
+    askForKey(message, isAsked);
     this.#draw();
   }
 

@@ -7,7 +7,8 @@ import { colour } from "./theme.js";
 
 const HISTORY_MARGIN = 120; // bars left of the screen at which older ones are asked for
 const PATCH_LIMIT = 40; // more changed bars than this are cheaper to set anew
-const NARROW_PX = 600; // below it the legend takes two lines or three
+const HEADROOM = { least: 0.1, most: 0.5, step: 0.05 }; // of the candles' height, for the legend
+const LEGEND_GAP_PX = 10; // to the price axis
 const MAX_MARKS = 500; // newest bars with trades missing that are marked, lest marks cover all
 const ZOOM = 1.25; // of a key press
 const VOLUME_SHARE = 0.2; // of the chart's height
@@ -36,17 +37,22 @@ export class PriceChart {
   #marks;
   /** Starts of these bars. */
   #marked = "";
-  #isNarrow = false;
+  #headroom = 0;
+  /** What the room was made for: another width, or other bars, may need less. */
+  #fitted = 0;
   #container;
+  #legend;
 
   /**
    * @param {HTMLElement} container
+   * @param {HTMLElement} legend the words that lie over the top of the chart
    * @param {{onNeedHistory: () => void, onCrosshair: (time: number | null) => void,
    *   onFollow: (atEnd: boolean) => void}} events
    */
-  constructor(container, events) {
+  constructor(container, legend, events) {
     const library = /** @type {any} */ (window).LightweightCharts;
     this.#container = container;
+    this.#legend = legend;
     this.#chart = library.createChart(container, {
       autoSize: true,
       layout: { fontFamily: FONT, fontSize: 11, attributionLogo: false },
@@ -90,16 +96,24 @@ export class PriceChart {
     this.#chart.remove();
   }
 
-  /** Make room for the legend at the width there is. */
+  /** Keep the legend off the price axis, and the candles off the legend. */
   fit() {
-    const isNarrow = this.#container.clientWidth < NARROW_PX;
-    if (isNarrow === this.#isNarrow) return;
-    this.#isNarrow = isNarrow;
-    const scaleMargins = { top: isNarrow ? 0.24 : 0.1, bottom: 0.06 };
-    this.#candles.priceScale().applyOptions({ scaleMargins });
+    const { clientWidth } = this.#container;
+    const height = this.#chart.panes()[0].getHeight();
+    const axis = this.#candles.priceScale().width();
+    if (axis) this.#legend.style.right = `${axis + LEGEND_GAP_PX}px`;
+    const used = height ? (this.#legend.offsetTop + this.#legend.offsetHeight) / height : 0;
+    const { least, most, step } = HEADROOM;
+    const wanted = Math.min(most, Math.max(least, Math.ceil(used / step) * step));
+    // It does not shrink with each number that is a digit shorter: the candles would jump.
+    const top = clientWidth === this.#fitted ? Math.max(wanted, this.#headroom) : wanted;
+    this.#fitted = clientWidth;
+    if (top === this.#headroom) return;
+    this.#headroom = top;
+    this.#candles.priceScale().applyOptions({ scaleMargins: { top, bottom: 0.06 } });
   }
 
-  /** @param {ConstructorParameters<typeof PriceChart>[1]} events */
+  /** @param {ConstructorParameters<typeof PriceChart>[2]} events */
   #listen(events) {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
       if (!range) return;
@@ -187,6 +201,7 @@ export class PriceChart {
 
   /** Show the newest bars at the usual zoom. */
   resetView() {
+    this.#fitted = 0;
     this.#chart.timeScale().resetTimeScale();
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
   }

@@ -15,11 +15,19 @@ export function storedKey() {
   }
 }
 
-/** Ask for a key and start the page anew with it. @param {string} problem */
-export function askForKey(problem) {
+/**
+ * Ask for a key and start the page anew with it.
+ * @param {string} problem
+ * @param {boolean} [isAsked] whether a person wants to give one; who has closed the question gets it
+ *   again only then
+ */
+export function askForKey(problem, isAsked = false) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("key-dialog"));
   setText(byId("key-problem"), problem);
-  if (dialog.open) return;
+  if (dialog.open || (dialog.dataset.closed && !isAsked)) return;
+  dialog.oncancel = () => {
+    dialog.dataset.closed = "true";
+  };
   byId("key-form").onsubmit = (event) => {
     event.preventDefault();
     const value = (/** @type {string} */ id) =>

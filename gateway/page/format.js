@@ -1,6 +1,8 @@
 /** Numbers and times as text. Pure: no DOM, no clock. */
 
 const MAX_DECIMALS = 10; // beyond this a float64 price shows rounding noise
+const VOLUME_DECIMALS = 4;
+const VOLUME_DIGITS = 3; // of volumes too small for these decimals, or they would be 0
 const MINUTE_S = 60;
 
 const compactFormat = new Intl.NumberFormat("en-US", {
@@ -53,11 +55,18 @@ export function changeSign(fraction) {
   return Math.sign(Math.round((fraction ?? 0) * 10_000)) || 0;
 }
 
+/** @param {number} volume below 10,000 */
+function volumeDecimals(volume) {
+  if (volume >= 100) return 2;
+  const leading = volume > 0 ? Math.ceil(-Math.log10(volume)) : 0; // zeros, and the digit behind them
+  return Math.min(MAX_DECIMALS, Math.max(VOLUME_DECIMALS, leading + VOLUME_DIGITS - 1));
+}
+
 /** Volume: short above 10,000, else with what it takes. @param {number | null | undefined} volume */
 export function formatVolume(volume) {
   if (!Number.isFinite(volume)) return "–";
   if (volume >= 10_000) return compactFormat.format(volume);
-  return plainFormat(volume >= 100 ? 2 : 4).format(volume).replace(/\.?0+$/, "");
+  return plainFormat(volumeDecimals(volume)).format(volume).replace(/\.?0+$/, "");
 }
 
 /** @param {number | null} milliseconds */

@@ -20,6 +20,7 @@ const MAX_REVISED = 20; // more of them at a time are cheaper as a page
  * @property {(time: number) => void} onBar one bar changed
  * @property {(error: Error | null) => void} onError loading failed, or works again
  * @property {(error: Error) => void} onBehind bars that should be here did not come: refresh later
+ * @property {() => void} onShort the page before the oldest bar did not come: ask for it later
  */
 
 export class History {
@@ -88,7 +89,7 @@ export class History {
   /** Load the page before the oldest bar; no effect while something is loading. */
   older() {
     if (this.#loading || !this.isLoaded || !this.hasMore) return this.#turn;
-    this.#turn = this.#turn.then(() => this.#load(() => this.#before()));
+    this.#turn = this.#turn.then(() => this.#load(() => this.#before(), this.#events.onShort));
     return this.#turn;
   }
 

@@ -42,16 +42,18 @@ export class ChartPane {
   #isReset = false;
   #isFirstDraw = true;
   #name = "";
-  /** Why there is no chart, or no more of it. */
-  problem = "";
-  /** The server refused to stream this symbol: it is not asked for again. */
-  isRefused = false;
+  /** Why bars could not be read. */
+  #unread = "";
+  /** Why the server does not stream this symbol, which then is not asked for again. */
+  #refusal = "";
   /** @type {string | null} as typed or as known */
   symbol = null;
   /** @type {Timeframe} */
   timeframe = "1Min";
   /** Bars were missed, or none were asked for yet: once the stream stands, history is read. */
   #isBehind = true;
+  /** Older bars were wanted and could not be read. */
+  #isShort = false;
   #backoff = new Backoff();
 
   /**
@@ -69,8 +71,8 @@ export class ChartPane {
     this.#fieldset = /** @type {HTMLElement} */ (this.root.querySelector(".timeframes"));
     this.#addTimeframes(index);
     this.#board = new Board(this.root, events.onRetry);
-    this.#chart = new PriceChart(this.#canvas, {
-      onNeedHistory: () => this.#history?.older(),
+    this.#chart = new PriceChart(this.#canvas, this.#legend, {
+      onNeedHistory: () => this.#readOlder(),
       onCrosshair: (time) => {
         this.#hovered = time;
         events.onData();
@@ -86,6 +88,10 @@ export class ChartPane {
     return /** @type {HTMLElement} */ (this.root.querySelector(".chart"));
   }
 
+  get #legend() {
+    return /** @type {HTMLElement} */ (this.root.querySelector(".legend"));
+  }
+
   get #followButton() {
     return /** @type {HTMLElement} */ (this.root.querySelector(".follow"));
   }
@@ -98,9 +104,14 @@ export class ChartPane {
     return this.#history;
   }
 
+  /** Why there is no chart, or no more of it. */
+  get problem() {
+    return this.#refusal || this.#unread;
+  }
+
   /** What the stream should bring for this chart; null: nothing. */
   get watched() {
-    if (!this.#history || this.isRefused || !this.symbol) return null;
+    if (!this.#history || this.#refusal || !this.symbol) return null;
     return { symbol: this.symbol, timeframe: this.#history.streamed };
   }
 
@@ -156,8 +167,7 @@ export class ChartPane {
     this.#history?.dispose();
     this.symbol = symbol;
     this.timeframe = timeframe;
-    this.problem = "";
-    this.isRefused = false;
+    this.#forgive();
     this.fallBehind();
     this.#hovered = null;
     this.#isFirstDraw = true;
@@ -172,7 +182,7 @@ export class ChartPane {
       onReset: () => this.#reset(),
       onBar: (time) => this.#changed.add(time),
       onError: (error) => {
-        this.problem = error?.message ?? "";
+        this.#unread = error?.message ?? "";
         if (error) this.#events.onError(error);
         else this.#backoff.reset();
         this.#events.onData();
@@ -180,6 +190,10 @@ export class ChartPane {
       onBehind: (error) => {
         if (!mayPass(error)) return;
         this.#isBehind = true;
+        this.#backoff.failed();
+      },
+      onShort: () => {
+        this.#isShort = true;
         this.#backoff.failed();
       },
     });
@@ -205,16 +219,35 @@ export class ChartPane {
 
   /** Read the bars that were missed, if any were; where that failed, not too soon after. */
   heal() {
-    if (!this.#isBehind || !this.#backoff.isDue) return;
+    if (!this.#backoff.isDue) return;
+    if (this.#isShort) {
+      this.#isShort = false;
+      this.#readOlder();
+    }
+    if (!this.#isBehind) return;
     this.#isBehind = false;
     this.#history?.refresh();
   }
 
+  /** Where they could not be read it is not for each move of the chart to ask again. */
+  #readOlder() {
+    if (!this.#isShort) this.#history?.older();
+  }
+
+  /** The server does not stream this symbol. @param {string} words */
+  refuse(words) {
+    this.#refusal = words;
+  }
+
   /** Try again what did not work. */
   retry() {
-    this.problem = "";
-    this.isRefused = false;
+    this.#forgive();
     this.#history?.refresh();
+  }
+
+  #forgive() {
+    this.#unread = this.#refusal = "";
+    this.#isShort = false;
   }
 
   /** @param {any} message a bar of the stream, of any symbol and timeframe */
@@ -263,7 +296,7 @@ export class ChartPane {
     if (!history?.bars.length) return;
     if (this.#isFirstDraw) this.#chart.resetView();
     this.#isFirstDraw = false;
-    if (this.#chart.wantsHistory()) history.older();
+    if (this.#chart.wantsHistory()) this.#readOlder();
   }
 
   /** @param {Surroundings} around */

@@ -34,7 +34,7 @@ const INTERNAL = 500; // no fault of what was asked for
  * @property {(error: Error) => void} onStatusError
  * @property {(error: Refused) => void} onRefused the server refused to stream a chart's symbol
  * @property {(message: string) => void} onNote the server said something else of the stream
- * @property {(message: string) => void} onKeyWanted
+ * @property {(message: string, isAsked?: boolean) => void} onKeyWanted `isAsked`: a person wants to give one
  */
 
 export class Session {
@@ -93,6 +93,13 @@ export class Session {
   start() {
     this.#subscribe();
     this.#stream.connect();
+  }
+
+  /** Connect now, as a person wants it: with another key where this one is not accepted. */
+  reconnect() {
+    const { isOver, reason } = this.#stream.state;
+    if (isOver) this.#events.onKeyWanted(reason, true);
+    else this.#stream.connect();
   }
 
   /** Let the bars of these charts come, and of no others. @param {readonly Watched[]} charts */

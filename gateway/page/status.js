@@ -45,9 +45,11 @@ export class ConnectionChip {
     const state = this.#state;
     if (!state) return;
     const waits = state.phase === "lost" && state.retryAt > 0;
-    this.#retry.hidden = !waits;
+    this.#retry.hidden = !waits && !state.isOver;
+    setText(this.#retry, state.isOver ? "Enter key" : "Retry now");
     if (state.phase === "live") setText(this.#label, "Live");
     else if (state.phase === "connecting") setText(this.#label, "Connecting");
+    else if (state.isOver) setText(this.#label, "Key wanted");
     else if (!waits) setText(this.#label, "Reconnecting");
     else {
       const seconds = Math.max(0, Math.ceil((state.retryAt - performance.now()) / 1000));

@@ -11,9 +11,10 @@ const NO_DATA = ["hb", "stale", "shutdown"];
  */
 
 /**
- * `retryAt` is the time of the next attempt (ms, performance.now clock) while lost.
+ * `retryAt` is the time of the next attempt (ms, performance.now clock) while lost; `isOver`: there
+ * is none, as the key is not accepted.
  * @typedef {{phase: "connecting" | "live" | "lost", retryAt: number, attempt: number,
- *   reason: string}} StreamState
+ *   reason: string, isOver?: boolean}} StreamState
  */
 
 /**
@@ -173,7 +174,8 @@ export class Stream {
   /** @param {import("./tickgate.js").State} state */
   #follow({ phase, ...rest }) {
     if (phase !== "live") this.#subscribed = false;
-    this.state = { phase: phase === "closed" ? "lost" : phase, ...rest };
+    const isOver = phase === "closed";
+    this.state = { phase: isOver ? "lost" : phase, isOver, ...rest };
     this.#events.onState(this.state);
     if (phase === "live") this.subscribe({ channels: this.#wanted }); // what failed with the last one
   }

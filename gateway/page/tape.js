@@ -8,6 +8,7 @@ import { TradeTape } from "./trades.js";
 /** @typedef {import("./trades.js").Row} Row */
 
 const ROWS = 200;
+const TIGHT = 18; // more characters than this in price and size together are written smaller
 const WRITE_GAP_MS = 100; // ten times a second is as fast as a tape can be read
 
 const SIDES = { B: "▲ Buy", S: "▼ Sell", "": "–" };
@@ -16,6 +17,7 @@ const SIDE_CLASSES = { B: "up", S: "down", "": "" };
 export class TapeView {
   #tape = new TradeTape(ROWS);
   #body = byId("tape-rows");
+  #scroll = /** @type {HTMLElement} */ (this.#body.closest(".tape-scroll"));
   #pause = byId("tape-pause");
   /** Rows of the table by the key of their trade. @type {Map<number, HTMLTableRowElement>} */
   #written = new Map();
@@ -25,6 +27,8 @@ export class TapeView {
   #version = -1;
   #wroteMs = -Infinity;
   #decimals = 2;
+  /** Characters of the longest price and size that were written. */
+  #longest = 0;
   /** @type {string | null} */
   symbol = null;
 
@@ -64,6 +68,7 @@ export class TapeView {
   show(symbol, recent) {
     if (symbol === this.symbol) return;
     this.symbol = symbol;
+    this.#longest = 0;
     this.#tape.clear();
     for (const message of recent) this.#tape.take(message);
     if (this.#held) this.togglePause();
@@ -86,6 +91,7 @@ export class TapeView {
     this.#version = this.#tape.version;
     const rows = this.#held ?? this.#tape.rows;
     this.#sync(rows);
+    this.#scroll.classList.toggle("tight", this.#longest > TIGHT);
     byId("tape-empty").hidden = rows.length > 0;
     const waiting = this.#tape.count - this.#heldCount;
     setText(byId("tape-note"), this.#held && waiting ? `${waiting.toLocaleString("en-US")} more` : "");
@@ -118,6 +124,7 @@ export class TapeView {
   }
 
   #clear() {
+    this.#longest = 0;
     this.#written.clear();
     this.#body.replaceChildren();
   }
@@ -125,11 +132,11 @@ export class TapeView {
   /** @param {Row} row */
   #make(row) {
     const element = document.createElement("tr");
+    const [price, size] = [formatPrice(row.price, this.#decimals), formatVolume(row.size)];
     const cells = row.kind === "gap" ? [] : [
-      [SIDES[row.side], SIDE_CLASSES[row.side]],
-      [formatPrice(row.price, this.#decimals), "num"],
-      [formatVolume(row.size), "num"],
+      [SIDES[row.side], SIDE_CLASSES[row.side]], [price, "num"], [size, "num"],
     ];
+    this.#longest = Math.max(this.#longest, price.length + size.length);
     this.#addCell(element, formatClock(row.timeMs), "num");
     for (const [text, css] of cells) this.#addCell(element, text, css);
     if (row.kind === "gap") {

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
 from tests.browser.desk import Desk
+from tests.browser.market import OLD
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
 
@@ -76,3 +77,82 @@ async def test_a_chart_that_could_not_be_read_comes_by_itself(desk: Desk) -> Non
     await desk.page.unroute_all(behavior="wait")
     assert all("503" in text for text in desk.complaints)  # Chromium logs the answer
     desk.complaints.clear()
+
+
+async def test_older_bars_that_could_not_be_read_come_by_themselves_and_are_not_hammered_for(
+    desk: Desk,
+) -> None:
+    asked, is_busy = 0, True
+
+    async def busy(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if is_busy:
+            await route.fulfill(status=503, json={"code": 503, "message": "just now"})
+        else:
+            await route.continue_()
+
+    await desk.page.route("**/v1/bars?*page_token=*", busy)
+    await desk.visit(OLD.symbol)
+    await desk.page.evaluate("() => tickgate.scrollBy(-850)")
+    await desk.until(lambda state: state["problem"] == "just now")
+    for _ in range(20):
+        await desk.page.evaluate("() => tickgate.scrollBy(-1)")
+        await desk.until(lambda state: not state["loading"])
+
+    assert asked < 4
+    is_busy = False
+    await desk.until(lambda state: state["bars"] > 1_000 and not state["problem"])
+    await desk.page.unroute_all(behavior="wait")
+    desk.complaints.clear()  # Chromium logs the answers
+
+
+async def test_a_chart_that_is_not_streamed_says_so_also_where_its_history_can_be_read(
+    desk: Desk,
+) -> None:
+    def refuse_charts(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if "bars" in json.loads(message):
+                socket.send(json.dumps([{"T": "error", "code": 405, "msg": "too many symbols"}]))
+            else:
+                server.send(message)
+
+        socket.on_message(pass_on)
+
+    await desk.page.route_web_socket("**/v1/stream", refuse_charts)
+    await desk.visit(LIVE)
+    await desk.until(lambda state: state["bars"] and not state["loading"])
+
+    await expect(desk.front(".pane-note")).to_have_text("too many symbols")
+    assert (await desk.state())["problem"] == "too many symbols"
+
+
+async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_answer(
+    desk: Desk,
+) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=401, json={"code": 401, "message": "unknown key"})
+
+    def deny(socket: WebSocketRoute) -> None:
+        socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
+        socket.send(json.dumps([{"T": "error", "code": 402, "msg": "unknown key"}]))
+
+    await desk.page.set_viewport_size({"width": 320, "height": 844})
+    await desk.page.route("**/v1/*", refuse)
+    await desk.page.route_web_socket("**/v1/stream", deny)
+    await desk.page.goto(f"{desk.url}/#{LIVE}")
+    dialog = desk.page.locator("#key-dialog")
+    await expect(dialog).to_be_visible()
+    await desk.page.keyboard.press("Escape")
+
+    await expect(desk.page.locator("#connection-label")).to_have_text("Key wanted")
+    await expect(desk.front(".overlay-text")).to_have_text("unknown key")
+    await expect(desk.page.locator("#theme")).to_be_in_viewport(ratio=1)
+    async with desk.page.expect_response("**/v1/status"):
+        pass  # it is refused again, and who has closed the dialog is left in peace
+    await expect(dialog).to_be_hidden()
+    await desk.page.locator("#retry").click()
+    await expect(dialog).to_be_visible()
+    desk.complaints.clear()  # Chromium logs the answers

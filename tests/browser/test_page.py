@@ -247,6 +247,37 @@ async def test_long_prices_and_sizes_of_trades_fit_every_screen(
         assert max(ends) <= width
 
 
+async def test_the_candles_stay_off_the_words_above_them_where_the_chart_is_low(
+    browser: Browser, gateway_url: str
+) -> None:
+    async with open_desk(browser, gateway_url, width=720, height=450) as desk:
+        await desk.visit(OLD.symbol)
+
+        async def is_clear() -> bool:
+            found: int = await desk.page.evaluate(
+                """() => {
+                    const css = getComputedStyle(document.documentElement);
+                    const tones = ["--up", "--down"].map((name) => css.getPropertyValue(name));
+                    const part = (tone, at) => parseInt(tone.slice(at, at + 2), 16);
+                    const rgb = (tone) => [1, 3, 5].map((at) => part(tone, at));
+                    const words = document.querySelector(".legend").getBoundingClientRect();
+                    const canvas = document.querySelector(".chart canvas");
+                    const { x, y } = canvas.getBoundingClientRect();
+                    const place = [words.x - x, words.y - y, words.width, words.height];
+                    const { data } = canvas.getContext("2d").getImageData(...place);
+                    const candles = tones.map((tone) => rgb(tone).join());
+                    let found = 0;
+                    for (let at = 0; at < data.length; at += 4) {
+                        found += candles.includes([...data.slice(at, at + 3)].join());
+                    }
+                    return found;
+                }"""
+            )
+            return found == 0
+
+        await desk.eventually(is_clear, timeout_s=5)
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 async def test_a_symbol_as_long_as_may_be_fits_every_screen(
     browser: Browser, gateway_url: str, width: int

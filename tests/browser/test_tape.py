@@ -137,6 +137,26 @@ async def test_corrections_and_cancels_are_struck_through_and_the_tape_is_bounde
     await expect(desk.page.locator("#status-gaps li")).to_contain_text(LIVE)
 
 
+@pytest.mark.parametrize("width", [721, 1440])
+async def test_prices_and_sizes_of_any_length_have_room(desk: Desk, width: int) -> None:
+    await desk.page.set_viewport_size({"width": width, "height": 844})
+    sockets = await _visit_without_trades(desk)
+
+    sockets[0].send(json.dumps([_trade(1) | {"p": 1_239_624_499.12, "s": 0.0000000123}]))
+    await expect(desk.page.locator("#tape-rows td").last).to_have_text("0.0000000123")
+
+    async def has_room() -> bool:
+        room: int = await desk.page.evaluate(
+            """() => {
+                const { clientWidth, scrollWidth } = document.querySelector(".tape-scroll");
+                return clientWidth - scrollWidth;
+            }"""
+        )
+        return room >= 0
+
+    await desk.eventually(has_room, timeout_s=5)
+
+
 async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) -> None:
     await desk.visit(LIVE)
 

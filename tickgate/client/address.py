@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 from tickgate.client.wire import Encoding
 
 _STREAM: Final = "/v1/stream"
+_LAST_OF_HEADERS: Final = "\xff"
 _SECURE: Final = {"ws": False, "http": False, "wss": True, "https": True}
 
 
@@ -31,12 +32,26 @@ class Credentials:
         return None
 
     def headers(self) -> dict[str, str]:
-        """The header of HTTP requests that shows them."""
+        """The header of HTTP requests that shows them.
+
+        Raises:
+            TypeError, ValueError: a header cannot carry them; their values are not told.
+        """
         if self.token:
-            return {"Authorization": f"Bearer {self.token}"}
+            return {"Authorization": f"Bearer {_checked('token', self.token)}"}
         if self.key:
-            return {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret}
+            key, secret = _checked("key", self.key), _checked("secret", self.secret)
+            return {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
         return {}
+
+
+def _checked(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected text, was {type(value).__name__}")
+    if not value.isprintable() or max(value, default="") > _LAST_OF_HEADERS:
+        words = "text that an HTTP header can carry; is there a line break at its end?"
+        raise ValueError(f"{name}: expected {words}")
+    return value
 
 
 def stream_url(url: str, encoding: Encoding) -> str:

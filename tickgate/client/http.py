@@ -11,6 +11,7 @@ import ssl as tls
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
@@ -94,7 +95,12 @@ class Requests:
 
 def _body(answer: HTTPResponse | urllib.error.HTTPError) -> bytes:
     body = answer.read()
-    return gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+    if answer.headers.get("Content-Encoding") != "gzip":
+        return body
+    try:
+        return gzip.decompress(body)
+    except (EOFError, zlib.error) as exc:  # where no length is told, nothing else shows it
+        raise OSError(f"the answer is cut off or damaged ({exc})") from exc
 
 
 def _is_passing(exc: HistoryError | Unreachable) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import Final, Literal
 
+from tickgate.client.address import is_address, shown
 from tickgate.client.backoff import Backoff
 from tickgate.client.errors import Refused
 from tickgate.client.messages import Gap
@@ -90,10 +91,21 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
         if length_ms is not None and not is_fine:
             words = f"a whole number from 0 to {_MAX_INTERVAL_MS}, or None"
             raise ValueError(f"interval_ms: expected {words}, was {length_ms!r}")
+        self._stream: Stream | None = None
+
+    def __repr__(self) -> str:
+        where = shown(self.url) if is_address(self.url) else "…"
+        return f"connect({where!r})"  # secrets do not go into logs and tracebacks
 
     async def __aenter__(self) -> Stream:
+        if self._stream is not None:
+            raise RuntimeError("this stream is open already; call connect(…) once for each")
         self._stream = Stream(self)
-        return await self._stream.__aenter__()
+        try:
+            return await self._stream.__aenter__()
+        except BaseException:
+            self._stream = None
+            raise
 
     async def __aexit__(
         self,
@@ -101,4 +113,6 @@ class connect:  # noqa: N801  used as a function: async with connect(…) as str
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stream.__aexit__(kind, error, trace)
+        stream, self._stream = self._stream, None
+        assert stream is not None
+        await stream.__aexit__(kind, error, trace)

@@ -9,6 +9,7 @@ _SECOND_NS: Final = 1_000_000_000
 _FRACTION_DIGITS: Final = 9
 _LOW_34: Final = (1 << 34) - 1
 _ACCEPTED: Final = "UNIX nanoseconds, a datetime with a zone, a date, or RFC 3339 text"
+_END_NS: Final = 1 << 63  # the year 2262: no more is stored
 _UNITS: Final = (("seconds", 10**11), ("milliseconds", 10**14), ("microseconds", 10**17))
 """Below so many of each is what a number looks like: from 1973 on no unit passes for another."""
 
@@ -55,7 +56,7 @@ def to_text(time: Time) -> str:
     Raises:
         TypeError: it is none of the types of a :data:`Time`.
         ValueError: a datetime without a zone, which could be meant in any, or a number that is
-            too small for the nanoseconds of a time since 1973, and is not 0.
+            too small for the nanoseconds of a time since 1973, and is not 0, or too large.
     """
     if isinstance(time, str):
         return time
@@ -78,6 +79,8 @@ def ns_to_text(time_ns: int) -> str:
 
 
 def _checked_ns(time: int) -> int:
+    if abs(time) >= _END_NS:
+        raise ValueError(f"{time} is no UNIX time in nanoseconds; expected {_ACCEPTED}")
     for unit, end in _UNITS:
         if time and abs(time) < end:
             raise ValueError(f"{time} looks like {unit}; expected {_ACCEPTED}")

@@ -2,6 +2,7 @@
 
 import { addressOf, ambient, credentialsOf } from "./access.js";
 import { AuthFailed, Refused, Unreachable } from "./errors.js";
+import { namesOf } from "./messages.js";
 import { checkedSpan } from "./spans.js";
 import { waitMs } from "./waits.js";
 
@@ -59,7 +60,7 @@ export class Client {
    * @returns {Promise<{bars: (Omit<Bar, "T"> & {tf: string})[], next: string | null}>}
    */
   async barsPage(symbols, timeframe, { token, signal, ...span } = {}) {
-    const query = { symbols: String(symbols), timeframe, ...checkedSpan(span), page_token: token ?? "" };
+    const query = { symbols: namesOf("symbols", symbols).join(), timeframe, ...checkedSpan(span), page_token: token ?? "" };
     const { rows, next } = await this.#page("/v1/bars", "bars", query, signal);
     return { bars: rows.map(([S, row]) => ({ S, tf: timeframe, ...row })), next };
   }
@@ -162,10 +163,10 @@ export class Client {
     const { key, secret, token } = await credentialsOf(this.#options);
     /** @type {Record<string, string>} */
     const headers = {};
-    if (token) headers.Authorization = `Bearer ${token}`;
+    if (token) headers.Authorization = `Bearer ${sayable("token", token)}`;
     else if (key) {
-      headers["APCA-API-KEY-ID"] = key;
-      headers["APCA-API-SECRET-KEY"] = secret ?? "";
+      headers["APCA-API-KEY-ID"] = sayable("key", key);
+      headers["APCA-API-SECRET-KEY"] = sayable("secret", secret ?? "");
     }
     return headers;
   }
@@ -223,6 +224,18 @@ export class Client {
   }
 }
 
+/**
+ * What a header can carry; the browser's own error would be taken for a lost connection.
+ * @param {string} name
+ * @param {string} value
+ * @throws {AuthFailed} it cannot; the value is not told
+ */
+function sayable(name, value) {
+  if (/^[\x20-\x7e\xa0-\xff]*$/.test(value)) return value;
+  const words = "text that an HTTP header can carry; is there a line break at its end?";
+  throw new AuthFailed(401, `${name}: expected ${words}`);
+}
+
 /** @param {string} text */
 function readJson(text) {
   try {
@@ -239,7 +252,7 @@ function readJson(text) {
  * @returns {string[]}
  */
 function chunks(symbols) {
-  const names = typeof symbols === "string" ? [symbols] : [...new Set(symbols)].sort(byFolded);
+  const names = [...new Set(namesOf("symbols", symbols))].sort(byFolded);
   const lists = [];
   for (let from = 0; from < names.length; from += SYMBOLS_AT_ONCE) {
     lists.push(names.slice(from, from + SYMBOLS_AT_ONCE).join(","));

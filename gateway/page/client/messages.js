@@ -37,10 +37,27 @@
  */
 export function channelsOf(named) {
   const lists = Object.entries(named).map(([channel, symbols]) => [
-    channel,
-    typeof symbols === "string" ? [symbols] : [...symbols],
+    channel, namesOf(channel, symbols),
   ]);
   return Object.fromEntries(lists);
+}
+
+/**
+ * One symbol or several as a list.
+ * @param {string} what they were given as
+ * @param {string | Iterable<string>} symbols
+ * @returns {string[]}
+ * @throws {TypeError} they are no text
+ */
+export function namesOf(what, symbols) {
+  if (typeof symbols === "string") return [symbols];
+  const names = typeof symbols?.[Symbol.iterator] === "function" ? [...symbols] : [symbols];
+  for (const name of names) {
+    if (typeof name !== "string") {
+      throw new TypeError(`${what}: expected symbols as text, was ${String(name)}`);
+    }
+  }
+  return /** @type {string[]} */ (names);
 }
 
 /** One of each. @param {Channels} channels @returns {[string, string][]} */

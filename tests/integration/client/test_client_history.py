@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import importlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -245,6 +245,36 @@ async def test_a_request_is_made_again_as_the_gateway_asks(free_port: int) -> No
             await ask(client.symbols)
 
 
+def saying(
+    answers: Iterator[bytes],
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(next(answers))
+        writer.close()
+
+    return answer
+
+
+async def test_an_answer_that_is_cut_off_without_a_length_is_asked_for_again(
+    free_port: int,
+) -> None:
+    head, packed = b" OK\r\nContent-Encoding: gzip\r\n\r\n", gzip.compress(b'{"symbols":[]}')
+    cut, damaged = packed[:-12], packed[:12] + b"\xff" * 9
+    bodies = [b"200" + head + body for body in (cut, damaged, packed, cut)]
+    answers = (b"HTTP/1.1 " + body for body in [*bodies, b"404" + head + cut])
+
+    async with await asyncio.start_server(saying(answers), "127.0.0.1", free_port):
+        client, impatient = (
+            Client(f"http://127.0.0.1:{free_port}", retries=retries) for retries in (2, 0)
+        )
+        assert await ask(client.symbols) == []
+        with pytest.raises(Unreachable, match="the answer is cut off or damaged"):
+            await ask(impatient.symbols)
+        with pytest.raises(HistoryError, match="HTTP 404 OK"):
+            await ask(impatient.symbols)
+
+
 async def test_a_refusal_has_its_words_packed_and_its_status_cut_off(free_port: int) -> None:
     packed = gzip.compress(b'{"code":403,"message":"not among those that your key may read"}')
     answers = iter(
@@ -256,12 +286,7 @@ async def test_a_refusal_has_its_words_packed_and_its_status_cut_off(free_port: 
         ]
     )
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(next(answers))
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", free_port):
+    async with await asyncio.start_server(saying(answers), "127.0.0.1", free_port):
         client = Client(f"http://127.0.0.1:{free_port}", retries=0)
         with pytest.raises(HistoryError, match="not among those that your key may read"):
             await ask(client.symbols)

@@ -527,6 +527,16 @@ async def test_an_error_of_the_block_leaves_it_as_it_is(rig: Rig) -> None:
         await fail()
 
 
+async def test_one_connect_is_one_stream_at_a_time(rig: Rig) -> None:
+    opening = connect(rig.url)
+    async with opening:
+        with pytest.raises(RuntimeError, match="this stream is open already"):
+            await opening.__aenter__()
+
+    async with opening as stream:
+        assert stream.state.phase == "live"
+
+
 async def test_a_stream_that_was_closed_says_so(rig: Rig) -> None:
     async with connect(rig.url) as stream:
         pass

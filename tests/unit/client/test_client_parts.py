@@ -67,7 +67,22 @@ def test_credentials_are_shown_to_the_gateway_and_to_nobody_else() -> None:
     assert token.headers() == {"Authorization": "Bearer hidden"}
     assert Credentials().message() is None
     assert Credentials().headers() == {}
-    assert "hidden" not in f"{key!r} {token!r}"
+    stream = connect("ws://me:hidden@h/?t=hidden", key="id", secret="hidden", token="hidden")
+    assert "hidden" not in f"{key!r} {token!r} {stream!r} {connect('me:hidden')!r}"
+
+
+@pytest.mark.parametrize("part", ["key", "secret", "token"])
+def test_what_no_header_can_carry_is_said_and_not_told(part: str) -> None:
+    known: dict[str, Any] = {"key": "id"} if part == "secret" else {}
+
+    for odd in ("hidden\n", "hidden€"):
+        with pytest.raises(ValueError, match=f"^{part}: expected text that an HTTP") as caught:
+            Client("http://127.0.0.1:1", **{**known, part: odd}).status()
+        assert "hidden" not in str(caught.value)
+
+    function: Any = lambda: "hidden"  # noqa: E731  as connect takes one
+    with pytest.raises(TypeError, match=f"^{part}: expected text, was function"):
+        Client("http://127.0.0.1:1", **{**known, part: function}).status()
 
 
 def test_waits_are_spread_between_the_floor_and_a_doubling_ceiling() -> None:
@@ -108,6 +123,9 @@ def test_a_time_that_cannot_be_meant_is_refused_before_anything_is_asked() -> No
         client.trades("S001", end=seconds)
     with pytest.raises(TypeError, match=r"was 1710239820\.0 \(float\); expected UNIX"):
         client.bars("S001", "1Min", float(seconds))
+    for far in (2**63, -(10**30)):
+        with pytest.raises(ValueError, match="is no UNIX time in nanoseconds"):
+            client.trades("S001", end=far)
 
 
 @pytest.mark.parametrize(

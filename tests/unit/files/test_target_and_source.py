@@ -72,13 +72,17 @@ def test_spaces_around_a_value_of_csv_are_none_of_it(tmp_path: Path) -> None:
     assert [line.values for line in lines] == [{"a": "1", "b": "x"}, {"a": "2", "b": None}]
 
 
-def test_a_column_without_a_name_is_left_alone(tmp_path: Path) -> None:
+def test_columns_without_a_name_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text(",a\n0,x\n1,y,2\n")  # as pandas writes its index, unless told not to
+    path.write_text(",a,b,\n0,1,x,\n1,2,,z\n2,3\n")  # pandas' index, and a comma at the end
 
-    lines = list(read_lines(str(path), ("a",), ("a",)))
+    lines = list(read_lines(str(path), ("a", "b"), ("a",)))
 
-    assert [line.values for line in lines] == [{"a": "x"}, {"": "3 fields, expected 2"}]
+    assert [line.values for line in lines] == [
+        {"a": "1", "b": "x"},
+        {"a": "2", "b": None},
+        {"": "2 fields, expected 4"},
+    ]
 
 
 def test_equal_rows_make_equal_files(tmp_path: Path) -> None:

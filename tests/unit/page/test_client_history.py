@@ -87,3 +87,49 @@ def test_what_the_function_that_gets_tokens_throws_comes_to_the_caller_at_once()
     )
 
     assert found == {"asked": 1, "said": "RangeError: no more tokens"}
+
+
+def test_symbols_that_are_no_text_are_told_before_anything_is_asked() -> None:
+    found = evaluate(
+        """
+        const client = new tickgate.Client("http://x:1", { fetch: () => tell("asked") });
+        const words = [];
+        for (const symbols of [undefined, null, 5, ["A", 5]]) {
+          const history = [client.bars(symbols, "1Min"), client.barsPage(symbols)];
+          for (const call of [...history, client.snapshots(symbols)]) {
+            await call.catch((error) => words.push(`${error}`));
+          }
+        }
+        tell(words);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    expected = [("undefined",) * 3, ("null",) * 3, ("5",) * 6]
+    assert found == [
+        f"TypeError: symbols: expected symbols as text, was {value}"
+        for values in expected
+        for value in values
+    ]
+
+
+def test_a_secret_that_no_header_can_carry_is_no_lost_connection_and_not_told() -> None:
+    found = evaluate(
+        """
+        const told = [];
+        for (const access of [
+          { key: "hidden\\n", secret: "s" },
+          { key: "id", secret: "hidden€" },
+          { token: "hidden\\r" },
+        ]) {
+          const client = new tickgate.Client("http://127.0.0.1:1", access);
+          await client.status().catch((error) => told.push([error.name, error.message]));
+        }
+        tell(told);
+        """,
+        tickgate="tickgate.js",
+    )
+
+    assert [name for name, _ in found] == ["AuthFailed"] * 3
+    assert [words.split(":")[0] for _, words in found] == ["key", "secret", "token"]
+    assert "hidden" not in str(found)

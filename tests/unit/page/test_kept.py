@@ -8,7 +8,7 @@ def test_a_key_that_the_browser_does_not_keep_is_not_taken_in_silence() -> None:
         """
         const elements = {};
         for (const id of ["key-dialog", "key-form", "key-problem", "key-id", "key-secret"]) {
-          elements[id] = { value: " K ", textContent: "", showModal: () => undefined };
+          elements[id] = { value: " K ", textContent: "", dataset: {}, showModal: () => undefined };
         }
         globalThis.document = { getElementById: (id) => elements[id] };
         let reloads = 0;
