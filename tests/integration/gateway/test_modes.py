@@ -99,6 +99,16 @@ async def test_running_bars_of_a_quiet_window_come_with_its_end(rig: Rig) -> Non
     assert [m["c"] for m in last] == [3.0]
 
 
+async def test_a_running_bar_that_is_told_again_for_others_is_no_news(rig: Rig) -> None:
+    async with rig.client() as client:
+        await client.ask(action="subscribe", runningBars=[A], interval_ms=0)
+        for close in (2.0, 2.0, 2.0, 2.5):
+            await rig.publish_bar(bar(A, close=close, final=False))
+        received = await client.data(2)
+
+    assert [m["c"] for m in received] == [2.0, 2.5]
+
+
 async def test_a_slow_session_of_mode_latest_is_conflated_and_stays(
     redis_url: str, namespace: str, eventually: Eventually
 ) -> None:
