@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 from aggregator.amender import Amender
+from aggregator.audience import Audience
 from aggregator.flush import DATABASE_AWAY, Flush, FlushWriter, Store
 from aggregator.joined import join, runs
 from aggregator.keeper import Leases, ShardKeeper
@@ -94,6 +95,7 @@ class AggregatorService:
     _flushed_ns: int = field(default=0, init=False)
     _checkpoint_ns: int = field(default=0, init=False)
     _running_ns: int = field(default=0, init=False)
+    _newcomers: bool = field(default=False, init=False)  # gateways that know no open bars yet
 
     def __post_init__(self) -> None:
         """Nothing is owned yet."""
@@ -155,7 +157,10 @@ class AggregatorService:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(writer.run(), name=writer.name)
             group.create_task(self._keeper.run(), name=self._keeper.name)
-            beside = [group.create_task(self._reporter(redis).run(), name="aggregator-report")]
+            beside = [
+                group.create_task(self._reporter(redis).run(), name="aggregator-report"),
+                group.create_task(self._audience(redis).run(), name="aggregator-audience"),
+            ]
             if self.rebuilder is not None:
                 rebuilding = self.rebuilder.run(self._owned.states, writer.committed)
                 beside.append(group.create_task(rebuilding, name=self.rebuilder.name))
@@ -192,6 +197,13 @@ class AggregatorService:
             now_ns=self.now_ns,
             monotonic_ns=self.monotonic_ns,
         )
+
+    def _audience(self, redis: Redis) -> Audience:
+        def on_newcomer() -> None:
+            self._newcomers = True
+
+        board = RoleBoard(redis, self.keys, now_ns=self.now_ns)
+        return Audience(board=board, on_newcomer=on_newcomer)
 
     # -- folding
 
@@ -366,11 +378,15 @@ class AggregatorService:
             await writer.hand_over(Flush(parts, self.monotonic_ns()))
 
     async def _publish_running(self, publisher: BarWriter) -> None:
-        """Publish open bars; one that is lost is made good a second later."""
+        """Publish open bars that changed, or all; one that is lost is made good a second later."""
         now_ns = self.monotonic_ns()
         if now_ns - self._running_ns < self.times.running_s * 1e9:
             return
         self._running_ns = now_ns
+        if self._newcomers:
+            self._newcomers = False
+            for state in self.shards:
+                state.core.touch_open()
         for state in self.shards:
             if not self._keeper.is_sure():
                 return

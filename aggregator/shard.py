@@ -261,6 +261,11 @@ class ShardCore:
             if window is not None and not window.closed:
                 self._touched[window] = None
 
+    def touch_open(self) -> None:
+        """All open bars are taken as running ones once more: somebody new does not know them."""
+        windows = (window for state in self.symbols.values() for window in state.windows.values())
+        self._touched |= dict.fromkeys(w for w in windows if w.trades and not w.closed)
+
     def evict(self, committed: int) -> None:
         """Forget closed windows that are old and whose last flush, at most *committed*, is safe."""
         limit_ns = self._watermark_ns - KEEP_CLOSED_NS

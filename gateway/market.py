@@ -286,6 +286,11 @@ class MarketState:
             del self.revoked[symbol]  # a newer trade came
         return symbol in self.revoked
 
+    def knows(self, bar: Bar) -> bool:
+        """Is this the running bar that is held of its window? They are told again to others."""
+        held = self._open.get((bar.symbol, bar.timeframe))
+        return held is not None and held.get(bar.start_ns) == bar
+
     def apply_bar(self, bar: Bar) -> list[Symbol]:
         """Take in a running or closed bar; its symbol when that is new."""
         new = self.add_symbols((bar.symbol,))

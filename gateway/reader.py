@@ -339,10 +339,11 @@ class MarketReader:
         for entry in entries:
             bars = self._bars_in(entry)
             for bar in bars or ():
+                is_news = bar.final or (self._is_live(entry) and not self._market.knows(bar))
                 new = self._market.apply_bar(bar)
                 if new:
                     self._fanout.hub.carry(new)
-                if bar.final or self._is_live(entry):
+                if is_news:
                     self._fanout.hub.publish_bar(bar)
             if bars is not None and entry.key in self._bar_shards:  # running bars are state
                 entry_id = EntryId.parse(entry.entry_id)

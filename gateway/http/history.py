@@ -53,7 +53,7 @@ class HistoryApi:
             form.value,
             tuple(query.symbols),
             life_of(query, now_ns, going_on=going_on),
-            (query.start_ns, query.last_ns()),
+            span_of(query),
             () if form is Format.JSON else page_headers(token),
         )
 
@@ -80,6 +80,11 @@ async def page_of(past: Past, query: BarsQuery) -> tuple[BarColumns, str | None,
         return bars, None, going_on
     bars = bars.part(0, query.limit)
     return bars, encode_token(query.position(*bars.last()), query.binding), going_on
+
+
+def span_of(query: BarsQuery) -> tuple[int, int] | None:
+    """Where bars lie that may change the page: flat bars have the close of one before the range."""
+    return None if query.fill else (query.start_ns, query.last_ns())
 
 
 def life_of(query: BarsQuery, now_ns: int, *, going_on: bool) -> Life:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from aggregator.service import AggregatorService
-from core.market.bar import Bar
+from core.market.bar import Bar, decode_bars
 from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import NO_ID, Tick
@@ -19,7 +19,10 @@ from storage.database import Database
 from storage.embedded import PostgresServer, ValkeyServer
 from storage.errors import DatabaseUnavailable
 from storage.migrations import migrate
-from storage.redis import command
+from storage.redis import command, connect
+from storage.roles import RoleBoard, RoleReport
+from storage.stream_reader import StreamReader
+from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.aggregator.rig import SHARDS, Rig, minutes
 from tests.property.aggregator.harness import oracle, plain
@@ -279,9 +282,6 @@ async def test_a_feed_whose_number_of_shards_was_set_right_is_read_without_a_res
 async def test_running_bars_are_published_while_their_window_is_open(
     rig: Rig, eventually: Eventually
 ) -> None:
-    from core.market.bar import decode_bars
-    from storage.stream_reader import StreamReader
-
     reader = StreamReader(rig.redis_url, block_ms=50)
     for shard in range(SHARDS):
         reader.follow(rig.keys.running(shard), "0-0")
@@ -301,6 +301,42 @@ async def test_running_bars_are_published_while_their_window_is_open(
     newest = {(b.symbol, b.timeframe, b.start_ns): b for b in seen}
     assert {key: plain(bar) for key, bar in newest.items()} == oracle(trades(0, 30))
     assert len(minutes(list(newest.values()))) == 4
+
+
+async def test_open_bars_are_published_once_more_for_each_gateway_that_comes(
+    rig: Rig, eventually: Eventually
+) -> None:
+    reader = StreamReader(rig.redis_url, block_ms=50)
+    for shard in range(SHARDS):
+        reader.follow(rig.keys.running(shard), "0-0")
+    redis = connect(rig.redis_url)
+    board = RoleBoard(redis, rig.keys, now_ns=wall_ns)
+    told: dict[tuple[str, str], int] = {}
+
+    async def is_told(times: int) -> bool:
+        for entry in await reader.read():
+            for bar in decode_bars(entry.payload):
+                told[bar.symbol, bar.timeframe] = told.get((bar.symbol, bar.timeframe), 0) + 1
+        return len(told) == 12 and set(told.values()) == {times}
+
+    async def report(name: str, started_ms: int = 1) -> None:
+        now_ms = wall_ns() // 10**6
+        await board.publish(
+            RoleReport(role="gateway", name=name, pid=1, reported_ms=now_ms, started_ms=started_ms)
+        )
+
+    async with running(rig):
+        await rig.write(trades(0, 4))
+        await eventually(lambda: is_told(1))
+        await report("host:1")
+        await eventually(lambda: is_told(2))
+        await report("host:2")
+        await eventually(lambda: is_told(3))
+        await report("host:2")  # it is known
+        await report("host:1", started_ms=2)  # another one under the same name
+        await eventually(lambda: is_told(4))
+    await reader.close()
+    await redis.aclose()
 
 
 async def test_blocks_published_twice_are_folded_once(rig: Rig) -> None:

@@ -99,6 +99,18 @@ async def test_running_bars_of_a_quiet_window_come_with_its_end(rig: Rig) -> Non
     assert [m["c"] for m in last] == [3.0]
 
 
+async def test_a_running_bar_that_is_told_again_for_others_is_no_news(rig: Rig) -> None:
+    received = []
+    async with rig.client() as client:
+        await client.ask(action="subscribe", runningBars=[A, B], interval_ms=0)
+        for symbol, close in ((A, 2.0), (A, 2.0), (B, 5.0), (A, 2.5)):
+            await rig.publish_bar(bar(symbol, close=close, final=False))
+            if (symbol, close) != (A, 2.0) or not received:
+                received += await client.data(1)
+
+    assert [m["c"] for m in received] == [2.0, 5.0, 2.5]
+
+
 async def test_a_slow_session_of_mode_latest_is_conflated_and_stays(
     redis_url: str, namespace: str, eventually: Eventually
 ) -> None:

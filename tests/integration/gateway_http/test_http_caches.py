@@ -174,6 +174,24 @@ async def test_bars_that_close_while_the_streams_cannot_be_read_are_in_all_answe
         await proxy.heal()
 
 
+async def test_flat_bars_follow_a_revision_before_their_range_at_once(
+    here: Town, eventually: Eventually
+) -> None:
+    await here.store(bar(BTC, 5))  # flat bars end with the last trade
+    span = {"start": "2021-07-03T00:01:00Z", "end": "2021-07-03T00:02:00Z"}
+    async with gateway(here) as one:
+        asked_s = time.monotonic()
+        assert await one.closes("/v1/bars", symbols=BTC, **span) == []
+        assert await one.closes("/v1/bars", symbols=BTC, fill="previous", **span) == [100.5] * 2
+        before, revised = one.changes.version, bar(BTC, 0, rev=1, close=100.25)
+        await here.store(revised)
+        await here.publish(revised)
+        await eventually(lambda: one.changes.version > before)
+
+        assert await one.closes("/v1/bars", symbols=BTC, fill="previous", **span) == [100.25] * 2
+        assert time.monotonic() - asked_s < 1.0  # or it proves nothing
+
+
 async def test_many_who_ask_at_once_are_answered_by_one_query(here: Town) -> None:
     async with gateway(here) as one:
         async with asyncio.TaskGroup() as group:

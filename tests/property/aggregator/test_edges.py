@@ -91,6 +91,25 @@ def test_running_bars_that_nobody_got_are_taken_once_more() -> None:
     Harness().core.touch(bars)  # its shard has moved
 
 
+async def test_all_open_bars_can_be_taken_once_more_and_those_that_hold_trades_alone() -> None:
+    world = World()
+    await world.block([trade(1, START_NS + S_NS)], [])
+    before = world.state.core.take_running()
+
+    world.state.core.touch_open()
+    assert world.state.core.take_running() == before
+
+    await world.block([], [Cancel(SYMBOL, START_NS + 2 * S_NS, 1, 100.0, 2.0)])
+    world.state.core.take_running()
+    world.state.core.touch_open()
+    assert world.state.core.take_running() == []
+    folding = Harness()
+    folding.fold([trade(1, 10**18)])
+    folding.close(10**18 + 60 * MINUTE_NS)
+    folding.core.touch_open()
+    assert folding.core.take_running() == []
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_last_trade_that_is_cancelled_after_a_restart_is_told_anew(late: bool) -> None:
     world = World()
