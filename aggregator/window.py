@@ -5,7 +5,7 @@ from typing import Final
 
 from aggregator.exact import expand, products
 from aggregator.segments import Segment
-from core.market.bar import Bar, BarRow
+from core.market.bar import Bar, BarRow, within
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 
@@ -167,7 +167,7 @@ class Window:
             close=self.close,
             volume=volume,
             trades=self.trades,
-            vwap=math.fsum(self.notional_parts) / volume if self.trades else 0.0,
+            vwap=within(math.fsum(self.notional_parts) / volume, low, high) if self.trades else 0.0,
             rev=max(self.rev, 0),
             final=final,
             gap=self.gap,

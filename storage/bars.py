@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from core.market.bar import Bar, BarRow
+import msgspec
+
+from core.market.bar import Bar, BarRow, within
 from core.market.bar_columns import BarColumns
 from core.market.bar_range import BarRange
 from core.market.resolution import Resolution
@@ -217,7 +219,7 @@ class BarStore:
         span = [first, end]
         parameters = [*span, names, names, day_start_ns, *span, *span]
         records = await self._db.fetch("day_bars", DAY, parameters)
-        return {bar.symbol: bar for bar in bars_of(records)}
+        return {bar.symbol: _with_average_within(bar) for bar in bars_of(records)}
 
     async def symbols(self) -> list[SymbolRow]:
         """All symbols, sorted.
@@ -288,3 +290,8 @@ async def _write_checkpoints(connection: Connection, checkpoints: Sequence[Check
 
 def _columns(values: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*values, strict=True)]
+
+
+def _with_average_within(bar: Bar) -> Bar:
+    vwap = within(bar.vwap, bar.low, bar.high)
+    return bar if vwap == bar.vwap else msgspec.structs.replace(bar, vwap=vwap)

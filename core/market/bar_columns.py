@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.market.bar import Bar
+from core.market.bar import ROUNDED, Bar
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
@@ -151,15 +151,16 @@ def rolled_columns(
     volume = _sums(bars.volume, firsts, lasts)
     # Where there is one part, its own average price: the way through the product may round it.
     spent = _sums(bars.vwap * bars.volume, firsts, lasts)
-    vwap = np.where(firsts == lasts, bars.vwap[firsts], spent / volume)
+    high, low = np.maximum.reduceat(bars.high, firsts), np.minimum.reduceat(bars.low, firsts)
+    vwap = np.where(firsts == lasts, bars.vwap[firsts], _within(spent / volume, low, high))
     symbols = np.searchsorted(firsts, [to for _, _, to in bars.spans()])
     counts = np.diff(symbols, prepend=0).tolist()
     made = BarColumns(
         runs=tuple((symbol, n) for (symbol, _), n in zip(bars.runs, counts, strict=True)),
         start_ns=starts_ns[firsts],
         open=bars.open[opens],
-        high=np.maximum.reduceat(bars.high, firsts),
-        low=np.minimum.reduceat(bars.low, firsts),
+        high=high,
+        low=low,
         close=bars.close[closes],
         volume=volume,
         trades=np.add.reduceat(bars.trades, firsts),
@@ -168,6 +169,12 @@ def rolled_columns(
         gap=np.logical_or.reduceat(bars.gap, firsts),
     )
     return made, left
+
+
+def _within(price: Floats, low: Floats, high: Floats) -> Floats:
+    """:func:`core.market.bar.within`, of many."""
+    price = np.where((price > high) & (price <= high * (1 + ROUNDED)), high, price)
+    return np.where((price < low) & (price >= low * (1 - ROUNDED)), low, price)
 
 
 def that_are_over(

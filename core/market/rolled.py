@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from core.market.bar import Bar
+from core.market.bar import Bar, within
 from core.market.resolution import Resolution
 
 
@@ -23,17 +23,18 @@ def rolled(bars: Sequence[Bar], start_ns: int) -> Bar:
     volume = math.fsum(volumes)
     notional = math.fsum([bar.vwap * bar.volume for bar in bars])
     first, last = bars[0], bars[-1]
+    high, low = max([bar.high for bar in bars]), min([bar.low for bar in bars])
     return Bar(
         symbol=first.symbol,
         timeframe=first.timeframe,
         start_ns=start_ns,
         open=first.open,
-        high=max([bar.high for bar in bars]),
-        low=min([bar.low for bar in bars]),
+        high=high,
+        low=low,
         close=last.close,
         volume=volume,
         trades=sum([bar.trades for bar in bars]),
-        vwap=first.vwap if len(bars) == 1 else notional / volume,
+        vwap=first.vwap if len(bars) == 1 else within(notional / volume, low, high),
         rev=sum([bar.rev for bar in bars]),
         final=all(bar.final for bar in bars),
         gap=any(bar.gap for bar in bars),

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from core.market.bar import Bar
+from core.market.bar import Bar, within
 from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import DAY_NS
@@ -66,18 +66,19 @@ def joined_days(day: Bar, bar: Bar) -> Bar:
     """A day with a bar that follows."""
     before, after = day.volume, bar.volume
     volume = before + after
-    high, low = day.high, day.low
+    high = day.high if day.high > bar.high else bar.high
+    low = day.low if day.low < bar.low else bar.low
     return Bar(  # half of the time that msgspec's replace() takes
         day.symbol,
         day.timeframe,
         day.start_ns,
         day.open,
-        high if high > bar.high else bar.high,
-        low if low < bar.low else bar.low,
+        high,
+        low,
         bar.close,
         volume,
         day.trades + bar.trades,
-        (day.vwap * before + bar.vwap * after) / volume,
+        within((day.vwap * before + bar.vwap * after) / volume, low, high),
         day.rev,
         day.final,
         day.gap,

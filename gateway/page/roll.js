@@ -10,15 +10,18 @@ const KEPT_WINDOWS = 3; // the running one and the ones that late trades still c
 function sum(bars, start) {
   const volume = bars.reduce((all, bar) => all + bar.volume, 0);
   const turnover = bars.reduce((all, bar) => all + (bar.vwap ?? bar.close) * bar.volume, 0);
+  const high = Math.max(...bars.map((bar) => bar.high));
+  const low = Math.min(...bars.map((bar) => bar.low));
   return {
     time: start,
     open: bars[0].open,
-    high: Math.max(...bars.map((bar) => bar.high)),
-    low: Math.min(...bars.map((bar) => bar.low)),
+    high,
+    low,
     close: bars[bars.length - 1].close,
     volume,
     trades: bars.reduce((all, bar) => all + bar.trades, 0),
-    vwap: volume > 0 ? turnover / volume : null,
+    // Rounded, an average may lie beyond the prices, by its last bit.
+    vwap: volume > 0 ? Math.min(Math.max(turnover / volume, low), high) : null,
     rev: bars.reduce((all, bar) => all + bar.rev, 0),
     gap: bars.some((bar) => bar.gap),
   };

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Final
 
-from core.market.bar import Bar
+from core.market.bar import Bar, within
 from core.market.errors import SymbolError
 from core.market.symbol import Symbol, make_symbol, parse_symbol
 from core.market.tick import LEAST_AMOUNT, MOST_AMOUNT, NO_ID, Side, Tick, plain_float
@@ -80,17 +80,18 @@ class BarReader:
                 f"timeframe {timeframe!r}: expected 1Min, as longer bars are made from those"
             )
         start_ns = self._start(values)
+        high, low = _positive(values, "high"), _positive(values, "low")
         bar = Bar(
             symbol=symbol,
             timeframe=Timeframe.MIN_1,
             start_ns=start_ns,
             open=_positive(values, "open"),
-            high=_positive(values, "high"),
-            low=_positive(values, "low"),
+            high=high,
+            low=low,
             close=_positive(values, "close"),
             volume=_positive(values, "volume"),
             trades=_count(values, "trades", _MAX_TRADES),
-            vwap=_positive(values, "vwap"),
+            vwap=within(_positive(values, "vwap"), low, high),
         )
         _check_prices(bar)
         before_ns = self._newest.get(symbol, -1)

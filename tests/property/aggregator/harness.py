@@ -104,7 +104,7 @@ def oracle(
             prices[-1],
             len(inside),
             float(volume),
-            float(notional) / float(volume),
+            min(max(float(notional) / float(volume), min(prices)), max(prices)),
         )
     return bars
 

@@ -36,3 +36,11 @@ def test_very_many_segments_are_summed_up_in_between() -> None:
 
     assert (bar.trades, bar.volume) == (2_000, 200.0)
     assert len(folded(*many)._notionals) < 512
+
+
+def test_the_average_of_one_price_is_that_price() -> None:
+    for number in range(1, 400):
+        price, size = number / 10, number % 7 + 0.3
+        bar = folded([Tick(A, 1, price, size, 1, Side.BUY, 1)]).bar(final=True)
+
+        assert bar.vwap == price

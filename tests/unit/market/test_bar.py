@@ -1,9 +1,11 @@
 """Bars: their form on a stream."""
 
+import math
+
 import msgspec
 import pytest
 
-from core.market.bar import Bar, BarRow, decode_bars, encode_bars
+from core.market.bar import Bar, BarRow, decode_bars, encode_bars, within
 from core.market.symbol import Symbol
 from core.market.timeframe import Timeframe
 
@@ -22,6 +24,15 @@ def test_bars_read_back_as_they_were_written() -> None:
 def test_something_else_is_refused(payload: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_bars(payload)
+
+
+def test_an_average_is_one_of_prices_however_it_was_rounded() -> None:
+    assert 0.1 * 3 / 3 > 0.1
+    assert within(0.1 * 3 / 3, 0.1, 0.1) == 0.1
+    assert within(0.1 * 3 / 3, 0.1, 0.2) == 0.1 * 3 / 3
+    assert within(math.nextafter(0.1, 0), 0.1, 0.2) == 0.1
+    assert [within(price, 1.0, 2.0) for price in (1.0, 1.5, 2.0)] == [1.0, 1.5, 2.0]
+    assert [within(price, 1.0, 2.0) for price in (0.999, 2.001)] == [0.999, 2.001]  # as given
 
 
 def test_a_row_holds_a_bar_and_what_a_revision_needs() -> None:

@@ -1,5 +1,7 @@
 """Bars in columns: parts, joins and roll-ups are those of the same bars as objects."""
 
+import pytest
+
 from core.market.bar import Bar
 from core.market.bar_columns import (
     columns_of,
@@ -11,6 +13,7 @@ from core.market.bar_columns import (
     windows_a_day,
 )
 from core.market.resolution import Resolution
+from core.market.rolled import rolled
 from core.market.symbol import Symbol
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 
@@ -95,3 +98,18 @@ def test_windows_are_numbered_without_a_hole_over_midnight() -> None:
         DAY + 1260 * MINUTE_NS,
         DAY + DAY_NS,
     ]
+
+
+def test_the_average_of_equal_prices_is_that_price() -> None:
+    flat = [
+        Bar(A, ONE, DAY + minute * MINUTE_NS, *[price] * 4, size, 1, price)
+        for price in (0.1, 0.7, 1.1)
+        for minute, size in ((0, 3.3), (1, 0.3), (2, 0.7))
+    ]
+    given = [Bar(A, ONE, DAY + m * MINUTE_NS, *[1.0] * 4, 2.0, 1, 1.0009) for m in range(3)]
+
+    for some in (flat[0:3], flat[3:6], flat[6:9], given):
+        made, _ = rolled_columns(columns_of(some), Resolution(3), descending=False, is_last=True)
+        assert made.vwap.tolist() == [rolled(some, DAY).vwap]
+        assert made.vwap.tolist() == [pytest.approx(some[0].vwap, rel=1e-15)]
+        assert (made.vwap <= made.high).all() == (some is not given)
