@@ -212,7 +212,7 @@ async def test_a_day_bar_rolls_up_the_one_minute_bars_of_24_hours(store: BarStor
 
 
 async def test_the_average_of_a_day_of_one_price_is_that_price(store: BarStore) -> None:
-    flat = {name: 0.1 for name in ("open", "high", "low", "close", "vwap")}
+    flat = dict.fromkeys(("open", "high", "low", "close", "vwap"), 0.1)
     for number, volumes in enumerate([(3.0,), (3.3, 0.3), (0.7, 0.1, 1.7), (6.0, 7.0)]):
         rows = [make_row(f"SIM:{number}", n, volume=v, **flat) for n, v in enumerate(volumes)]
         await store.flush(FlushBatch(rows=rows))
