@@ -157,7 +157,7 @@ async def test_while_a_row_is_bad_nothing_of_any_file_is_imported(desk: Desk) ->
     assert f"{bad}:4: symbol 'C' names no venue: say which by --venue" in said
     assert f"{bad}:5: " in said
     assert "its trades may still come; expected windows that end by" in said
-    assert said.rstrip().endswith("nothing was imported")
+    assert "nothing was imported" in said
     assert await desk.bars(Symbol("V:C")) == {}
 
     ticks = desk.file(
@@ -172,7 +172,7 @@ async def test_while_a_row_is_bad_nothing_of_any_file_is_imported(desk: Desk) ->
     assert f"{other}:3: there is another time, price or size" in said
     assert f"under the same trade_id in {one}:3\n" in said
     assert "1 ticks are there more than once" in said
-    assert (code, said.rstrip().endswith("nothing was imported")) == (1, True), said
+    assert (code, "nothing was imported" in said) == (1, True), said
     code, said = await desk.tickgate("import", "ticks", ticks)
     assert (code, "its symbols name no venue" in said) == (1, True), said
     code, said = await desk.tickgate("import", "bars", desk.path("none.csv"))
