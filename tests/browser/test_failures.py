@@ -139,6 +139,7 @@ async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_
         socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
         socket.send(json.dumps([{"T": "error", "code": 402, "msg": "unknown key"}]))
 
+    await desk.page.clock.install()
     await desk.page.set_viewport_size({"width": 320, "height": 844})
     await desk.page.route("**/v1/*", refuse)
     await desk.page.route_web_socket("**/v1/stream", deny)
@@ -151,7 +152,8 @@ async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_
     await expect(desk.front(".overlay-text")).to_have_text("unknown key")
     await expect(desk.page.locator("#theme")).to_be_in_viewport(ratio=1)
     async with desk.page.expect_response("**/v1/status"):
-        pass  # it is refused again, and who has closed the dialog is left in peace
+        await desk.page.clock.run_for(60_000)  # ms: as seldom as the page asks
+    # It is refused again, and who has closed the dialog is left in peace.
     await expect(dialog).to_be_hidden()
     await desk.page.locator("#retry").click()
     await expect(dialog).to_be_visible()

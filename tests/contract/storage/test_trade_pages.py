@@ -76,7 +76,7 @@ async def test_pages_of_any_size_have_every_trade_once_in_order(
     await fold(database, 2, second)
     queries: list[dict[str, Any]] = []
 
-    @settings(max_examples=60, database=None, deadline=None)
+    @settings(max_examples=30, database=None, deadline=None)
     @given(
         st.fixed_dictionaries(
             {
