@@ -87,13 +87,13 @@ def _of_span(ordered: Ticks, span: Span, most: int) -> list[Tick]:
     times, first, last = ordered.event_ns, span.first_ns, span.last_ns
     if span.descending:
         times, first, last = ~times, ~last, ~first
-    given = 0  # at most so many, all with the event time at which the page before ended
     if span.after is not None:
         at = span.after.key[0]
         first = max(first, ~at if span.descending else at)
-        given = int(np.searchsorted(times, first, "right") - np.searchsorted(times, first))
     start, stop = int(np.searchsorted(times, first)), int(np.searchsorted(times, last, "right"))
-    return _past(ordered.at(slice(start, min(stop, start + given + most))).ticks(), span)[:most]
+    # Any of the event time at which the page before ended may be among those that it had.
+    new = start if span.after is None else int(np.searchsorted(times, first, "right"))
+    return _past(ordered.at(slice(start, min(stop, new + most))).ticks(), span)[:most]
 
 
 def _minutes(ordered: Ticks) -> Iterator[list[Tick]]:

@@ -279,12 +279,18 @@ async def test_a_feed_whose_number_of_shards_was_set_right_is_read_without_a_res
         assert len(errors()) == 2
 
 
-async def test_running_bars_are_published_while_their_window_is_open(
-    rig: Rig, eventually: Eventually
-) -> None:
+def reader_of_running_bars(rig: Rig) -> StreamReader:
+    """From the first one on; the caller closes it."""
     reader = StreamReader(rig.redis_url, block_ms=50)
     for shard in range(SHARDS):
         reader.follow(rig.keys.running(shard), "0-0")
+    return reader
+
+
+async def test_running_bars_are_published_while_their_window_is_open(
+    rig: Rig, eventually: Eventually
+) -> None:
+    reader = reader_of_running_bars(rig)
     await rig.write(trades(0, 30))
     seen = []
 
@@ -306,9 +312,7 @@ async def test_running_bars_are_published_while_their_window_is_open(
 async def test_open_bars_are_published_once_more_for_each_gateway_that_comes(
     rig: Rig, eventually: Eventually
 ) -> None:
-    reader = StreamReader(rig.redis_url, block_ms=50)
-    for shard in range(SHARDS):
-        reader.follow(rig.keys.running(shard), "0-0")
+    reader = reader_of_running_bars(rig)
     redis = connect(rig.redis_url)
     board = RoleBoard(redis, rig.keys, now_ns=wall_ns)
     told: dict[tuple[str, str], int] = {}
