@@ -88,7 +88,11 @@ class Guard:
         """Must callers show anything? Once keys were stored, for good."""
 
     def require(self) -> None:
-        """There are keys in the database, or were: callers have to show something, for good."""
+        """There are keys in the database, or were: callers have to show something, for good.
+
+        Where they had not, nobody knows whether a key is one until :meth:`store` is called.
+        """
+        self._awaits_stored |= not self.required
         self.required = True
 
     def store(self, stored: Keyring) -> None:
