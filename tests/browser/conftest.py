@@ -51,7 +51,7 @@ def gateway_url(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The page's address: one system for all browser tests, with live, fast and old markets."""
     folder = tmp_path_factory.mktemp("browser")
     feeds = [
-        "sim:?symbols=12&rate=150&seed=5&history=120",
+        "sim:?symbols=12&rate=60&seed=5&history=120",
         f"replay:{write_old_market(folder / 'old.csv')}?speed=max&venue={OLD.venue}",
         f"replay:{write_fast_market(folder / 'fast.csv')}?speed={FAST_SPEED}&venue={FAST.venue}",
     ]

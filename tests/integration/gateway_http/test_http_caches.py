@@ -132,45 +132,32 @@ async def test_while_the_streams_cannot_be_read_nothing_is_kept_for_long(
 ) -> None:
     proxy: TcpProxy = await proxied(here.redis_url)
     async with gateway(here, redis_url=proxy.url, answers_url=here.redis_url) as one:
-        assert await one.closes("/v1/bars", **MORNING) == [100.5]
-        await proxy.refuse()
-        await here.store(bar(BTC, 0, rev=1, close=7.0))
-        await here.publish(bar(BTC, 0, rev=1, close=7.0))
-
-        async def is_new() -> bool:
-            return await one.closes("/v1/bars", **MORNING) == [7.0]
-
-        await eventually(is_new)
-        await proxy.heal()
-
-
-async def test_bars_that_close_while_the_streams_cannot_be_read_are_in_all_answers(
-    here: Town, eventually: Eventually, proxied: Any
-) -> None:
-    proxy: TcpProxy = await proxied(here.redis_url)
-    async with gateway(here, redis_url=proxy.url) as one:
         for minute in (2, 3):
             one.market.apply_bar(bar(BTC, minute, final=False))
         longer = MORNING | {"timeframe": "2Min"}
+        assert await one.closes("/v1/bars", **MORNING) == [100.5]
         assert await one.closes("/v1/bars", **longer) == [100.5]
         assert (await one.json("/v1/snapshots", symbols=BTC))["snapshots"][BTC]["dailyBar"]
         await proxy.refuse()
         await eventually(lambda: not one.changes.heard(time.monotonic_ns()))
 
-        await here.store(*(bar(BTC, minute) for minute in (2, 6, 7)))
+        revised = bar(BTC, 0, rev=1, close=7.0)
+        await here.store(revised, *(bar(BTC, minute) for minute in (2, 6, 7)))
+        await here.publish(revised)
 
         async def are_there() -> bool:
-            return await one.closes("/v1/bars", **longer) == [100.5, 102.5, 107.5]
+            return await one.closes("/v1/bars", **longer) == [7.0, 102.5, 107.5]
 
         await eventually(are_there)
+        assert await one.closes("/v1/bars", **MORNING) == [7.0, 102.5, 106.5, 107.5]
         flat = await one.closes("/v1/bars", **longer, fill="previous")
-        assert flat == [100.5, 102.5, 102.5, 107.5]
+        assert flat == [7.0, 102.5, 102.5, 107.5]
         latest = (await one.json("/v1/bars/latest", symbols=BTC))["bars"][BTC]
         assert (latest["t"], latest["final"]) == ("2021-07-03T00:07:00Z", True)
         now = (await one.json("/v1/snapshots", symbols=BTC))["snapshots"][BTC]
         assert (now["minuteBar"]["t"], now["dailyBar"]["n"]) == ("2021-07-03T00:07:00Z", 4 * 3)
         chart = {"symbol": BTC, "resolution": "2", "to": "9999999999", "countback": "3"}
-        assert (await one.json("/udf/history", **chart))["c"] == [100.5, 102.5, 107.5]
+        assert (await one.json("/udf/history", **chart))["c"] == [7.0, 102.5, 107.5]
         await proxy.heal()
 
 
