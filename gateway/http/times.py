@@ -17,8 +17,9 @@ _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001  only ever shifted by UT
 _EPOCH_DAY: Final = _EPOCH.toordinal()
 _DATE: Final = r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
 _CLOCK: Final = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
-# A blank before the offset is a plus sign that the caller did not percent-encode.
-_ZONE: Final = r"(?:[Zz]|([+\- ])([0-9]{2}):([0-9]{2}))"
+# A blank before the offset is a plus sign that the caller did not percent-encode; strftime's %z and
+# polars write offsets without a colon.
+_ZONE: Final = r"(?:[Zz]|([+\- ])([0-9]{2}):?([0-9]{2}))"
 _TIME: Final = re.compile(f"{_DATE}(?:[Tt ]{_CLOCK}{_ZONE})?")
 
 

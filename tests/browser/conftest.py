@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
-from tests.browser.desk import CHROMIUM, Desk, open_desk
+from tests.browser.desk import CHROMIUM, Desk, open_desk, used_desk
 from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
@@ -117,9 +117,24 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def used_page(browser: Browser) -> AsyncIterator[Page]:
+    """One page for many tests: opening one anew costs twice the time and the processor."""
+    context = await browser.new_context()
+    yield await context.new_page()
+    await context.close()
+
+
 @pytest_asyncio.fixture(loop_scope="package")
-async def desk(browser: Browser, gateway_url: str) -> AsyncIterator[Desk]:
+async def desk(used_page: Page, gateway_url: str) -> AsyncIterator[Desk]:
     """A page at a desk's width, dark; at the end it must have had nothing to complain about."""
+    async with used_desk(used_page, gateway_url) as desk:
+        yield desk
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def own_desk(browser: Browser, gateway_url: str) -> AsyncIterator[Desk]:
+    """As ``desk``, for a test that gives it a clock, scripts or a stream of its own."""
     async with open_desk(browser, gateway_url) as desk:
         yield desk
 

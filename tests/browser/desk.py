@@ -5,8 +5,8 @@ import json
 import shutil
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -18,6 +18,7 @@ _BROWSERS = ("chromium-headless-shell", "chromium")
 CHROMIUM = next(filter(None, map(shutil.which, _BROWSERS)), "")
 """The browser's program; empty where there is none."""
 
+WIDTH, HEIGHT = 1440, 900
 _POLL_S = 0.03
 _NAMES = {
     "o": "open",
@@ -94,6 +95,13 @@ class Desk:
                 f"not so within {timeout_s:g} s: {state} {self.complaints}"
             ) from exc
 
+    async def on_screen(
+        self, width: int = WIDTH, height: int = HEIGHT, theme: str = "dark"
+    ) -> None:
+        """Have the page on a screen of that size, of somebody who likes that theme."""
+        await self.page.set_viewport_size({"width": width, "height": height})
+        await self.page.emulate_media(color_scheme=_scheme(theme), reduced_motion="no-preference")
+
     def front(self, css: str) -> Locator:
         """A part of the active chart's pane."""
         return self.page.locator(f".pane.front {css}")
@@ -105,29 +113,64 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(
-    browser: Browser, url: str, *, width: int = 1440, height: int = 900, theme: str = "dark"
+    browser: Browser, url: str, *, width: int = WIDTH, height: int = HEIGHT, theme: str = "dark"
 ) -> AsyncIterator[Desk]:
     """A page in a context of its own. Errors on its console or in its scripts fail the test."""
-    scheme: Literal["dark", "light"] = "dark" if theme == "dark" else "light"
     context = await browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme
+        viewport={"width": width, "height": height}, color_scheme=_scheme(theme)
     )
-    page = await context.new_page()
+    desk = Desk(await context.new_page(), url)
+    with _listening(desk):
+        yield desk
+        await context.close()
+
+
+@asynccontextmanager
+async def used_desk(page: Page, url: str) -> AsyncIterator[Desk]:
+    """As :func:`open_desk`, in a page that others had before: it has what was compiled for them.
+
+    What they left is taken away but for ways, clocks and scripts of a test's own, for which
+    Playwright has no end.
+    """
     desk = Desk(page, url)
-    page.on("console", lambda message: _note(desk, message))
-    page.on("pageerror", lambda error: desk.crashes.append(_words(error)))
-    yield desk
-    await context.close()
+    try:
+        await _tidy(desk)
+        with _listening(desk):
+            yield desk
+    finally:
+        await _tidy(desk)
+
+
+async def _tidy(desk: Desk) -> None:
+    """Leave for an address without scripts, with nothing kept: as a new page but for its cache."""
+    await desk.page.unroute_all(behavior="ignoreErrors")
+    await desk.page.goto(f"{desk.url}/healthz")
+    await desk.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    await desk.page.mouse.move(0, 0)
+    await desk.on_screen()
+
+
+@contextmanager
+def _listening(desk: Desk) -> Iterator[None]:
+    def note(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:  # violations of the content policy are errors
+            desk.complaints.append(message.text)
+
+    def crash(error: Error) -> None:
+        desk.crashes.append(f"{error.name}: {error.message}")
+
+    desk.page.on("console", note)
+    desk.page.on("pageerror", crash)
+    try:
+        yield
+    finally:
+        desk.page.remove_listener("console", note)
+        desk.page.remove_listener("pageerror", crash)
     assert desk.complaints + desk.crashes == []
 
 
-def _note(desk: Desk, message: ConsoleMessage) -> None:
-    if message.type in {"error", "warning"}:  # violations of the content policy are errors
-        desk.complaints.append(message.text)
-
-
-def _words(error: Error) -> str:
-    return f"{error.name}: {error.message}"
+def _scheme(theme: str) -> Literal["dark", "light"]:
+    return "dark" if theme == "dark" else "light"
 
 
 async def stored_bars(url: str, symbol: str, timeframe: str) -> Bars:

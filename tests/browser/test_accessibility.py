@@ -5,10 +5,10 @@ import shutil
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.browser.axe import Axe
-from tests.browser.desk import Desk, open_desk
+from tests.browser.desk import Desk
 from tests.browser.market import OLD
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
@@ -27,7 +27,7 @@ def axe() -> Axe:
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 async def test_no_view_violates_a_rule_of_accessibility_at_any_width(
-    browser: Browser, gateway_url: str, axe: Axe, theme: str
+    desk: Desk, axe: Axe, theme: str
 ) -> None:
     async def at_both_widths(desk: Desk) -> dict[int, list[dict[str, Any]]]:
         found = {}
@@ -37,25 +37,25 @@ async def test_no_view_violates_a_rule_of_accessibility_at_any_width(
         return found
 
     none: dict[int, list[dict[str, Any]]] = {390: [], 1440: []}
-    async with open_desk(browser, gateway_url, theme=theme) as desk:
-        await desk.visit(f"{LIVE}/1Min,{OLD.symbol}")
-        assert await at_both_widths(desk) == none, "two charts"
+    await desk.on_screen(theme=theme)
+    await desk.visit(f"{LIVE}/1Min,{OLD.symbol}")
+    assert await at_both_widths(desk) == none, "two charts"
 
-        await desk.page.locator("#edit").click()
-        await desk.page.keyboard.press("/")
-        await desk.page.keyboard.type("s00")
-        await expect(desk.page.locator("#matches")).to_be_visible()
-        assert await at_both_widths(desk) == none, "a search, over a list that is edited"
+    await desk.page.locator("#edit").click()
+    await desk.page.keyboard.press("/")
+    await desk.page.keyboard.type("s00")
+    await expect(desk.page.locator("#matches")).to_be_visible()
+    assert await at_both_widths(desk) == none, "a search, over a list that is edited"
 
-        await desk.page.keyboard.press("Escape")
-        await desk.page.keyboard.press("Escape")
-        await desk.page.keyboard.press("s")
-        await expect(desk.page.locator("#status-feeds li")).to_have_count(3)
-        assert await at_both_widths(desk) == none, "status"
+    await desk.page.keyboard.press("Escape")
+    await desk.page.keyboard.press("Escape")
+    await desk.page.keyboard.press("s")
+    await expect(desk.page.locator("#status-feeds li")).to_have_count(3)
+    assert await at_both_widths(desk) == none, "status"
 
-        await desk.page.keyboard.press("?")
-        await expect(desk.page.locator("#keys-dialog")).to_be_visible()
-        assert await at_both_widths(desk) == none, "keys"
+    await desk.page.keyboard.press("?")
+    await expect(desk.page.locator("#keys-dialog")).to_be_visible()
+    assert await at_both_widths(desk) == none, "keys"
 
 
 async def test_the_tab_key_comes_everywhere_visibly_and_out_again(desk: Desk) -> None:
@@ -104,16 +104,15 @@ async def test_single_keys_work_until_they_are_switched_off(desk: Desk) -> None:
     assert not await desk.page.locator("#single-keys").is_checked()
 
 
-async def test_nothing_moves_for_those_who_want_it_calm(browser: Browser, gateway_url: str) -> None:
-    async with open_desk(browser, gateway_url) as desk:
-        await desk.page.emulate_media(reduced_motion="reduce")
-        await desk.visit(LIVE)
-        price = desk.page.locator(f"[data-symbol='{LIVE}'] .row-price")
-        first = await price.text_content()
-        await expect(price).not_to_have_text(first or "", timeout=15_000)
-        running = await desk.page.evaluate("() => document.getAnimations().length")
+async def test_nothing_moves_for_those_who_want_it_calm(desk: Desk) -> None:
+    await desk.page.emulate_media(reduced_motion="reduce")
+    await desk.visit(LIVE)
+    price = desk.page.locator(f"[data-symbol='{LIVE}'] .row-price")
+    first = await price.text_content()
+    await expect(price).not_to_have_text(first or "", timeout=15_000)
+    running = await desk.page.evaluate("() => document.getAnimations().length")
 
-        assert running == 0
+    assert running == 0
 
 
 async def test_live_regions_do_not_speak_of_prices(desk: Desk) -> None:

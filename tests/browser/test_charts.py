@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Route, expect
 
-from tests.browser.desk import Desk, open_desk, stored_bars
+from tests.browser.desk import Desk, stored_bars
 from tests.browser.market import FAST, OLD
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
@@ -54,42 +54,37 @@ async def test_the_layout_is_in_the_address_and_kept(desk: Desk) -> None:
     await desk.until(lambda s: [p["symbol"] for p in s["panes"]] == [LIVE])
 
 
-async def test_a_phone_shows_one_of_several_charts_at_a_time(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url, width=390, height=844) as desk:
-        await desk.page.goto(f"{gateway_url}/#{FOUR}")
-        await desk.until(lambda s: all(pane["loaded"] for pane in s["panes"]))
-        charts = desk.page.locator(".pane .chart")
-        await expect(charts.locator("visible=true")).to_have_count(1)
+async def test_a_phone_shows_one_of_several_charts_at_a_time(desk: Desk) -> None:
+    await desk.on_screen(390, 844)
+    await desk.page.goto(f"{desk.url}/#{FOUR}")
+    await desk.until(lambda s: all(pane["loaded"] for pane in s["panes"]))
+    charts = desk.page.locator(".pane .chart")
+    await expect(charts.locator("visible=true")).to_have_count(1)
 
-        await desk.page.get_by_role("button", name="Next chart").click()
+    await desk.page.get_by_role("button", name="Next chart").click()
 
-        await expect(charts.nth(1)).to_be_visible()
-        await expect(charts.nth(0)).to_be_hidden()
-        for width in (430, 390, 360, 320):
-            await desk.page.set_viewport_size({"width": width, "height": 844})
-            sizes = "() => [document.documentElement.scrollWidth, innerWidth]"
-            assert await desk.page.evaluate(sizes) == [width, width]
+    await expect(charts.nth(1)).to_be_visible()
+    await expect(charts.nth(0)).to_be_hidden()
+    for width in (430, 390, 360, 320):
+        await desk.page.set_viewport_size({"width": width, "height": 844})
+        sizes = "() => [document.documentElement.scrollWidth, innerWidth]"
+        assert await desk.page.evaluate(sizes) == [width, width]
 
 
-async def test_what_one_chart_is_refused_costs_the_others_nothing(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url) as desk:
-        await desk.page.goto(f"{gateway_url}/#NO GOOD!/1Min,{LIVE}/1Min")
-        await desk.until(lambda s: s["panes"][1]["bars"] and s["subscribed"])
+async def test_what_one_chart_is_refused_costs_the_others_nothing(desk: Desk) -> None:
+    await desk.page.goto(f"{desk.url}/#NO GOOD!/1Min,{LIVE}/1Min")
+    await desk.until(lambda s: s["panes"][1]["bars"] and s["subscribed"])
 
-        await expect(desk.page.locator(".pane >> nth=0").locator(".overlay-text")).to_contain_text(
-            "NO GOOD!"
-        )
-        first = (await desk.bars(1))[-1]
+    await expect(desk.page.locator(".pane >> nth=0").locator(".overlay-text")).to_contain_text(
+        "NO GOOD!"
+    )
+    first = (await desk.bars(1))[-1]
 
-        async def has_moved() -> bool:
-            return (await desk.bars(1))[-1] != first
+    async def has_moved() -> bool:
+        return (await desk.bars(1))[-1] != first
 
-        await desk.eventually(has_moved)
-        desk.complaints.clear()  # Chromium logs the request that was refused
+    await desk.eventually(has_moved)
+    desk.complaints.clear()  # Chromium logs the request that was refused
 
 
 async def test_bars_with_trades_missing_are_marked(desk: Desk) -> None:

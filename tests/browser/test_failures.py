@@ -14,47 +14,47 @@ LIVE = "SIM:S001"
 FULL = "connection limit exceeded: 5 per address"
 
 
-async def test_an_error_that_names_no_symbol_is_no_fault_of_a_chart(desk: Desk) -> None:
+async def test_an_error_that_names_no_symbol_is_no_fault_of_a_chart(own_desk: Desk) -> None:
     sockets: list[WebSocketRoute] = []
 
     def pass_on(socket: WebSocketRoute) -> None:
         socket.connect_to_server()
         sockets.append(socket)
 
-    await desk.page.route_web_socket("**/v1/stream", pass_on)
-    await desk.visit(LIVE)
-    await desk.until(lambda state: state["bars"])
-    note = desk.front(".pane-note")
+    await own_desk.page.route_web_socket("**/v1/stream", pass_on)
+    await own_desk.visit(LIVE)
+    await own_desk.until(lambda state: state["bars"])
+    note = own_desk.front(".pane-note")
 
     sockets[0].send(json.dumps([{"T": "error", "code": 406, "msg": FULL}]))
     await expect(note).to_have_text(FULL)
     await sockets[0].close(code=1008, reason=FULL)
-    await desk.until(lambda s: len(sockets) > 1 and s["subscribed"] and not s["loading"])
+    await own_desk.until(lambda s: len(sockets) > 1 and s["subscribed"] and not s["loading"])
 
     await expect(note).to_be_hidden()
-    first = (await desk.bars())[-1]
+    first = (await own_desk.bars())[-1]
 
     async def has_moved() -> bool:
-        return (await desk.bars())[-1] != first
+        return (await own_desk.bars())[-1] != first
 
-    await desk.eventually(has_moved)
+    await own_desk.eventually(has_moved)
 
 
 async def test_a_lost_connection_is_said_without_pushing_buttons_off_the_screen(
-    desk: Desk,
+    own_desk: Desk,
 ) -> None:
-    await desk.page.route_web_socket("**/v1/stream", lambda socket: socket.close(code=1012))
-    await desk.page.route("**/v1/status", lambda route: route.fulfill(status=503, json={}))
-    await desk.page.goto(f"{desk.url}/#{LIVE}")
-    await desk.until(lambda state: state["connection"] == "lost")
-    await expect(desk.page.locator("#feeds-label")).to_have_text("Feeds unknown")
+    await own_desk.page.route_web_socket("**/v1/stream", lambda socket: socket.close(code=1012))
+    await own_desk.page.route("**/v1/status", lambda route: route.fulfill(status=503, json={}))
+    await own_desk.page.goto(f"{own_desk.url}/#{LIVE}")
+    await own_desk.until(lambda state: state["connection"] == "lost")
+    await expect(own_desk.page.locator("#feeds-label")).to_have_text("Feeds unknown")
 
     for width in (320, 721, 1024):
-        await desk.page.set_viewport_size({"width": width, "height": 844})
+        await own_desk.page.set_viewport_size({"width": width, "height": 844})
         for button in ("#retry", "#theme"):
-            await expect(desk.page.locator(button)).to_be_in_viewport(ratio=1)
-        assert await desk.page.evaluate("() => document.body.scrollWidth") == width
-    desk.complaints.clear()  # Chromium logs the answers
+            await expect(own_desk.page.locator(button)).to_be_in_viewport(ratio=1)
+        assert await own_desk.page.evaluate("() => document.body.scrollWidth") == width
+    own_desk.complaints.clear()  # Chromium logs the answers
 
 
 async def test_a_chart_that_could_not_be_read_comes_by_itself(desk: Desk) -> None:
@@ -108,7 +108,7 @@ async def test_older_bars_that_could_not_be_read_come_by_themselves_and_are_not_
 
 
 async def test_a_chart_that_is_not_streamed_says_so_also_where_its_history_can_be_read(
-    desk: Desk,
+    own_desk: Desk,
 ) -> None:
     def refuse_charts(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
@@ -121,16 +121,16 @@ async def test_a_chart_that_is_not_streamed_says_so_also_where_its_history_can_b
 
         socket.on_message(pass_on)
 
-    await desk.page.route_web_socket("**/v1/stream", refuse_charts)
-    await desk.visit(LIVE)
-    await desk.until(lambda state: state["bars"] and not state["loading"])
+    await own_desk.page.route_web_socket("**/v1/stream", refuse_charts)
+    await own_desk.visit(LIVE)
+    await own_desk.until(lambda state: state["bars"] and not state["loading"])
 
-    await expect(desk.front(".pane-note")).to_have_text("too many symbols")
-    assert (await desk.state())["problem"] == "too many symbols"
+    await expect(own_desk.front(".pane-note")).to_have_text("too many symbols")
+    assert (await own_desk.state())["problem"] == "too many symbols"
 
 
 async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_answer(
-    desk: Desk,
+    own_desk: Desk,
 ) -> None:
     async def refuse(route: Route) -> None:
         await route.fulfill(status=401, json={"code": 401, "message": "unknown key"})
@@ -139,22 +139,22 @@ async def test_who_closes_the_question_for_a_key_is_told_what_is_wanted_and_can_
         socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
         socket.send(json.dumps([{"T": "error", "code": 402, "msg": "unknown key"}]))
 
-    await desk.page.clock.install()
-    await desk.page.set_viewport_size({"width": 320, "height": 844})
-    await desk.page.route("**/v1/*", refuse)
-    await desk.page.route_web_socket("**/v1/stream", deny)
-    await desk.page.goto(f"{desk.url}/#{LIVE}")
-    dialog = desk.page.locator("#key-dialog")
+    await own_desk.page.clock.install()
+    await own_desk.page.set_viewport_size({"width": 320, "height": 844})
+    await own_desk.page.route("**/v1/*", refuse)
+    await own_desk.page.route_web_socket("**/v1/stream", deny)
+    await own_desk.page.goto(f"{own_desk.url}/#{LIVE}")
+    dialog = own_desk.page.locator("#key-dialog")
     await expect(dialog).to_be_visible()
-    await desk.page.keyboard.press("Escape")
+    await own_desk.page.keyboard.press("Escape")
 
-    await expect(desk.page.locator("#connection-label")).to_have_text("Key wanted")
-    await expect(desk.front(".overlay-text")).to_have_text("unknown key")
-    await expect(desk.page.locator("#theme")).to_be_in_viewport(ratio=1)
-    async with desk.page.expect_response("**/v1/status"):
-        await desk.page.clock.run_for(60_000)  # ms: as seldom as the page asks
+    await expect(own_desk.page.locator("#connection-label")).to_have_text("Key wanted")
+    await expect(own_desk.front(".overlay-text")).to_have_text("unknown key")
+    await expect(own_desk.page.locator("#theme")).to_be_in_viewport(ratio=1)
+    async with own_desk.page.expect_response("**/v1/status"):
+        await own_desk.page.clock.run_for(60_000)  # ms: as seldom as the page asks
     # It is refused again, and who has closed the dialog is left in peace.
     await expect(dialog).to_be_hidden()
-    await desk.page.locator("#retry").click()
+    await own_desk.page.locator("#retry").click()
     await expect(dialog).to_be_visible()
-    desk.complaints.clear()  # Chromium logs the answers
+    own_desk.complaints.clear()  # Chromium logs the answers

@@ -187,111 +187,100 @@ async def test_a_symbol_nobody_carries_is_said_to_be_unknown(desk: Desk) -> None
     await expect(desk.front(".overlay-text")).to_contain_text("SIM:NOBODY is not among the 14")
 
 
-async def test_what_the_server_refuses_is_said_in_its_words(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url) as desk:
-        await desk.page.goto(f"{gateway_url}/#NO GOOD!/1Min")
-        await expect(desk.front(".overlay-title")).to_have_text(
-            "This chart cannot be shown", timeout=15_000
-        )
-        await expect(desk.front(".overlay-text")).to_contain_text("NO GOOD!")
+async def test_what_the_server_refuses_is_said_in_its_words(desk: Desk) -> None:
+    await desk.page.goto(f"{desk.url}/#NO GOOD!/1Min")
+    await expect(desk.front(".overlay-title")).to_have_text(
+        "This chart cannot be shown", timeout=15_000
+    )
+    await expect(desk.front(".overlay-text")).to_contain_text("NO GOOD!")
 
-        await desk.page.locator(f"[data-symbol='{LIVE}']").click()
-        await desk.until(lambda state: state["symbol"] == LIVE and state["loaded"])
-        await expect(desk.front(".overlay")).to_be_hidden()
-        _forgive_lost_requests(desk)
+    await desk.page.locator(f"[data-symbol='{LIVE}']").click()
+    await desk.until(lambda state: state["symbol"] == LIVE and state["loaded"])
+    await expect(desk.front(".overlay")).to_be_hidden()
+    _forgive_lost_requests(desk)
 
 
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("theme", ["dark", "light"])
-async def test_both_themes_fit_a_phone_and_a_desk(
-    browser: Browser, gateway_url: str, width: int, theme: str
-) -> None:
-    async with open_desk(browser, gateway_url, width=width, height=844, theme=theme) as desk:
-        await desk.visit(LIVE)
-        sizes = await desk.page.evaluate(
-            "() => [document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
-        )
-        ground = await desk.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+async def test_both_themes_fit_a_phone_and_a_desk(desk: Desk, width: int, theme: str) -> None:
+    await desk.on_screen(width, 844, theme)
+    await desk.visit(LIVE)
+    sizes = await desk.page.evaluate(
+        "() => [document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
+    )
+    ground = await desk.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
 
-        assert sizes == [width, width, width]
-        assert (await desk.state())["theme"] == theme
-        assert (sum(map(int, re.findall(r"\d+", ground))) < 200) == (theme == "dark")
-        for element in (".chart", "#search", "#list", ".timeframes", "#connection", "#theme"):
-            await expect(desk.page.locator(element)).to_be_in_viewport()
-        cut = await desk.page.evaluate(_CUT_OFF)
-        assert cut == []
+    assert sizes == [width, width, width]
+    assert (await desk.state())["theme"] == theme
+    assert (sum(map(int, re.findall(r"\d+", ground))) < 200) == (theme == "dark")
+    for element in (".chart", "#search", "#list", ".timeframes", "#connection", "#theme"):
+        await expect(desk.page.locator(element)).to_be_in_viewport()
+    cut = await desk.page.evaluate(_CUT_OFF)
+    assert cut == []
 
 
 @pytest.mark.parametrize("width", [360, 721, 1024, 1440])
-async def test_long_prices_and_sizes_of_trades_fit_every_screen(
-    browser: Browser, gateway_url: str, width: int
-) -> None:
-    async with open_desk(browser, gateway_url, width=width, height=844) as desk:
-        await desk.visit(LIVE)
-        if width < 720:
-            await desk.page.locator("#sides").get_by_label("Trades").check()
-        await expect(desk.page.locator("#tape-rows tr").nth(2)).to_be_visible()
+async def test_long_prices_and_sizes_of_trades_fit_every_screen(desk: Desk, width: int) -> None:
+    await desk.on_screen(width, 844)
+    await desk.visit(LIVE)
+    if width < 720:
+        await desk.page.locator("#sides").get_by_label("Trades").check()
+    await expect(desk.page.locator("#tape-rows tr").nth(2)).to_be_visible()
 
-        ends = await desk.page.evaluate(
+    ends = await desk.page.evaluate(
+        """() => {
+            const [, , price, size] = document.querySelectorAll("#tape-rows tr")[1].cells;
+            price.textContent = "109,123.45";
+            size.textContent = "9,999.99";
+            const end = (css) => document.querySelector(css).getBoundingClientRect().right;
+            return [document.body.scrollWidth, end("#tape-rows"), end("#tape-pause") + 4];
+        }"""
+    )
+
+    assert max(ends) <= width
+
+
+async def test_the_candles_stay_off_the_words_above_them_where_the_chart_is_low(desk: Desk) -> None:
+    await desk.on_screen(720, 450)
+    await desk.visit(OLD.symbol)
+
+    async def is_clear() -> bool:
+        found: int = await desk.page.evaluate(
             """() => {
-                const [, , price, size] = document.querySelectorAll("#tape-rows tr")[1].cells;
-                price.textContent = "109,123.45";
-                size.textContent = "9,999.99";
-                const end = (css) => document.querySelector(css).getBoundingClientRect().right;
-                return [document.body.scrollWidth, end("#tape-rows"), end("#tape-pause") + 4];
+                const css = getComputedStyle(document.documentElement);
+                const tones = ["--up", "--down"].map((name) => css.getPropertyValue(name));
+                const part = (tone, at) => parseInt(tone.slice(at, at + 2), 16);
+                const rgb = (tone) => [1, 3, 5].map((at) => part(tone, at));
+                const words = document.querySelector(".legend").getBoundingClientRect();
+                const canvas = document.querySelector(".chart canvas");
+                const { x, y } = canvas.getBoundingClientRect();
+                const place = [words.x - x, words.y - y, words.width, words.height];
+                const { data } = canvas.getContext("2d").getImageData(...place);
+                const candles = tones.map((tone) => rgb(tone).join());
+                let found = 0;
+                for (let at = 0; at < data.length; at += 4) {
+                    found += candles.includes([...data.slice(at, at + 3)].join());
+                }
+                return found;
             }"""
         )
+        return found == 0
 
-        assert max(ends) <= width
-
-
-async def test_the_candles_stay_off_the_words_above_them_where_the_chart_is_low(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url, width=720, height=450) as desk:
-        await desk.visit(OLD.symbol)
-
-        async def is_clear() -> bool:
-            found: int = await desk.page.evaluate(
-                """() => {
-                    const css = getComputedStyle(document.documentElement);
-                    const tones = ["--up", "--down"].map((name) => css.getPropertyValue(name));
-                    const part = (tone, at) => parseInt(tone.slice(at, at + 2), 16);
-                    const rgb = (tone) => [1, 3, 5].map((at) => part(tone, at));
-                    const words = document.querySelector(".legend").getBoundingClientRect();
-                    const canvas = document.querySelector(".chart canvas");
-                    const { x, y } = canvas.getBoundingClientRect();
-                    const place = [words.x - x, words.y - y, words.width, words.height];
-                    const { data } = canvas.getContext("2d").getImageData(...place);
-                    const candles = tones.map((tone) => rgb(tone).join());
-                    let found = 0;
-                    for (let at = 0; at < data.length; at += 4) {
-                        found += candles.includes([...data.slice(at, at + 3)].join());
-                    }
-                    return found;
-                }"""
-            )
-            return found == 0
-
-        await desk.eventually(is_clear, timeout_s=5)
-        # Chromium has advice for who reads a canvas more than once.
-        assert all("willReadFrequently" in text for text in desk.complaints)
-        desk.complaints.clear()
+    await desk.eventually(is_clear, timeout_s=5)
+    # Chromium has advice for who reads a canvas more than once.
+    assert all("willReadFrequently" in text for text in desk.complaints)
+    desk.complaints.clear()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-async def test_a_symbol_as_long_as_may_be_fits_every_screen(
-    browser: Browser, gateway_url: str, width: int
-) -> None:
+async def test_a_symbol_as_long_as_may_be_fits_every_screen(desk: Desk, width: int) -> None:
     symbol = "SIM:" + "LONG-" * 8
-    async with open_desk(browser, gateway_url, width=width, height=844) as desk:
-        await desk.visit(symbol)
-        await expect(desk.page.locator("#tape-title")).to_have_text(f"Trades of {symbol[4:]}")
+    await desk.on_screen(width, 844)
+    await desk.visit(symbol)
+    await expect(desk.page.locator("#tape-title")).to_have_text(f"Trades of {symbol[4:]}")
 
-        assert await desk.page.evaluate("() => document.body.scrollWidth") == width
-        await expect(desk.page.locator("#search")).to_be_in_viewport(ratio=1)
+    assert await desk.page.evaluate("() => document.body.scrollWidth") == width
+    await expect(desk.page.locator("#search")).to_be_in_viewport(ratio=1)
 
 
 async def test_the_theme_chosen_outlives_a_visit(desk: Desk) -> None:
@@ -303,12 +292,12 @@ async def test_the_theme_chosen_outlives_a_visit(desk: Desk) -> None:
     await desk.until(lambda state: state["theme"] == "light")
 
 
-async def test_the_text_has_contrast_in_both_themes(browser: Browser, gateway_url: str) -> None:
-    for theme in ("dark", "light"):
-        async with open_desk(browser, gateway_url, theme=theme) as desk:
-            await desk.visit(LIVE)
-            weak = await desk.page.evaluate(_WEAK_CONTRAST)
-            assert weak == [], f"{theme}: below 4.5 to 1"
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_the_text_has_contrast(desk: Desk, theme: str) -> None:
+    await desk.on_screen(theme=theme)
+    await desk.visit(LIVE)
+
+    assert await desk.page.evaluate(_WEAK_CONTRAST) == []  # nothing below 4.5 to 1
 
 
 async def test_the_charts_name_their_maker(desk: Desk) -> None:
@@ -377,8 +366,8 @@ _WEAK_CONTRAST = """() => {
 }"""
 
 
-async def test_the_title_of_a_tab_in_the_background_has_the_price_of_now(desk: Desk) -> None:
-    await desk.page.add_init_script(
+async def test_the_title_of_a_tab_in_the_background_has_the_price_of_now(own_desk: Desk) -> None:
+    await own_desk.page.add_init_script(
         """
         const frame = window.requestAnimationFrame.bind(window);
         window.requestAnimationFrame = (work) => document.hidden ? 0 : frame(work);
@@ -386,12 +375,12 @@ async def test_the_title_of_a_tab_in_the_background_has_the_price_of_now(desk: D
         Object.defineProperty(document, "hidden", { get: () => window.isAway });
         """
     )
-    await desk.visit("SIM:S001")
-    await desk.page.evaluate("() => { isAway = true; }")
+    await own_desk.visit("SIM:S001")
+    await own_desk.page.evaluate("() => { isAway = true; }")
     titles: set[str] = set()
 
     async def goes_on() -> bool:
-        titles.add(await desk.page.title())
+        titles.add(await own_desk.page.title())
         return len(titles) > 3  # a frame that is under way makes one of them
 
-    await desk.eventually(goes_on, timeout_s=10)
+    await own_desk.eventually(goes_on, timeout_s=10)

@@ -70,7 +70,7 @@ async def test_trades_missed_with_a_lost_connection_are_filled_in(
         desk.complaints.clear()  # Chromium logs each failed request
 
 
-async def test_trades_without_ids_are_joined_by_their_order(desk: Desk) -> None:
+async def test_trades_without_ids_are_joined_by_their_order(own_desk: Desk) -> None:
     early, alike, late = (_bare(number) for number in (1, 2, 3))
 
     async def answer(route: Route) -> None:
@@ -78,12 +78,12 @@ async def test_trades_without_ids_are_joined_by_their_order(desk: Desk) -> None:
             json={"trades": {LIVE: [late, alike, alike, alike, early]}, "next_page_token": None}
         )
 
-    await desk.page.route("**/v1/trades?**", answer)
-    sockets = await _visit_without_trades(desk)
+    await own_desk.page.route("**/v1/trades?**", answer)
+    sockets = await _visit_without_trades(own_desk)
     live = [{"T": "t", "S": LIVE} | trade for trade in (alike, alike, late)]
     sockets[0].send(json.dumps(live))
 
-    rows = desk.page.locator("#tape-rows tr")
+    rows = own_desk.page.locator("#tape-rows tr")
     await expect(rows).to_have_count(5)
     times = [(text or "")[9:12] for text in await rows.all_text_contents()]
     assert times == ["003", "002", "002", "002", "001"]
@@ -112,10 +112,10 @@ async def test_who_may_not_read_the_past_sees_what_comes_live_and_no_word_of_it(
 
 
 async def test_corrections_and_cancels_are_struck_through_and_the_tape_is_bounded(
-    desk: Desk,
+    own_desk: Desk,
 ) -> None:
-    sockets = await _visit_without_trades(desk)
-    rows = desk.page.locator("#tape-rows tr")
+    sockets = await _visit_without_trades(own_desk)
+    rows = own_desk.page.locator("#tape-rows tr")
     send = sockets[0].send
 
     send(json.dumps([_trade(number) for number in range(300)]))
@@ -133,20 +133,20 @@ async def test_corrections_and_cancels_are_struck_through_and_the_tape_is_bounde
             "text-decoration-line", "line-through"
         )
     await expect(rows).to_have_count(_ROWS)
-    await desk.page.keyboard.press("s")
-    await expect(desk.page.locator("#status-gaps li")).to_contain_text(LIVE)
+    await own_desk.page.keyboard.press("s")
+    await expect(own_desk.page.locator("#status-gaps li")).to_contain_text(LIVE)
 
 
 @pytest.mark.parametrize("width", [721, 1440])
-async def test_prices_and_sizes_of_any_length_have_room(desk: Desk, width: int) -> None:
-    await desk.page.set_viewport_size({"width": width, "height": 844})
-    sockets = await _visit_without_trades(desk)
+async def test_prices_and_sizes_of_any_length_have_room(own_desk: Desk, width: int) -> None:
+    await own_desk.page.set_viewport_size({"width": width, "height": 844})
+    sockets = await _visit_without_trades(own_desk)
 
     sockets[0].send(json.dumps([_trade(1) | {"p": 1_239_624_499.12, "s": 0.0000000123}]))
-    await expect(desk.page.locator("#tape-rows td").last).to_have_text("0.0000000123")
+    await expect(own_desk.page.locator("#tape-rows td").last).to_have_text("0.0000000123")
 
     async def has_room() -> bool:
-        room: int = await desk.page.evaluate(
+        room: int = await own_desk.page.evaluate(
             """() => {
                 const { clientWidth, scrollWidth } = document.querySelector(".tape-scroll");
                 return clientWidth - scrollWidth;
@@ -154,7 +154,7 @@ async def test_prices_and_sizes_of_any_length_have_room(desk: Desk, width: int) 
         )
         return room >= 0
 
-    await desk.eventually(has_room, timeout_s=5)
+    await own_desk.eventually(has_room, timeout_s=5)
 
 
 async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) -> None:
@@ -173,24 +173,24 @@ async def test_the_status_view_shows_feeds_roles_and_what_they_need(desk: Desk) 
     assert desk.page.url.endswith(f"#{LIVE}/1Min")
 
 
-async def test_a_status_that_cannot_be_had_is_said_to_be_old(desk: Desk) -> None:
-    await desk.page.clock.install()
-    await desk.visit(LIVE)
-    await desk.page.keyboard.press("s")
-    await expect(desk.page.locator("#status-title")).to_be_focused()
-    await expect(desk.page.locator("#status-age")).to_have_text("Refreshed every 5 s")
+async def test_a_status_that_cannot_be_had_is_said_to_be_old(own_desk: Desk) -> None:
+    await own_desk.page.clock.install()
+    await own_desk.visit(LIVE)
+    await own_desk.page.keyboard.press("s")
+    await expect(own_desk.page.locator("#status-title")).to_be_focused()
+    await expect(own_desk.page.locator("#status-age")).to_have_text("Refreshed every 5 s")
 
     async def away(route: Route) -> None:
         await route.fulfill(status=503, json={"code": 503, "message": "Redis is away"})
 
-    await desk.page.route("**/v1/status", away)
-    await desk.page.clock.run_for(5_000)  # ms: as often as the page asks
-    await expect(desk.page.locator("#status-age")).to_have_text(
+    await own_desk.page.route("**/v1/status", away)
+    await own_desk.page.clock.run_for(5_000)  # ms: as often as the page asks
+    await expect(own_desk.page.locator("#status-age")).to_have_text(
         re.compile(r"^Not up to date \(as of \d+ s ago\)\. Redis is away$"), timeout=15_000
     )
-    await expect(desk.page.locator("#feeds-label")).to_have_text("Feeds unknown")
-    await desk.page.unroute_all(behavior="wait")
-    desk.complaints.clear()  # Chromium logs the answer that was an error
+    await expect(own_desk.page.locator("#feeds-label")).to_have_text("Feeds unknown")
+    await own_desk.page.unroute_all(behavior="wait")
+    own_desk.complaints.clear()  # Chromium logs the answer that was an error
 
 
 async def _visit_without_trades(desk: Desk) -> list[WebSocketRoute]:

@@ -32,22 +32,20 @@ async def test_a_search_by_keyboard_adds_the_symbol_and_shows_it(desk: Desk) -> 
     await desk.until(lambda state: len(state["shown"]) == 3)
 
 
-async def test_a_search_on_a_phone_turns_from_the_trades_to_the_list(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url, width=390, height=844) as desk:
-        await desk.visit("SIM:S001")
-        await desk.page.locator("#sides").get_by_label("Trades").check()
-        await expect(desk.page.locator("#search")).to_be_hidden()
+async def test_a_search_on_a_phone_turns_from_the_trades_to_the_list(desk: Desk) -> None:
+    await desk.on_screen(390, 844)
+    await desk.visit("SIM:S001")
+    await desk.page.locator("#sides").get_by_label("Trades").check()
+    await expect(desk.page.locator("#search")).to_be_hidden()
 
-        await desk.page.keyboard.press("/")
-        await expect(desk.page.locator("#search")).to_be_focused()
-        await desk.page.keyboard.press("Escape")
-        await desk.page.locator("#sides").get_by_label("Trades").check()
-        await desk.page.keyboard.press("w")
+    await desk.page.keyboard.press("/")
+    await expect(desk.page.locator("#search")).to_be_focused()
+    await desk.page.keyboard.press("Escape")
+    await desk.page.locator("#sides").get_by_label("Trades").check()
+    await desk.page.keyboard.press("w")
 
-        await expect(desk.page.locator("[data-symbol='SIM:S001'] .row-open")).to_be_focused()
-        await expect(desk.page.locator("#sides").get_by_label("Watch-list")).to_be_checked()
+    await expect(desk.page.locator("[data-symbol='SIM:S001'] .row-open")).to_be_focused()
+    await expect(desk.page.locator("#sides").get_by_label("Watch-list")).to_be_checked()
 
 
 async def test_what_a_search_finds_on_a_phone_is_on_the_screen_and_moves_under_a_finger(
@@ -82,16 +80,14 @@ async def test_what_a_search_finds_on_a_phone_is_on_the_screen_and_moves_under_a
         await desk.until(lambda state: state["symbol"] == "SIM:S012" and not state["found"])
 
 
-async def test_on_a_phone_on_its_side_the_list_is_below_the_chart(
-    browser: Browser, gateway_url: str
-) -> None:
-    async with open_desk(browser, gateway_url, width=667, height=375) as desk:
-        await desk.visit("SIM:S001")
+async def test_on_a_phone_on_its_side_the_list_is_below_the_chart(desk: Desk) -> None:
+    await desk.on_screen(667, 375)
+    await desk.visit("SIM:S001")
 
-        await desk.front(".title").hover()
-        await desk.page.mouse.wheel(0, 500)
+    await desk.front(".title").hover()
+    await desk.page.mouse.wheel(0, 500)
 
-        await expect(desk.page.locator("#list .row").first).to_be_in_viewport(ratio=1)
+    await expect(desk.page.locator("#list .row").first).to_be_in_viewport(ratio=1)
 
 
 async def test_a_search_without_a_match_says_so(desk: Desk) -> None:
@@ -141,6 +137,7 @@ async def test_tabs_share_the_list_and_none_undoes_what_another_did(desk: Desk) 
         await desk.until(lambda state, count=count: len(state["shown"]) == count)  # type: ignore[misc]
 
     assert (await desk.state())["shown"] == [f"SIM:S00{number}" for number in range(1, 5)]
+    await other.page.close()
 
 
 @pytest.mark.parametrize(
@@ -167,8 +164,5 @@ async def _watch(desk: Desk, symbols: list[str]) -> None:
 
 
 async def _remember(desk: Desk, key: str, text: str) -> None:
-    """Let the browser keep *text*, until the page writes another."""
-    await desk.page.add_init_script(
-        f"if (localStorage.getItem({key!r}) === null)"
-        f" localStorage.setItem({json.dumps(key)}, {json.dumps(text)})"
-    )
+    """Have it kept as if by an earlier visit."""
+    await desk.page.evaluate("([key, text]) => localStorage.setItem(key, text)", [key, text])

@@ -14,8 +14,8 @@ from ingest.admission import EARLIEST_NS
 from tickgate.files.columns import Values, rfc3339
 
 BAR_COLUMNS: Final = (
-    "symbol", "timeframe", "time", "start_ns", "open", "high", "low", "close", "volume", "trades",
-    "vwap",
+    "symbol", "timeframe", "time", "start_ns", "start", "open", "high", "low", "close", "volume",
+    "trades", "vwap",
 )  # fmt: skip
 BAR_REQUIRED: Final = ("symbol", "open", "high", "low", "close", "volume", "trades", "vwap")
 TICK_COLUMNS: Final = ("symbol", "trade_id", "event_ns", "side", "price", "size", "seq")
@@ -106,7 +106,9 @@ class BarReader:
     def _start(self, values: Values) -> int:
         time, start = values.get("time"), values.get("start_ns")
         if time is None and start is None:
-            raise ValueError("neither time nor start_ns: expected one of them")
+            time = values.get("start")  # as frames of the Python client name it
+            if time is None:
+                raise ValueError("neither time nor start_ns nor start: expected one of them")
         of_time = None if time is None else _time(time)
         start_ns = of_time if start is None else _whole(values, "start_ns", 0, _MAX_INT64)
         assert start_ns is not None

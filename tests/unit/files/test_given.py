@@ -37,6 +37,8 @@ def test_a_row_of_text_or_of_numbers_is_a_bar() -> None:
     typed = {"open": 1, "high": 2.0, "trades": 4, "time": START_NS, "timeframe": "1Min"}
     assert bars().read(ROW | typed) == bar
     assert bars().read(ROW | {"start_ns": None, "time": "2023-11-14T20:43:00Z"}) == bar
+    assert bars().read(ROW | {"start_ns": None, "start": "2023-11-14 20:43:00+00:00"}) == bar
+    assert bars().read(ROW | {"start": "what a vendor calls so"}) == bar
     assert BarReader(Names("v"), until_ns=NOW_NS).read(ROW | {"symbol": "a"}) == bar
 
 
@@ -53,7 +55,7 @@ def test_a_count_that_a_tool_made_a_float_is_a_count(trades: object) -> None:
         ({"symbol": None}, "symbol '' names no venue"),
         ({"symbol": "V:?"}, "symbol 'V:?': expected VENUE:BASE-QUOTE"),
         ({"timeframe": "5Min"}, "timeframe '5Min': expected 1Min, as longer bars are made from"),
-        ({"start_ns": None}, "neither time nor start_ns: expected one of them"),
+        ({"start_ns": None}, "neither time nor start_ns nor start: expected one"),
         ({"start_ns": "1e9"}, "start_ns '1e9': expected a whole number, of 64 bits"),
         ({"start_ns": "9" * 19 + "9"}, "expected a whole number, of 64 bits"),
         ({"start_ns": "9999999999999999999"}, "expected a whole number, of 64 bits"),
