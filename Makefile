@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 RUN := $(if $(COVERAGE),$(BIN)/python -m coverage run,$(BIN)/python)
 PIP = PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
 ARGS ?=
-JS := tests/sdk/js
+JS := tests/js
 # Of make faults: which (all, if none are named), and with how many seeds each.
 FAULTS ?=
 SEEDS ?= 20
@@ -113,12 +113,12 @@ clean: ## Remove .venv, caches and built files (not data directories)
 		.ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# The published JavaScript SDK, a client of the tests; they fetch it themselves where this has not.
+# What the tests need of npm; they fetch it themselves where this has not.
 $(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
 	@if command -v npm >/dev/null; then \
-		echo "Installing the JavaScript SDK into $(JS) ..."; \
-		cd $(JS) && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json; \
-	else echo "no npm: tests of the JavaScript SDK will be skipped"; fi
+		echo "Installing the JavaScript SDK and axe-core into $(JS) ..."; \
+		cd $(JS) && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.package-lock.json; \
+	else echo "no npm: tests with the JavaScript SDK or axe-core will be skipped"; fi
 
 # The program alone, from the pinned versions; and with what tests and lint need on top. What is
 # not compiled here is compiled when it is first used, and most of it never is.

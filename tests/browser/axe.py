@@ -1,17 +1,11 @@
-"""axe-core, the rules of accessibility: installed by npm as its lock file says."""
+"""axe-core, the rules of accessibility."""
 
-import json
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page
 
-_FOLDER = Path(__file__).parent / "js"
-_INSTALLED = _FOLDER / "node_modules" / "axe-core"
-_NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-_NPM_S = 120.0
+from tests import npm
 
 # WCAG 2.0 to 2.2, levels A and AA, and what axe calls best practices.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -36,17 +30,8 @@ class Axe:
 
     @classmethod
     def installed(cls) -> "Axe":
-        """The version of the lock file, fetched once.
-
-        Raises:
-            subprocess.CalledProcessError: npm could not install it.
-        """
-        lock = json.loads((_FOLDER / "package-lock.json").read_text())
-        wanted = lock["packages"]["node_modules/axe-core"]["version"]
-        manifest = _INSTALLED / "package.json"
-        if not manifest.exists() or json.loads(manifest.read_text())["version"] != wanted:
-            subprocess.run(_NPM, cwd=_FOLDER, check=True, timeout=_NPM_S, capture_output=True)
-        return cls((_INSTALLED / "axe.min.js").read_text())
+        """As npm has it."""
+        return cls((npm.installed() / "axe-core" / "axe.min.js").read_text())
 
     async def violations(self, page: Page) -> list[dict[str, Any]]:
         """What the page violates as it stands: the rule, where and why."""

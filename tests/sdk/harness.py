@@ -4,21 +4,14 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
+from tests import npm
+from tests.node import find_node
 
-HERE = Path(__file__).parent
-JS = HERE / "js"
-_MODULES = JS / "node_modules" / ".package-lock.json"
-_INSTALL_S = 120
 _ANSWER_S = 60.0  # generous: the machine may be busy
 
 
@@ -107,13 +100,6 @@ def python_command() -> list[str]:
 
 
 def js_command() -> list[str]:
-    """The JavaScript SDK, installed first if it is not; a skip without Node.js, in CI a failure."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        if os.environ.get("CI"):
-            pytest.fail("node and npm must be there in CI")
-        pytest.skip("no node or npm: they run the JavaScript SDK")
-    if not _MODULES.exists():
-        command = [npm, "ci", "--no-audit", "--no-fund", "--silent"]
-        subprocess.run(command, cwd=JS, check=True, timeout=_INSTALL_S)
-    return [node, str(JS / "client.js")]
+    """The JavaScript SDK; a skip without Node.js, in CI a failure."""
+    npm.installed()
+    return [find_node(), str(npm.FOLDER / "sdk.js")]
