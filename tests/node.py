@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 PAGE = Path(__file__).parents[1] / "gateway" / "page"
-_EXIT_S = 30.0
+_EVALUATE = Path(__file__).parent / "js" / "evaluate.mjs"
+_TELL = """import { parentPort } from "node:worker_threads";
+const tell = (value) => parentPort.postMessage(JSON.stringify(value));"""
 
 
 def find_node() -> str:
@@ -32,14 +35,33 @@ def evaluate(script: str, **modules: str) -> Any:
         f"import * as {name} from {json.dumps((PAGE / path).as_uri())};"
         for name, path in modules.items()
     ]
-    lines.append("const tell = (value) => console.log(JSON.stringify(value));")
-    command = [find_node(), "--no-warnings", "--input-type=module", "--eval"]
-    done = subprocess.run(
-        [*command, "\n".join([*lines, script])],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=_EXIT_S,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    lines.append(_TELL)
+    answer = _runner().run("\n".join([*lines, script]))
+    assert "error" not in answer, answer["error"]
+    return json.loads(answer["told"])
+
+
+class _Runner:
+    """One Node for all scripts of this process; it ends with it, as its input does."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [find_node(), "--no-warnings", str(_EVALUATE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str) -> dict[str, Any]:
+        """What became of *script*; it has half a minute."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(script) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@cache
+def _runner() -> _Runner:
+    return _Runner()
