@@ -43,7 +43,12 @@ class Replay:
         Raises:
             ReplayFileError: it cannot be read, or has another header.
         """
-        return await asyncio.to_thread(self._file.open)
+        opening = asyncio.get_running_loop().run_in_executor(None, self._file.open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda _: self._file.close())  # the thread goes on
+            raise
 
     def close(self) -> None:
         """Let go of the file; for a replay that is prepared and not run."""

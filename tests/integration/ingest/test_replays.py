@@ -1,5 +1,7 @@
 import asyncio
 import gzip
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from core.market.tick import NO_ID
 from ingest.errors import ReplayFileError
 from ingest.limits import IngestLimits
+from ingest.replay_file import ReplayFile
 from storage.redis import command
 from storage.registry import FeedRegistry
 from tests.conftest import Eventually
@@ -246,6 +249,34 @@ async def test_a_replay_that_was_cut_goes_on_where_each_stream_ends(
 
     prices = [tick.price for tick in await stored.ticks()]  # there are no ids to tell repeats by
     assert sorted(prices) == [n + 0.5 for n in range(1, 4_001)]
+
+
+async def test_a_file_that_is_being_opened_as_its_replay_is_cut_is_closed(
+    tmp_path: Path, stored: Stored, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def slowly(file: ReplayFile, _open: Callable[[ReplayFile], str] = ReplayFile.open) -> str:
+        begun.set()
+        go_on.wait(10)
+        return _open(file)
+
+    def let_go(file: ReplayFile, _close: Callable[[ReplayFile], None] = ReplayFile.close) -> None:
+        _close(file)
+        done.append("closed" if file._lines is not None else "closed before it was open")
+
+    monkeypatch.setattr(ReplayFile, "open", slowly)
+    monkeypatch.setattr(ReplayFile, "close", let_go)
+    path = write(tmp_path / "trades.csv", [row(1)])
+    service = make_service([f"replay:{path}"], stored.url, stored.namespace)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(service.run(), name="ingest")
+        await eventually(begun.is_set)
+        task.cancel()
+    go_on.set()
+
+    await eventually(lambda: "closed" in done)
 
 
 async def test_another_file_of_the_same_venue_is_another_replay(
