@@ -94,20 +94,31 @@ class DevServer:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago.
+    """A port of 127.0.0.1 that was free a moment ago; the errors are those of `free_ports`."""
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1, each another, that were free a moment ago.
 
     Below the ports that the system gives to connections: one of those may be taken by anybody's
     connection, or listener, before the server that it is meant for has started.
 
     Raises:
-        ServerFailed: there seems to be none.
+        ServerFailed: there seem to be no more.
     """
     draw = random.SystemRandom()  # who seeds chance does not get a port twice
-    for _ in range(_PORT_DRAWS):
-        port = draw.randrange(*_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise ServerFailed(f"none of {_PORT_DRAWS} ports between {_PORTS} is free")
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        for _ in range(_PORT_DRAWS):
+            port = draw.randrange(*_PORTS)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise ServerFailed(f"of {_PORT_DRAWS} ports between {_PORTS} only {len(ports)} are free")
 
 
 @contextlib.contextmanager

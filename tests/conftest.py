@@ -124,7 +124,7 @@ def free_port() -> int:
 
 
 def find_free_port() -> int:
-    """As the fixture; for tests that need several."""
+    """As the fixture; for tests that need one more."""
     return dev.free_port()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from loadtest.dev import free_ports
 from storage.embedded.process import binary
 from storage.errors import StreamUnavailable
 from storage.keys import SLOTS
@@ -136,7 +137,26 @@ class Server:
     async def start(self) -> None:
         """Start, and wait until it answers."""
         self.launch()
-        await answers(self.url)
+        await self.answers()
+
+    async def answers(self) -> None:
+        """Wait until it answers; fail with its log if it does not."""
+        try:
+            async with asyncio.timeout(_START_S):
+                while not await self._answered():
+                    assert self.process is not None
+                    if self.process.poll() is not None:
+                        raise ChildProcessError(f"it ended with {self.process.returncode}")
+                    await asyncio.sleep(0.02)
+        except (TimeoutError, ChildProcessError) as exc:
+            pytest.fail(f"{self.url} does not answer: {exc!r}\n{(self.folder / 'log').read_text()}")
+
+    async def _answered(self) -> bool:
+        try:
+            await self.ask("PING")
+        except StreamUnavailable as exc:
+            return "NOAUTH" in str(exc)
+        return True
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
@@ -185,20 +205,6 @@ async def ask(url: str, *arguments: bytes | str | int) -> Any:
         await redis.aclose()
 
 
-async def answers(url: str) -> None:
-    """Wait until the server at *url* answers."""
-    async with asyncio.timeout(_START_S):
-        while True:
-            try:
-                await ask(url, "PING")
-            except StreamUnavailable as exc:
-                if "NOAUTH" in str(exc):
-                    return
-                await asyncio.sleep(0.02)
-            else:
-                return
-
-
 @contextlib.asynccontextmanager
 async def running(servers: Iterable[Server]) -> AsyncIterator[None]:
     """Start *servers*, and end them."""
@@ -207,7 +213,7 @@ async def running(servers: Iterable[Server]) -> AsyncIterator[None]:
         for server in started:
             server.launch()
         for server in started:
-            await answers(server.url)
+            await server.answers()
         yield
     finally:
         for server in started:
@@ -252,21 +258,25 @@ async def watched(
 
     With the fixture *proxied* the replica follows through a proxy, ``link``.
     """
-    master = Server(make, folder / "master", tls=tls)
+    ports = free_ports(5)  # each another
+    master = Server(make, folder / "master", port=ports[0], tls=tls)
     link = await proxied(master.url) if proxied else None
     source = link.port if link else master.port
     quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
     follow = ("--replicaof", f"127.0.0.1 {source}", *quick)
-    replica = Server(make, folder / "replica", follow, tls=tls)
+    replica = Server(make, folder / "replica", follow, ports[1], tls=tls)
     master.options = quick
-    sentinels = [Sentinel(make, folder / f"sentinel{n}", tls=tls) for n in range(3)]
+    sentinels = [
+        Sentinel(make, folder / f"sentinel{n}", port=port, tls=tls)
+        for n, port in enumerate(ports[2:])
+    ]
     async with running([master, replica]):
         try:
             await _says(replica, _IN_STEP, "INFO", "replication")
             for sentinel in sentinels:
                 sentinel.watch(master, name="market", quorum=2, down_ms=down_ms)
             for sentinel in sentinels:
-                await answers(sentinel.url)
+                await sentinel.answers()
                 await _knows_all(sentinel)
             yield Watched([master, replica], sentinels, link)
         finally:
@@ -317,8 +327,9 @@ async def clustered(
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_ms),
                *(("--tls-cluster", "yes") if tls else ()),
                "--repl-diskless-sync-delay", "0", "--cluster-port")  # fmt: skip
+    ports = free_ports(12)  # each another, also of those that nobody listens at yet
     servers = [
-        Server(make, folder / f"node{n}", (*options, str(find_free_port())), tls=tls)
+        Server(make, folder / f"node{n}", (*options, str(ports[n + 6])), ports[n], tls=tls)
         for n in range(6)
     ]
     async with running(servers):

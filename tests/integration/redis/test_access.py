@@ -16,15 +16,7 @@ from storage.stream_ranges import StreamRanges
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.redis.traffic import Traffic
-from tests.redis_servers import (
-    MAKES,
-    Server,
-    answers,
-    certify,
-    documented_rights,
-    running,
-    watched,
-)
+from tests.redis_servers import MAKES, Server, certify, documented_rights, running, watched
 
 SENTINEL_RULES = ("-@all", "+sentinel|master", "+sentinel|get-master-addr-by-name")
 
@@ -49,18 +41,9 @@ class Secured:
 async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
     """Redis 7: the wheel's Valkey is built without TLS."""
     await certify(tmp_path)
-    server = Server("redis", tmp_path / "server")
-    server.options = (
-        "--port", "0", "--tls-port", str(server.port), "--tls-ca-cert-file", f"{tmp_path}/ca.crt",
-        "--tls-cert-file", f"{tmp_path}/server.crt", "--tls-key-file", f"{tmp_path}/server.key",
-    )  # fmt: skip
-    one = Secured(server, tmp_path)
-    server.launch()
-    try:
-        await answers(one.url())
-        yield one
-    finally:
-        server.kill()
+    server = Server("redis", tmp_path / "server", tls=tmp_path)
+    async with running([server]):
+        yield Secured(server, tmp_path)
 
 
 async def test_blocks_flow_over_tls_and_whoever_is_not_trusted_is_told_so(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.dev import free_ports
 from storage.fence import APPEND
 from storage.keys import slot_of
 from storage.link import Argument, Link, LinkDown, ResponseError, open_link
@@ -109,10 +110,11 @@ async def test_a_server_that_still_loads_is_told_apart_from_one_that_is_away(
 
 
 async def test_a_cluster_s_refusals_keep_their_kind(tmp_path: Path, eventually: Eventually) -> None:
+    ports = free_ports(4)
     one, two = [
         Server("valkey", tmp_path / name,
-               ("--cluster-enabled", "yes", "--cluster-port", str(find_free_port())))
-        for name in ("one", "two")
+               ("--cluster-enabled", "yes", "--cluster-port", str(bus)), port)
+        for name, port, bus in (("one", *ports[:2]), ("two", *ports[2:]))
     ]  # fmt: skip
     async with running([one, two]), linked(one) as link:
         assert (await refusal(link, "GET", "a")).kind == "CLUSTERDOWN"
