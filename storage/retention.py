@@ -165,14 +165,20 @@ class Retention:
     # -- by size: a hypertable
 
     async def _drop_chunks(self, max_bytes: int) -> int:
-        """The oldest chunks, 1-minute bars first; the newest of each timeframe stays."""
+        """The oldest chunks, 1-minute bars first; that of each timeframe's newest bar stays."""
         deleted = 0
         for timeframe in TIMEFRAMES:
-            for chunk in (await self._chunks(timeframe))[:-1]:
+            for chunk in await self._past_chunks(timeframe):
                 if await self.used_bytes() <= max_bytes * _TARGET:
                     return deleted
                 deleted += await self._drop(chunk)
         return deleted
+
+    async def _past_chunks(self, timeframe: Timeframe) -> "list[_Chunk]":
+        """Those that end before the newest bar; a later one may be empty by now."""
+        ends = await self._ends(timeframe)
+        newest = to_datetime(ends[1] if ends else 0)
+        return [chunk for chunk in await self._chunks(timeframe) if chunk.end <= newest]
 
     async def _chunks(self, timeframe: Timeframe) -> "list[_Chunk]":
         rows = await self._db.fetch("chunks", _CHUNKS, [TABLES[timeframe]])

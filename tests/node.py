@@ -1,5 +1,6 @@
 """The page's modules in Node, without a browser."""
 
+import atexit
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "gateway" / "page"
 _EVALUATE = Path(__file__).parent / "js" / "evaluate.mjs"
+_END_S = 5.0
 _TELL = """import { parentPort } from "node:worker_threads";
 const tell = (value) => parentPort.postMessage(JSON.stringify(value));"""
 
@@ -42,7 +44,7 @@ def evaluate(script: str, **modules: str) -> Any:
 
 
 class _Runner:
-    """One Node for all scripts of this process; it ends with it, as its input does."""
+    """One Node for all scripts of this process, which ends it as it ends."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -51,6 +53,7 @@ class _Runner:
             stdout=subprocess.PIPE,
             text=True,
         )
+        atexit.register(self._close)
 
     def run(self, script: str) -> dict[str, Any]:
         """What became of *script*; it has half a minute."""
@@ -60,6 +63,15 @@ class _Runner:
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
+
+    def _close(self) -> None:
+        with self._process:  # whose input is closed: it ends
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(_END_S)
+            finally:
+                self._process.kill()
 
 
 @cache

@@ -210,6 +210,19 @@ async def test_over_its_cap_a_hypertable_gives_up_chunks_of_one_minute_bars_firs
         assert (await starts(store, Timeframe.MIN_1))[-1] == 30 * 1440 - 15
 
 
+async def test_a_chunk_that_lost_all_its_bars_does_not_pass_for_the_newest(
+    timescaledb_migrated_url: str,
+) -> None:
+    async with opened(timescaledb_migrated_url) as database:
+        store = await fill(database, 1, every=120)
+        await store.flush(FlushBatch(rows=[make_row("SIM:A", WEEK)]))
+        later = f"DELETE FROM bars_1min WHERE time >= to_timestamp({(DAY + DAY_NS) // 10**9})"
+        await database.fetch("delete", later)
+
+        assert await store.prune(max_bytes=1) == 0
+        assert len(await starts(store, Timeframe.MIN_1)) == 12
+
+
 async def test_what_was_freed_is_used_again_and_does_not_cost_more_bars(
     embedded_migrated_url: str,
 ) -> None:
