@@ -5,6 +5,7 @@ import json
 import re
 import urllib.parse
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ LIVE, OTHER = "SIM:S001", "SIM:S002"
 _ROWS = 200
 _STORED_POLL_S = 0.3
 
-Trades = Counter[tuple[str, float]]  # when, by the clock, and at which price
+Trades = Counter[tuple[str, float]]  # when, to the millisecond, and at which price
 
 
 async def test_trades_scroll_by_with_their_sides_and_can_be_held(desk: Desk) -> None:
@@ -208,7 +209,8 @@ async def _visit_without_trades(desk: Desk) -> list[WebSocketRoute]:
 async def _shown(desk: Desk) -> Trades:
     """The trades on the tape: how many of each."""
     rows = await desk.page.evaluate(_CLOCKS_AND_PRICES)
-    return Counter((clock, float(price.replace(",", ""))) for clock, price in rows)
+    now = datetime.now(UTC)
+    return Counter((_time(clock, now), float(price.replace(",", ""))) for clock, price in rows)
 
 
 async def _are_stored(url: str, symbol: str, shown: Trades) -> bool:
@@ -228,13 +230,20 @@ def _newest_trades(url: str, symbol: str) -> list[tuple[str, float]]:
         {"symbols": symbol, "sort": "desc", "limit": 2_000, "start": "2000-01-01"}
     )
     trades = read_json(f"{url}/v1/trades?{query}")["trades"].get(symbol, [])
-    return [(_clock(trade["t"]), trade["p"]) for trade in trades]
+    return [(_cut(trade["t"]), trade["p"]) for trade in trades]
 
 
-def _clock(time: str) -> str:
-    """As the tape writes it: to the millisecond, cut off."""
-    whole, _, decimals = time[11:].rstrip("Z").partition(".")
+def _cut(time: str) -> str:
+    """To the millisecond, cut off, as the tape writes it."""
+    whole, _, decimals = time.rstrip("Z").partition(".")
     return f"{whole}.{decimals[:3].ljust(3, '0')}"
+
+
+def _time(clock: str, now: datetime) -> str:
+    """When it was last so late: the tape tells no date."""
+    today = f"{now:%Y-%m-%d}T{clock}"
+    is_over = today <= now.isoformat()
+    return today if is_over else f"{now - timedelta(days=1):%Y-%m-%d}T{clock}"
 
 
 def _bare(number: int) -> dict[str, Any]:
