@@ -110,6 +110,7 @@ class MarketReader:
         self._left_out: dict[str, int] = {}  # feeds with another number of shards than ours
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
+        self._running_from: Mapping[str, EntryId] = {}  # where those streams stood then
         self._something = asyncio.Event()  # at least one feed is followed
         self.starts_known = asyncio.Event()
         """Set once cursors can be made; nothing is published before."""
@@ -131,8 +132,8 @@ class MarketReader:
                 self._away(exc)
             else:
                 self._back(falls)
-                self._follow(old, starts, primed=True)
-                self._follow(found, {}, primed=False)
+                self._follow(old, starts)
+                self._follow(found, {})
                 self._start_known("ticks")
                 first = False
             await asyncio.sleep(_FEEDS_S)
@@ -145,14 +146,13 @@ class MarketReader:
 
     async def read_bars(self) -> None:
         """Read closed and running bars for ever."""
-        since = EntryId(self._live_from_ms - _PRIME_MS, 0)
         starts = await self._newest_bars()
         for key, start in starts.items():
             self.positions.reach(key, start)
             self._bars.follow(key, str(start))
         self._changes.begin({self._bar_shards[key]: start for key, start in starts.items()})
-        for shard in range(self._keys.shards):
-            self._bars.follow(self._keys.running(shard), str(since))
+        for key, start in self._running_from.items():
+            self._bars.follow(key, str(self._just_before(start)))
         self._start_known("bars")
         await self.starts_known.wait()
         await self._read(self._bars.read, self._on_bars, self._hear)
@@ -166,13 +166,25 @@ class MarketReader:
         return await self._starts.newest(keys, before_ms=self._live_from_ms)
 
     async def _newest_bars(self) -> Mapping[str, EntryId]:
-        keys = [self._keys.bars(shard) for shard in range(self._keys.shards)]
+        """Where the streams of closed bars stand; `_running_from` is known then as well."""
+        shards = range(self._keys.shards)
+        running = [self._keys.running(shard) for shard in shards]
         while True:
             try:
-                return await self._starts.newest(keys)  # their ids are no times
+                self._running_from = await self._starts.newest(
+                    running, before_ms=self._live_from_ms
+                )
+                return await self._starts.newest(list(self._bar_shards))  # their ids are no times
             except StreamUnavailable as exc:
                 self._away(exc)
                 await asyncio.sleep(_RETRY_S)
+
+    def _just_before(self, start: EntryId) -> EntryId:
+        """From where to read a stream that stood at *start*: a bit of what was, and all since.
+
+        Ids are times of other machines: with a clock behind ours, *start* itself is long ago.
+        """
+        return min(start, EntryId(self._live_from_ms - _PRIME_MS, 0))
 
     def _start_known(self, streams: str) -> None:
         self._unknown.discard(streams)
@@ -195,10 +207,7 @@ class MarketReader:
                 )  # fmt: skip
         return readable
 
-    def _follow(
-        self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId], *, primed: bool
-    ) -> None:
-        since = EntryId(self._live_from_ms - _PRIME_MS, 0) if primed else ZERO_ID
+    def _follow(self, found: Iterable[FeedInfo], starts: Mapping[str, EntryId]) -> None:
         for info in found:
             self._left_out.pop(info.feed, None)
             if info.feed not in self._known:
@@ -207,8 +216,9 @@ class MarketReader:
                     key = self._keys.ticks(info.feed, shard)
                     self.positions.follow(key, info.feed)
                     self._shards[key] = shard
-                    self.positions.reach(key, starts.get(key, ZERO_ID))
-                    self._ticks.follow(key, str(since))
+                    start = starts.get(key, ZERO_ID)
+                    self.positions.reach(key, start)
+                    self._ticks.follow(key, str(self._just_before(start)))
                 self._something.set()
                 _LOG.info("reading feed %s of venue %s", info.feed, info.venue)
 
@@ -374,7 +384,7 @@ class MarketReader:
 
     def _is_live(self, entry: Entry) -> bool:
         """Running bars from before the start only tell the newest values."""
-        return int(entry.entry_id.partition("-")[0]) >= self._live_from_ms
+        return EntryId.parse(entry.entry_id) > self._running_from.get(entry.key, ZERO_ID)
 
     def _skip(self, entry: Entry, error: Exception) -> None:
         self._metrics.unreadable_entries.inc()

@@ -18,6 +18,7 @@ from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
+from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
 from gateway.access.admission import Access
 from gateway.access.follow import KeyFollower
@@ -256,6 +257,7 @@ async def gateway(
     follower: KeyFollower | None = None,
     jwks: JwksSource | None = None,
     certificate: Certificate | None = None,
+    now_ns: Clock = wall_ns,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
 
@@ -298,7 +300,7 @@ async def gateway(
         silence=silence or Silence(),
         readiness=Readiness(wall_ns, "redis", "database"),
         metrics=GatewayMetrics(registry),
-        now_ns=wall_ns,
+        now_ns=now_ns,
         monotonic_ns=time.monotonic_ns,
     )
     rig = Rig(service, redis, stream_keys)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pytest
 
 from core.market.symbol import Symbol
 from storage.embedded import ValkeyServer
@@ -15,7 +16,7 @@ from storage.streams import FeedInfo, FeedRegistry, shard_of
 from tests.clocks import wall_ns
 from tests.conftest import Eventually
 from tests.integration.gateway.raw import raw_client
-from tests.integration.gateway.rig import SHARDS, Rig, gateway
+from tests.integration.gateway.rig import SHARDS, Rig, bar, gateway
 
 SYMBOL = "SIM:S001"
 
@@ -37,6 +38,27 @@ async def test_a_start_in_the_middle_knows_the_last_trades_but_sends_none_again(
             (received,) = await client.receive()
 
     assert received["i"] == after.trade_id
+
+
+@pytest.mark.parametrize("ahead_s", [3_600, 60, -3])
+async def test_what_comes_live_is_sent_whatever_the_clocks_of_the_others_say(
+    redis_url: str, namespace: str, rig: Rig, ahead_s: int
+) -> None:
+    await rig.trade(SYMBOL)
+    await rig.publish_bar(bar(SYMBOL, close=1.0, final=False))
+    await asyncio.sleep(0.002)  # ids of streams are milliseconds
+    skewed = gateway(redis_url, namespace, now_ns=lambda: wall_ns() + ahead_s * 10**9)
+    async with skewed as late, late.client() as client:
+        await client.ask(action="subscribe", trades=["*"], runningBars=["*"], interval_ms=0)
+        (trade,) = await rig.trade(SYMBOL)
+        await rig.publish_bar(bar(SYMBOL, close=2.5, final=False))
+
+        received: list[dict[str, Any]] = []
+        while not received or received[-1].get("c") != 2.5:
+            received += await client.receive()
+
+    trades = [message["i"] for message in received if message["T"] == "t"]
+    assert trades[-1] == trade.trade_id
 
 
 async def test_a_feed_that_comes_later_is_read_from_its_start(rig: Rig) -> None:
