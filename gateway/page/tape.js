@@ -72,6 +72,7 @@ export class TapeView {
     this.#tape.clear();
     for (const message of recent) this.#tape.take(message);
     if (this.#held) this.togglePause();
+    this.#wroteMs = -Infinity; // no trades of one symbol under the name of another
     setText(byId("tape-title"), symbol ? `Trades of ${splitSymbol(symbol).ticker}` : "Trades");
   }
 

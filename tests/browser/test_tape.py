@@ -58,8 +58,8 @@ async def test_the_tape_begins_with_the_trades_before_and_those_missed_are_fille
         await expect(desk.page.locator(".tape-gap")).to_have_count(0)
         shown = {LIVE: await _shown(desk)}
 
-        await desk.page.locator(f"[data-symbol='{OTHER}'] .row-open").click()
-        await expect(desk.page.locator("#tape-title")).to_have_text("Trades of S002")
+        before, after = await desk.page.evaluate(_SWITCHED, [OTHER, "Trades of S002"])
+        assert set(before) & set(after) == set()
         await expect(rows).to_have_count(_ROWS, timeout=20_000)
         shown[OTHER] = await _shown(desk)
 
@@ -252,6 +252,19 @@ def _bare(number: int) -> dict[str, Any]:
 
 _CLOCKS_AND_PRICES = """() => [...document.querySelectorAll("#tape-rows tr")]
   .map((row) => [row.cells[0].textContent, row.cells[2].textContent])"""
+
+# What the tape shows before another symbol is chosen, and once its title is painted.
+_SWITCHED = """async ([symbol, named]) => {
+  const title = document.querySelector("#tape-title");
+  const texts = () => [...document.querySelectorAll("#tape-rows tr")].map((row) => row.textContent);
+  const frame = () => new Promise(requestAnimationFrame);
+  while (!texts().length) await frame();
+  const before = texts();
+  document.querySelector(`[data-symbol='${symbol}'] .row-open`).click();
+  while (title.textContent !== named) await frame();
+  await frame(); // in that of the change, this may come before the page's own work
+  return [before, texts()];
+}"""
 
 
 def _trade(number: int) -> dict[str, Any]:
