@@ -146,7 +146,9 @@ class MarketReader:
 
     async def read_bars(self) -> None:
         """Read closed and running bars for ever."""
-        starts = await self._newest_bars()
+        running = [self._keys.running(shard) for shard in range(self._keys.shards)]
+        self._running_from = await self._stand(running, before_ms=self._live_from_ms)
+        starts = await self._stand(list(self._bar_shards))  # their ids are no times
         for key, start in starts.items():
             self.positions.reach(key, start)
             self._bars.follow(key, str(start))
@@ -165,16 +167,13 @@ class MarketReader:
         keys = [self._keys.ticks(info.feed, s) for info in found for s in range(info.shards)]
         return await self._starts.newest(keys, before_ms=self._live_from_ms)
 
-    async def _newest_bars(self) -> Mapping[str, EntryId]:
-        """Where the streams of closed bars stand; `_running_from` is known then as well."""
-        shards = range(self._keys.shards)
-        running = [self._keys.running(shard) for shard in shards]
+    async def _stand(
+        self, keys: Sequence[str], *, before_ms: int | None = None
+    ) -> Mapping[str, EntryId]:
+        """Where streams of bars stand, or stood before *before_ms*, as soon as Redis tells."""
         while True:
             try:
-                self._running_from = await self._starts.newest(
-                    running, before_ms=self._live_from_ms
-                )
-                return await self._starts.newest(list(self._bar_shards))  # their ids are no times
+                return await self._starts.newest(keys, before_ms=before_ms)
             except StreamUnavailable as exc:
                 self._away(exc)
                 await asyncio.sleep(_RETRY_S)
@@ -347,16 +346,18 @@ class MarketReader:
 
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
+            entry_id = EntryId.parse(entry.entry_id)
+            # Running bars from before the start only tell the newest values.
+            is_live = entry_id > self._running_from.get(entry.key, ZERO_ID)
             bars = self._bars_in(entry)
             for bar in bars or ():
-                is_news = bar.final or (self._is_live(entry) and not self._market.knows(bar))
+                is_news = bar.final or (is_live and not self._market.knows(bar))
                 new = self._market.apply_bar(bar)
                 if new:
                     self._fanout.hub.carry(new)
                 if is_news:
                     self._fanout.hub.publish_bar(bar)
             if bars is not None and entry.key in self._bar_shards:  # running bars are state
-                entry_id = EntryId.parse(entry.entry_id)
                 self.positions.reach(entry.key, entry_id)
                 self._changes.take(self._bar_shards[entry.key], entry_id, bars)
                 if self.tap is not None:
@@ -381,10 +382,6 @@ class MarketReader:
     def _is_new(self, read: tuple[Entry, EntryId]) -> bool:
         """Is it a block from after the start?"""
         return read[1] > self.positions.reached()[read[0].key]
-
-    def _is_live(self, entry: Entry) -> bool:
-        """Running bars from before the start only tell the newest values."""
-        return EntryId.parse(entry.entry_id) > self._running_from.get(entry.key, ZERO_ID)
 
     def _skip(self, entry: Entry, error: Exception) -> None:
         self._metrics.unreadable_entries.inc()

@@ -67,9 +67,8 @@ class Retention:
         if not await self.is_hypertable(timeframe):
             return await self._delete_by_spans(timeframe, kept_from)
         deleted, horizon = 0, max(kept_from.values())
-        for chunk in await self._chunks(timeframe):
-            if chunk.end <= horizon:
-                deleted += await self._clear(chunk, kept_from)
+        for chunk in await self._chunks(timeframe, until=horizon):
+            deleted += await self._clear(chunk, kept_from)
         return deleted
 
     async def prune(self, max_bytes: int) -> int:
@@ -168,21 +167,18 @@ class Retention:
         """The oldest chunks, 1-minute bars first; that of each timeframe's newest bar stays."""
         deleted = 0
         for timeframe in TIMEFRAMES:
-            for chunk in await self._past_chunks(timeframe):
+            ends = await self._ends(timeframe)  # not the last chunk, which may be empty by now
+            newest = to_datetime(ends[1] if ends else 0)
+            for chunk in await self._chunks(timeframe, until=newest):
                 if await self.used_bytes() <= max_bytes * _TARGET:
                     return deleted
                 deleted += await self._drop(chunk)
         return deleted
 
-    async def _past_chunks(self, timeframe: Timeframe) -> "list[_Chunk]":
-        """Those that end before the newest bar; a later one may be empty by now."""
-        ends = await self._ends(timeframe)
-        newest = to_datetime(ends[1] if ends else 0)
-        return [chunk for chunk in await self._chunks(timeframe) if chunk.end <= newest]
-
-    async def _chunks(self, timeframe: Timeframe) -> "list[_Chunk]":
+    async def _chunks(self, timeframe: Timeframe, *, until: datetime) -> "list[_Chunk]":
+        """Those that end by *until*, oldest first."""
         rows = await self._db.fetch("chunks", _CHUNKS, [TABLES[timeframe]])
-        return [_Chunk(timeframe, start, end) for start, end in rows]
+        return [_Chunk(timeframe, start, end) for start, end in rows if end <= until]
 
     async def _drop(self, chunk: "_Chunk") -> int:
         table = TABLES[chunk.timeframe]

@@ -345,8 +345,8 @@ class Databases:
         self._returned: list[str] = []
         self._shape = ""
 
-    def new(self) -> str:
-        """One that nobody has used: for tests that ask how large it is."""
+    def _new(self) -> str:
+        """One that nobody has used."""
         url = self._stack.enter_context(new_database(self._server_url, template=self._template))
         if not self._shape:
             with psycopg.connect(url) as connection:
@@ -356,7 +356,7 @@ class Databases:
     @contextlib.contextmanager
     def lent(self) -> Iterator[str]:
         """One for as long as the context lasts; who is connected at its end is cut off."""
-        url = self._returned.pop() if self._returned else self.new()
+        url = self._returned.pop() if self._returned else self._new()
         yield url
         with psycopg.connect(url) as connection:
             connection.execute(_CUT_OTHERS)
