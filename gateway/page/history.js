@@ -34,7 +34,8 @@ export class History {
   #revised = new Set();
   /** @type {string | null} */
   #next = null;
-  #loading = false;
+  /** Loads that wait for their turn, and the one under way. */
+  #loads = 0;
   /** The newest trade seen. */
   #trade = { timeMs: -Infinity, start: -1, price: NaN, size: NaN };
   /** Loads wait for the one before. @type {Promise<void>} */
@@ -69,7 +70,7 @@ export class History {
   }
 
   get isLoading() {
-    return this.#loading;
+    return this.#loads > 0;
   }
 
   /** Stop loading: another chart is wanted. */
@@ -82,15 +83,13 @@ export class History {
    * already known, so that no hole stays and revised bars are taken in.
    */
   refresh() {
-    this.#turn = this.#turn.then(() => this.#load(() => this.#newest(), this.#events.onBehind));
-    return this.#turn;
+    return this.#queue(() => this.#newest(), this.#events.onBehind);
   }
 
-  /** Load the page before the oldest bar; no effect while something is loading. */
+  /** Load the page before the oldest bar; no effect while something is loading, or is about to. */
   older() {
-    if (this.#loading || !this.isLoaded || !this.hasMore) return this.#turn;
-    this.#turn = this.#turn.then(() => this.#load(() => this.#before(), this.#events.onShort));
-    return this.#turn;
+    if (this.isLoading || !this.isLoaded || !this.hasMore) return this.#turn;
+    return this.#queue(() => this.#before(), this.#events.onShort);
   }
 
   async #newest() {
@@ -211,7 +210,7 @@ export class History {
       this.refresh();
       return;
     }
-    this.#turn = this.#turn.then(() => this.#load(() => this.#again(starts), this.#events.onBehind));
+    this.#queue(() => this.#again(starts), this.#events.onBehind);
   }
 
   /** @param {number[]} starts */
@@ -260,16 +259,21 @@ export class History {
    * @param {() => Promise<void>} load
    * @param {(error: Error) => void} [onFailure] where nothing else asks again
    */
+  #queue(load, onFailure) {
+    this.#loads += 1;
+    this.#turn = this.#turn.then(() => this.#load(load, onFailure));
+    return this.#turn;
+  }
+
+  /** @param {() => Promise<void>} load @param {(error: Error) => void} [onFailure] */
   async #load(load, onFailure) {
-    if (this.#abort.signal.aborted) return;
-    this.#loading = true;
     let failure = null;
     try {
-      await load();
+      if (!this.#abort.signal.aborted) await load();
     } catch (error) {
       failure = /** @type {Error} */ (error);
     }
-    this.#loading = false;
+    this.#loads -= 1;
     if (this.#abort.signal.aborted) return;
     this.#events.onError(failure);
     if (failure) onFailure?.(failure);

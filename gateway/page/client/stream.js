@@ -167,10 +167,13 @@ export class Stream {
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#receive(String(event.data));
     };
-    socket.onerror = () => undefined; // a close follows
     socket.onclose = (event) => {
       if (socket === this.#socket) this.#lose(event.reason || "connection closed");
     };
+    // A close follows at once; that of Node 20 tells no more where nobody took the connection.
+    socket.onerror = () => setTimeout(() => {
+      if (socket === this.#socket) this.#abandon("no connection");
+    });
   }
 
   /** The message that shows who asks; null where nobody has to. */

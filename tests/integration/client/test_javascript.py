@@ -27,6 +27,7 @@ MODULE = PAGE / "tickgate.js"
 DRIVER = Path(__file__).with_name("driver.mjs")
 SOON = {"firstMs": 20, "capMs": 100, "floorMs": 10}
 _EXIT_S = 30.0
+_REFUSED_S = 20.0  # of a few attempts; one that waits for an answer has ten seconds by itself
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,17 @@ async def test_refusals_reject_what_asked_and_a_wrong_key_ends_it_all(
     assert (refused["name"], refused["code"]) == ("Refused", 400)
     assert closed["name"] == "StreamClosed"
     assert (failed["name"], failed["code"]) == ("AuthFailed", 402)
+
+
+async def test_where_nobody_listens_attempts_follow_each_other_as_they_should(
+    node: str, free_port: int
+) -> None:
+    async with asyncio.timeout(_REFUSED_S):
+        async with driven(node, f"ws://127.0.0.1:{free_port}", maxAttempts=5) as js:
+            failed = await js.event("failed")
+
+    assert failed["name"] == "Unreachable"
+    assert js.states.count("lost") == 10  # each is told of as it is planned, and as it is made
 
 
 async def test_a_gateway_that_cannot_read_the_keys_of_tokens_yet_is_asked_again(

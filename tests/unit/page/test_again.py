@@ -183,6 +183,34 @@ def test_a_chart_says_when_bars_are_missing_that_nothing_else_asks_for() -> None
     assert found == ["failed", "behind: 503", "works", "shown", "failed"]
 
 
+def test_an_older_page_is_loaded_once_however_often_it_is_wanted_and_none_after_the_last() -> None:
+    found = _evaluate(
+        """
+        fail = 0;
+        const pages = { first: "second", second: "last", last: null };
+        const client = { barsPage: async (symbol, timeframe, { token }) => {
+          const page = token ?? "first";
+          asked.push(page);
+          return { bars: [], next: pages[page] };
+        } };
+        const chart = new history.History(client, "X:A", "1Min", {
+          onReset: () => undefined, onBar: () => undefined, onBehind: () => undefined,
+          onError: (error) => { if (error) throw error; },
+        });
+        await chart.refresh();
+        for (let moves = 0; moves < 3; moves += 1) { // of a chart tell of themselves twice
+          chart.older();
+          await chart.older();
+          asked.push(chart.hasMore);
+        }
+        tell(asked);
+        """,
+        history="history.js",
+    )
+
+    assert found == ["first", "second", True, "last", False, False]
+
+
 @pytest.mark.parametrize("next_page", ["null", '"more"'])
 def test_bars_that_lost_their_last_trade_while_the_connection_was_lost_are_gone(
     next_page: str,
