@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -25,6 +26,16 @@ if os.environ.get("CI"):
 
 _POLL_S = 0.01
 _BROWSER = "tests/browser/"
+_UNMEASURED = (
+    _BROWSER,
+    "tests/conformance/",
+    "tests/delivery/",
+    "tests/faults/",
+    "tests/integration/system/",
+    "tests/loadtest/",
+    "tests/sdk/",
+)
+"""Tests that start programs, or run what others run, too."""
 
 
 class _ByWhatTheyStart(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -52,6 +63,19 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage is counted by tests that try things one by one: it takes a third of their time."""
+    coverage = Coverage.current()
+    if coverage is None or not item.nodeid.startswith(_UNMEASURED):
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
 
 
 @pytest.fixture(scope="session", autouse=True)

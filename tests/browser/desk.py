@@ -129,12 +129,12 @@ async def open_desk(
 async def used_desk(page: Page, url: str) -> AsyncIterator[Desk]:
     """As :func:`open_desk`, in a page that others had before: it has what was compiled for them.
 
-    What they left is taken away but for ways, clocks and scripts of a test's own, for which
+    Each takes away what it leaves, but for ways, clocks and scripts of a test's own, for which
     Playwright has no end.
     """
     desk = Desk(page, url)
+    await desk.on_screen()
     try:
-        await _tidy(desk)
         with _listening(desk):
             yield desk
     finally:
@@ -147,7 +147,6 @@ async def _tidy(desk: Desk) -> None:
     await desk.page.goto(f"{desk.url}/healthz")
     await desk.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
     await desk.page.mouse.move(0, 0)
-    await desk.on_screen()
 
 
 @contextmanager

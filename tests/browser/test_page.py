@@ -47,7 +47,12 @@ async def test_bars_that_close_and_are_revised_under_the_eyes_equal_the_stored_o
 
 
 async def test_the_last_candle_closes_at_the_last_price(desk: Desk) -> None:
+    async def are_equal() -> bool:
+        price, close = await desk.page.evaluate(_PRICE_AND_CLOSE)
+        return bool(price == close)
+
     await desk.visit(LIVE)
+    await desk.eventually(are_equal)  # the first price is that of a snapshot, of another moment
 
     for _ in range(20):  # running bars from the server, a little older, come in between
         price, close = await desk.page.evaluate(_PRICE_AND_CLOSE)
