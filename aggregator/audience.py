@@ -16,8 +16,8 @@ _LOOK_S: Final = 1.0  # gateways report each second
 class Audience:
     """Looks at the board each second.
 
-    A gateway reads running bars from just before its start on, and those of a symbol that has not
-    traded since are not among them. One that was not heard of for a while counts as new, too.
+    A gateway reads running bars from its start on, and those of a symbol that has not traded since
+    are not among them. One that was not heard of for a while counts as new, too.
     """
 
     board: RoleBoard

@@ -31,7 +31,7 @@ from storage.entry_id import ZERO_ID, EntryId
 from storage.streams import Entry, FeedInfo, StreamKeys, StreamUnavailable, shard_of
 
 _LOG: Final = logging.getLogger(__name__)
-_PRIME_MS: Final = 6_000  # how far back the first reads begin: running bars come each second
+_PRIME_MS: Final = 6_000  # how far back the first reads of ticks begin
 _FEEDS_S: Final = 1.0  # period of looking for new feeds
 _PAUSE_S: Final = 0.002  # between reads
 _LONG_PAUSE_S: Final = 0.005  # so that busy streams are read in few of them
@@ -110,7 +110,6 @@ class MarketReader:
         self._left_out: dict[str, int] = {}  # feeds with another number of shards than ours
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
-        self._running_from: Mapping[str, EntryId] = {}  # where those streams stood then
         self._something = asyncio.Event()  # at least one feed is followed
         self.starts_known = asyncio.Event()
         """Set once cursors can be made; nothing is published before."""
@@ -145,16 +144,20 @@ class MarketReader:
         await self._read(self._ticks.read, self._on_blocks)
 
     async def read_bars(self) -> None:
-        """Read closed and running bars for ever."""
-        running = [self._keys.running(shard) for shard in range(self._keys.shards)]
-        self._running_from = await self._stand(running, before_ms=self._live_from_ms)
-        starts = await self._stand(list(self._bar_shards))  # their ids are no times
+        """Read closed and running bars for ever.
+
+        Where the running ones stand is asked last, and none is read from before: one whose window
+        closed before the closed ones are read would stay. The aggregator tells all that are open
+        once more when it finds that a gateway has come.
+        """
+        starts = await self._stand(list(self._bar_shards))
         for key, start in starts.items():
             self.positions.reach(key, start)
             self._bars.follow(key, str(start))
         self._changes.begin({self._bar_shards[key]: start for key, start in starts.items()})
-        for key, start in self._running_from.items():
-            self._bars.follow(key, str(self._just_before(start)))
+        running = [self._keys.running(shard) for shard in range(self._keys.shards)]
+        for key, start in (await self._stand(running)).items():
+            self._bars.follow(key, str(start))
         self._start_known("bars")
         await self.starts_known.wait()
         await self._read(self._bars.read, self._on_bars, self._hear)
@@ -167,19 +170,17 @@ class MarketReader:
         keys = [self._keys.ticks(info.feed, s) for info in found for s in range(info.shards)]
         return await self._starts.newest(keys, before_ms=self._live_from_ms)
 
-    async def _stand(
-        self, keys: Sequence[str], *, before_ms: int | None = None
-    ) -> Mapping[str, EntryId]:
-        """Where streams of bars stand, or stood before *before_ms*, as soon as Redis tells."""
+    async def _stand(self, keys: Sequence[str]) -> Mapping[str, EntryId]:
+        """Where streams of bars stand, as soon as Redis tells."""
         while True:
             try:
-                return await self._starts.newest(keys, before_ms=before_ms)
+                return await self._starts.newest(keys)
             except StreamUnavailable as exc:
                 self._away(exc)
                 await asyncio.sleep(_RETRY_S)
 
     def _just_before(self, start: EntryId) -> EntryId:
-        """From where to read a stream that stood at *start*: a bit of what was, and all since.
+        """From where to read ticks of a stream that stood at *start*: some of before, all since.
 
         Ids are times of other machines: with a clock behind ours, *start* itself is long ago.
         """
@@ -347,11 +348,9 @@ class MarketReader:
     async def _on_bars(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             entry_id = EntryId.parse(entry.entry_id)
-            # Running bars from before the start only tell the newest values.
-            is_live = entry_id > self._running_from.get(entry.key, ZERO_ID)
             bars = self._bars_in(entry)
             for bar in bars or ():
-                is_news = bar.final or (is_live and not self._market.knows(bar))
+                is_news = bar.final or not self._market.knows(bar)
                 new = self._market.apply_bar(bar)
                 if new:
                     self._fanout.hub.carry(new)

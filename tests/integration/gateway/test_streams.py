@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.market.bar import Bar
 from core.market.symbol import Symbol
+from core.market.timeframe import Timeframe
 from storage.embedded import ValkeyServer
 from storage.redis import command
 from storage.roles import RoleReport
@@ -19,6 +21,11 @@ from tests.integration.gateway.raw import raw_client
 from tests.integration.gateway.rig import SHARDS, Rig, bar, gateway
 
 SYMBOL = "SIM:S001"
+OTHER = next(  # of the same shard
+    name
+    for number in range(2, 1_000)
+    if shard_of(Symbol(name := f"SIM:S{number:03}"), SHARDS) == shard_of(Symbol(SYMBOL), SHARDS)
+)
 
 
 async def report(rig: Rig) -> RoleReport:
@@ -53,12 +60,27 @@ async def test_what_comes_live_is_sent_whatever_the_clocks_of_the_others_say(
         (trade,) = await rig.trade(SYMBOL)
         await rig.publish_bar(bar(SYMBOL, close=2.5, final=False))
 
-        received: list[dict[str, Any]] = []
-        while not received or received[-1].get("c") != 2.5:
-            received += await client.receive()
+        missing = {("i", trade.trade_id), ("c", 2.5)}
+        while missing:
+            for message in await client.receive():
+                missing -= message.items()
 
-    trades = [message["i"] for message in received if message["T"] == "t"]
-    assert trades[-1] == trade.trade_id
+
+async def test_a_bar_that_closed_before_a_gateways_start_is_not_taken_for_open(
+    redis_url: str, namespace: str, rig: Rig, eventually: Eventually
+) -> None:
+    """Nobody tells that gateway of its end any more."""
+    await rig.publish_bar(bar(SYMBOL, final=False))
+    await rig.publish_bar(bar(SYMBOL))
+    async with gateway(redis_url, namespace) as late:
+        await rig.publish_bar(bar(OTHER, final=False))
+        await eventually(lambda: running_bar(late, OTHER))
+
+        assert running_bar(late, SYMBOL) is None
+
+
+def running_bar(rig: Rig, symbol: str) -> Bar | None:
+    return rig.service.market.running_bar(Symbol(symbol), Timeframe.MIN_1)
 
 
 async def test_a_feed_that_comes_later_is_read_from_its_start(rig: Rig) -> None:
