@@ -313,6 +313,10 @@ class MarketState:
             del running[start_ns]
         return new
 
+    def forget_open(self) -> None:
+        """Which windows are open is not known any more."""
+        self._open.clear()
+
     def _keep_open(self, key: tuple[Symbol, Timeframe], bar: Bar) -> None:
         running = self._open.setdefault(key, {})
         running[bar.start_ns] = bar

@@ -39,6 +39,8 @@ _SOME, _MANY = 8, 96  # entries from one read: streams are busy; there is a back
 _RETRY_S: Final = 0.5
 _YIELD_BYTES: Final = 160_000  # after so many the loop sees to its sockets: 4,000 ticks
 _MS_NS: Final = 1_000_000
+_LONG_NS: Final = 60_000_000_000
+"""Streams of closed bars that were not heard for so long may have been trimmed under the reader."""
 REDIS: Final = "redis"  # the name of the dependency in /readyz
 
 
@@ -108,6 +110,7 @@ class MarketReader:
         self._bar_shards = {keys.bars(shard): shard for shard in range(keys.shards)}
         self._known: set[str] = set()  # feeds that are read
         self._left_out: dict[str, int] = {}  # feeds with another number of shards than ours
+        self._heard_ns: dict[str, int] = {}  # streams of closed bars, when read to their ends
         self._shards: dict[str, int] = {}  # of the streams of ticks
         self._live_from_ms = now_ns() // _MS_NS
         self._something = asyncio.Event()  # at least one feed is followed
@@ -373,9 +376,16 @@ class MarketReader:
             return None
 
     def _hear(self) -> None:
-        """What was asked for again is not in the streams: nothing changed but what was taken in."""
+        """What was asked for again is not in the streams: nothing changed but what was taken in.
+
+        After a long silence the end of an open bar may not be in them any more. Those that are
+        open still are told once more: by then this gateway counts as a new one.
+        """
         heard = self._bars.take_heard() & self._bar_shards.keys()
         now_ns = self._monotonic_ns()
+        if any(now_ns - self._heard_ns.get(key, now_ns) > _LONG_NS for key in heard):
+            self._market.forget_open()
+        self._heard_ns |= dict.fromkeys(heard, now_ns)
         self._changes.hear({self._bar_shards[key]: now_ns for key in heard})
 
     def _is_new(self, read: tuple[Entry, EntryId]) -> bool:

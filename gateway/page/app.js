@@ -73,6 +73,7 @@ class App {
       onSubscribed: () => this.#stand(),
       onBar: (message) => this.#desk.panes.forEach((pane) => pane.takeBar(message)),
       onTrade: (trade) => this.#takeTrade(trade),
+      onLastTrade: (trade) => this.#desk.panes.forEach((pane) => pane.takeTrade(trade)),
       onSaid: (message) => this.#takeSaid(message),
       onData: () => this.#draw(),
       onStatus: (status) => this.#showStatus(status),

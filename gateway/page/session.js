@@ -28,6 +28,7 @@ const INTERNAL = 500; // no fault of what was asked for
  * @property {() => void} onSubscribed
  * @property {(message: any) => void} onBar a bar of a chart that is watched
  * @property {(message: any) => void} onTrade a trade of a symbol that is watched
+ * @property {(trade: any) => void} onLastTrade as it was asked for, of a symbol that is watched: it may be newer
  * @property {(message: any) => void} onSaid what is said of trades later, of any symbol
  * @property {() => void} onData something arrived: a frame should be drawn
  * @property {(status: any) => void} onStatus
@@ -131,8 +132,11 @@ export class Session {
     const ask = (/** @type {string[]} */ some) => this.#client.snapshots(some);
     const snapshots = await ofReadable(this.#client, symbols, ask);
     for (const symbol of symbols) {
-      this.#store.snapshot(symbol, snapshots[symbol]);
+      const snapshot = snapshots[symbol];
+      this.#store.snapshot(symbol, snapshot);
       this.#events.onQuote(symbol);
+      const trade = snapshot?.latestTrade;
+      if (trade && this.#symbols.has(symbol)) this.#events.onLastTrade({ ...trade, S: symbol });
     }
     this.#events.onData();
   }

@@ -18,7 +18,7 @@ from core.market.block import BlockMeta, encode_block
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
 from core.market.timeframe import Timeframe
-from core.runtime.ports import Clock
+from core.runtime.ports import Clock, MonotonicClock
 from core.runtime.readiness import Readiness
 from gateway.access.admission import Access
 from gateway.access.follow import KeyFollower
@@ -258,6 +258,7 @@ async def gateway(
     jwks: JwksSource | None = None,
     certificate: Certificate | None = None,
     now_ns: Clock = wall_ns,
+    monotonic_ns: MonotonicClock = time.monotonic_ns,
 ) -> AsyncIterator[Rig]:
     """A gateway that runs until the block ends, then drains; *await_streams*: Redis is there.
 
@@ -301,7 +302,7 @@ async def gateway(
         readiness=Readiness(wall_ns, "redis", "database"),
         metrics=GatewayMetrics(registry),
         now_ns=now_ns,
-        monotonic_ns=time.monotonic_ns,
+        monotonic_ns=monotonic_ns,
     )
     rig = Rig(service, redis, stream_keys)
     rig.registry = registry

@@ -1,6 +1,7 @@
 """The gateway and its streams: where it begins to read, what it reports, Redis away."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -77,6 +78,20 @@ async def test_a_bar_that_closed_before_a_gateways_start_is_not_taken_for_open(
         await eventually(lambda: running_bar(late, OTHER))
 
         assert running_bar(late, SYMBOL) is None
+
+
+async def test_open_bars_are_forgotten_when_their_ends_may_have_been_trimmed(
+    redis_url: str, namespace: str, eventually: Eventually
+) -> None:
+    late_ns = 0
+    late = gateway(redis_url, namespace, monotonic_ns=lambda: time.monotonic_ns() + late_ns)
+    async with late as rig:
+        await rig.publish_bar(bar(SYMBOL, final=False))
+        await eventually(lambda: running_bar(rig, SYMBOL))
+
+        late_ns = 61 * 10**9
+
+        await eventually(lambda: running_bar(rig, SYMBOL) is None)
 
 
 def running_bar(rig: Rig, symbol: str) -> Bar | None:

@@ -65,9 +65,10 @@ for (const name of ["onQuote", "onState", "onBar", "onTrade", "onSaid", "onData"
 for (const name of ["onSubscribed", "onRefused", "onNote", "onKeyWanted"]) {
   events[name] = (message) => told.push(name);
 }
+const client = {};
 const known = new store.Store();
 const page = new session.Session(
-  { client: {}, store: known, url: "ws://x:1", credentials: () => ({}), events });
+  { client, store: known, url: "ws://x:1", credentials: () => ({}), events });
 const until = async (condition) => {
   const end = performance.now() + 10_000;
   while (!condition() && performance.now() < end) await new Promise((then) => setTimeout(then, 5));
@@ -115,6 +116,24 @@ def test_a_key_of_one_channel_shows_what_that_brings() -> None:
 
     assert found["told"] == ["onSubscribed", "onSubscribed"]
     assert found["later"] == [["unsubscribe", ["bars"]], ["subscribe", ["bars"]]]
+
+
+def test_charts_are_told_of_the_last_trades_that_were_asked_for() -> None:
+    """Else the price above a chart is ahead of its last candle, until another trade comes."""
+    found = _evaluate(
+        f"""
+        for (const symbol of ["X:A", "X:B"]) known.add(symbol);
+        client.snapshots = async (symbols) => Object.fromEntries(
+          symbols.map((S) => [S, {{ latestTrade: {{ t: "2024-03-12T10:37:00Z", p: 7, s: 2 }} }}]));
+        events.onLastTrade = (trade) => told.push(trade);
+        {_WATCHED}
+        await page.loadSnapshots(["X:A", "X:B", "X:GONE"]);
+        tell({{ told, prices: ["X:A", "X:B"].map((symbol) => known.get(symbol).price) }});
+        """
+    )
+
+    assert found["told"] == [{"S": "X:A", "t": "2024-03-12T10:37:00Z", "p": 7, "s": 2}]
+    assert found["prices"] == [7, 7]
 
 
 def test_what_failed_with_a_connection_is_asked_for_on_the_next_one() -> None:
