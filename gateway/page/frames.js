@@ -1,11 +1,14 @@
 /** Work once per animation frame, however often it is asked for. */
 
+const SOON_MS = 30;
+
 /** @typedef {(nowMs: number) => void} Work */
 
 class Frame {
   /** In the order they were asked for. @type {Set<Work>} */
   #asked = new Set();
   #isComing = false;
+  #drawnMs = -Infinity;
 
   /** @param {Work} work */
   ask(work) {
@@ -13,13 +16,20 @@ class Frame {
     if (!this.#isComing) this.#come();
   }
 
+  /**
+   * The chart library draws in the frame after it was told something: told between two frames, both
+   * are one, and a candle is there a frame sooner. Not soon again, nor where nobody looks.
+   */
   #come() {
     this.#isComing = true;
-    requestAnimationFrame((nowMs) => this.#draw(nowMs));
+    const isSoon = performance.now() - this.#drawnMs < SOON_MS;
+    if (isSoon || document.hidden) requestAnimationFrame((nowMs) => this.#draw(nowMs));
+    else setTimeout(() => this.#draw(performance.now()));
   }
 
   /** What works ask for meanwhile is drawn, too: each frame costs a painting. @param {number} nowMs */
   #draw(nowMs) {
+    this.#drawnMs = nowMs;
     const drawn = new Set();
     try {
       for (const work of this.#asked) {

@@ -19,7 +19,7 @@ CHROMIUM = next(filter(None, map(shutil.which, _BROWSERS)), "")
 """The browser's program; empty where there is none."""
 
 WIDTH, HEIGHT = 1440, 900
-_POLL_S = 0.03
+_POLL_S = 0.06
 _NAMES = {
     "o": "open",
     "h": "high",

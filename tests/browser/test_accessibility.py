@@ -1,5 +1,6 @@
 """The page for everybody: rules of accessibility, the keyboard alone, calm for who wants it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -106,8 +107,17 @@ async def test_nothing_moves_for_those_who_want_it_calm(desk: Desk) -> None:
     first = await price.text_content()
     await expect(price).not_to_have_text(first or "", timeout=15_000)
     running = await desk.page.evaluate("() => document.getAnimations().length")
+    flashed = await desk.page.locator("[data-flash]").count()
 
-    assert running == 0
+    assert (running, flashed) == (0, 0)
+
+
+async def test_a_price_that_changes_is_underlined_for_a_moment(desk: Desk) -> None:
+    await desk.visit(LIVE)
+    price = desk.page.locator(f"[data-symbol='{LIVE}'] .row-price")
+
+    await expect(price).to_have_attribute("data-flash", re.compile("up|down"), timeout=15_000)
+    await expect(price).not_to_have_attribute("data-flash", re.compile(".*"))
 
 
 async def test_live_regions_do_not_speak_of_prices(desk: Desk) -> None:
