@@ -1,4 +1,4 @@
-"""Audience: finds out that a gateway has come, which was not there when open bars were told."""
+"""Audience: finds out that a gateway wants to be told of open bars, as it was not there before."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,12 +17,12 @@ class Audience:
     """Looks at the board each second.
 
     A gateway reads running bars from its start on, and those of a symbol that has not traded since
-    are not among them. One that was not heard of for a while counts as new, too.
+    are not among them. One that was not heard of for a while counts as new, and who asks anew.
     """
 
     board: RoleBoard
     on_newcomer: Callable[[], None]
-    _known: frozenset[tuple[str, int]] = field(default=frozenset(), init=False)
+    _known: frozenset[tuple[str, int, int]] = field(default=frozenset(), init=False)
 
     async def run(self) -> None:
         """Look for ever; while Redis is away, which others tell of, nobody comes."""
@@ -33,7 +33,8 @@ class Audience:
 
     async def _look(self) -> None:
         reports = await self.board.read()
-        found = {(one.name, one.started_ms) for one in reports if one.role == "gateway"}
+        gateways = [one for one in reports if one.role == "gateway"]
+        found = {(one.name, one.started_ms, one.open_asked) for one in gateways}
         if found - self._known:
             self.on_newcomer()
         self._known = frozenset(found)

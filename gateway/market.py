@@ -69,6 +69,9 @@ class MarketState:
     def __init__(self, *, max_symbols: int = DEFAULT_MAX_SYMBOLS) -> None:
         self.refused_symbols = 0
         self.complete = False
+        self.open_asked = 0
+        """Grows when it is not known which windows are open: the aggregator tells when that is
+        reported."""
         self.directory = 0
         """Stands for the carried symbols, and which are stocks: the same number, the same ones, in
         any process."""
@@ -313,9 +316,10 @@ class MarketState:
             del running[start_ns]
         return new
 
-    def forget_open(self) -> None:
-        """Which windows are open is not known any more."""
+    def ask_open(self) -> None:
+        """Which windows are open is not known (any more); what is told from now on will be."""
         self._open.clear()
+        self.open_asked += 1
 
     def _keep_open(self, key: tuple[Symbol, Timeframe], bar: Bar) -> None:
         running = self._open.setdefault(key, {})

@@ -150,8 +150,7 @@ class MarketReader:
         """Read closed and running bars for ever.
 
         Where the running ones stand is asked last, and none is read from before: one whose window
-        closed before the closed ones are read would stay. The aggregator tells all that are open
-        once more when it finds that a gateway has come.
+        closed before the closed ones are read would stay.
         """
         starts = await self._stand(list(self._bar_shards))
         for key, start in starts.items():
@@ -161,6 +160,7 @@ class MarketReader:
         running = [self._keys.running(shard) for shard in range(self._keys.shards)]
         for key, start in (await self._stand(running)).items():
             self._bars.follow(key, str(start))
+        self._market.ask_open()
         self._start_known("bars")
         await self.starts_known.wait()
         await self._read(self._bars.read, self._on_bars, self._hear)
@@ -378,13 +378,12 @@ class MarketReader:
     def _hear(self) -> None:
         """What was asked for again is not in the streams: nothing changed but what was taken in.
 
-        After a long silence the end of an open bar may not be in them any more. Those that are
-        open still are told once more: by then this gateway counts as a new one.
+        After a long silence the end of an open bar may not be in them any more.
         """
         heard = self._bars.take_heard() & self._bar_shards.keys()
         now_ns = self._monotonic_ns()
         if any(now_ns - self._heard_ns.get(key, now_ns) > _LONG_NS for key in heard):
-            self._market.forget_open()
+            self._market.ask_open()
         self._heard_ns |= dict.fromkeys(heard, now_ns)
         self._changes.hear({self._bar_shards[key]: now_ns for key in heard})
 

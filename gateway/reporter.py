@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from core.runtime.ports import Clock
 from core.runtime.readiness import Readiness
 from gateway.fanout import Fanout
+from gateway.market import MarketState
 from gateway.positions import Positions
 from gateway.roster import Roster
 from storage.roles import RoleReport
@@ -48,6 +49,7 @@ class Reporter:
     board: Board
     positions: Positions
     fanout: Fanout
+    market: MarketState
     roster: Roster
     readiness: Readiness
     now_ns: Clock
@@ -115,4 +117,5 @@ class Reporter:
             waiting=waiting,
             loop_lag_ms=round(self._lag_s * 1_000, 3),
             draining=self.draining,
+            open_asked=self.market.open_asked,
         )

@@ -163,6 +163,7 @@ class GatewayService:
             board=self.board,
             positions=self._reader.positions,
             fanout=self._fanout,
+            market=self.market,
             roster=self._roster,
             readiness=self.readiness,
             now_ns=self.now_ns,

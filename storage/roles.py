@@ -54,6 +54,7 @@ class RoleReport(msgspec.Struct, frozen=True, kw_only=True):
     waiting: dict[str, str] = {}  # dependency → reason
     loop_lag_ms: float = 0.0  # gateway: the latest that its event loop woke since the last report
     draining: bool = False  # gateway: it lets its clients go
+    open_asked: int = 0  # gateway: grows when it reads running bars, and knows none that are open
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -323,10 +323,16 @@ async def test_open_bars_are_published_once_more_for_each_gateway_that_comes(
                 told[bar.symbol, bar.timeframe] = told.get((bar.symbol, bar.timeframe), 0) + 1
         return len(told) == 12 and set(told.values()) == {times}
 
-    async def report(name: str, started_ms: int = 1) -> None:
-        now_ms = wall_ns() // 10**6
+    async def report(name: str, started_ms: int = 1, open_asked: int = 0) -> None:
         await board.publish(
-            RoleReport(role="gateway", name=name, pid=1, reported_ms=now_ms, started_ms=started_ms)
+            RoleReport(
+                role="gateway",
+                name=name,
+                pid=1,
+                reported_ms=wall_ns() // 10**6,
+                started_ms=started_ms,
+                open_asked=open_asked,
+            )
         )
 
     async with running(rig):
@@ -339,6 +345,8 @@ async def test_open_bars_are_published_once_more_for_each_gateway_that_comes(
         await report("host:2")  # it is known
         await report("host:1", started_ms=2)  # another one under the same name
         await eventually(lambda: is_told(4))
+        await report("host:2", open_asked=1)
+        await eventually(lambda: is_told(5))
     await reader.close()
     await redis.aclose()
 

@@ -86,12 +86,18 @@ async def test_open_bars_are_forgotten_when_their_ends_may_have_been_trimmed(
     late_ns = 0
     late = gateway(redis_url, namespace, monotonic_ns=lambda: time.monotonic_ns() + late_ns)
     async with late as rig:
+
+        async def has_asked(times: int) -> bool:
+            return (await report(rig)).open_asked == times
+
+        await eventually(lambda: has_asked(1))
         await rig.publish_bar(bar(SYMBOL, final=False))
         await eventually(lambda: running_bar(rig, SYMBOL))
 
         late_ns = 61 * 10**9
 
         await eventually(lambda: running_bar(rig, SYMBOL) is None)
+        await eventually(lambda: has_asked(2))  # at the start, and now
 
 
 def running_bar(rig: Rig, symbol: str) -> Bar | None:
