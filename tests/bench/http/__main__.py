@@ -7,6 +7,7 @@ share the other. Servers take turns, HTTP_ROUNDS times (default 5), HTTP_SECONDS
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -175,6 +176,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     parser.add_argument("--no-fanout", action="store_true", help="leave out what streams it costs")
     asked = parser.parse_args(argv)
+    if shutil.which("wrk") is None:
+        parser.error("wrk is not installed (Debian's package has its name)")
     rounds = 1 if asked.quick else int(os.environ.get("HTTP_ROUNDS", "5"))
     seconds = 1.0 if asked.quick else float(os.environ.get("HTTP_SECONDS", "10"))
     today = datetime.now(UTC).date().isoformat()
