@@ -17,8 +17,10 @@ from gateway.http.days import day_of, joined_days
 MAX_SYMBOLS: Final = 10_000  # kept; about a kilobyte each
 _MAX_NEWS: Final = 20_000  # minutes that close during one load; with more it is not kept
 _KEPT_NS: Final = 300 * SECOND_NS
-"""Loaded anew after so long, and up to as much again, so that not all are due at once: a stream
-that was trimmed under the reader may have told less than there was."""
+"""Due to be loaded anew after so long, and up to as much again, so that not all are at once: a
+stream that was trimmed under the reader may have told less than there was."""
+
+_DUE_NS: Final = 60 * SECOND_NS  # for so long what is due may be shown still
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,18 @@ class Days:
         return None, before
 
 
+@dataclass(slots=True)
+class _Entry:
+    days: Days
+    due_ns: int
+    asked: bool = False  # since it was loaded
+
+
 class DayBook:
     """What is known of days. One task owns it; when it is full, the oldest entry goes."""
 
     def __init__(self) -> None:
-        self._kept: dict[Symbol, tuple[int, Days]] = {}  # with the time until which it is
+        self._kept: dict[Symbol, _Entry] = {}
         self._loads: dict[int, list[Bar]] = {}  # minutes that closed since each began
         self._numbers = 0
 
@@ -58,18 +67,28 @@ class DayBook:
             return
         for news in self._loads.values():
             news.append(bar)
-        until_ns, known = self._kept.get(bar.symbol, (0, None))
-        if known is not None:
-            grown = _grown(known, bar)
+        entry = self._kept.get(bar.symbol)
+        if entry is not None:
+            grown = _grown(entry.days, bar)
             if grown is None:
                 del self._kept[bar.symbol]
             else:
-                self._kept[bar.symbol] = until_ns, grown
+                entry.days = grown
 
     def known(self, symbol: Symbol, now_ns: int) -> Days | None:
         """What is known of *symbol*; None: load it. *now_ns* is of a monotonic clock."""
-        until_ns, days = self._kept.get(symbol, (0, None))
-        return days if now_ns < until_ns else None
+        entry = self._kept.get(symbol)
+        if entry is None or now_ns >= entry.due_ns + _DUE_NS:
+            return None
+        entry.asked = True
+        return entry.days
+
+    def due(self, now_ns: int) -> list[Symbol]:
+        """What was asked for since it was loaded, and is to be loaded anew before a caller waits.
+
+        What nobody asked for gets too old to be known.
+        """
+        return [s for s, entry in self._kept.items() if now_ns >= entry.due_ns and entry.asked]
 
     def forget(self, symbols: Iterable[Symbol]) -> None:
         """What is known of *symbols* does not hold any more."""
@@ -100,7 +119,7 @@ class DayBook:
         while len(self._kept) >= MAX_SYMBOLS:
             del self._kept[next(iter(self._kept))]
         life_ns = _KEPT_NS + crc32(symbol.encode()) * _KEPT_NS // 2**32
-        self._kept[symbol] = now_ns + life_ns, days
+        self._kept[symbol] = _Entry(days, now_ns + life_ns)
 
 
 def _grown_by(days: Days, bars: Iterable[Bar]) -> Days | None:

@@ -238,7 +238,7 @@ def _fraction(fraction_ns: int) -> str:
     if not fraction_ns:
         return "Z"
     if fraction_ns % 1_000:
-        return f".{fraction_ns:09d}Z"
+        return f".{str(fraction_ns + SECOND_NS)[1:]}Z"
     if fraction_ns % 1_000_000:
         return f".{fraction_ns // 1_000:06d}Z"
     return f".{fraction_ns // 1_000_000:03d}Z"

@@ -12,6 +12,7 @@ from core.runtime.readiness import Readiness
 from core.runtime.restarts import Restarts
 from gateway.access.admission import Access
 from gateway.http.alpaca import AlpacaApi
+from gateway.http.background import in_background
 from gateway.http.behind import behind_ns
 from gateway.http.cache import SingleFlight
 from gateway.http.caching import Caching, make_serving
@@ -168,7 +169,9 @@ def build_app(  # noqa: PLR0913  one argument per dependency
         clocks=(now_ns, monotonic_ns),
         version=version,
     )
-    app.cleanup_ctx.append(serving.running)
+    if serving.shared is not None:
+        app.cleanup_ctx.append(in_background(serving.shared.run, "answers for other gateways"))
+    app.cleanup_ctx.append(in_background(present.renew, "days that grew old"))
     app[FAST_PATH] = FastPath(serving, metrics, _fast(access))
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()

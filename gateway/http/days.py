@@ -53,8 +53,8 @@ def day_so_far(
     *in_memory* come by time, one of a minute.
     """
     known_ns, over_ns = day_ns - 1, day_ns + DAY_NS
-    if newest_stored is not None:
-        known_ns = max(known_ns, newest_stored.start_ns)
+    if newest_stored is not None and newest_stored.start_ns > known_ns:
+        known_ns = newest_stored.start_ns
     day = stored
     for bar in in_memory:
         if bar is not None and known_ns < bar.start_ns < over_ns:

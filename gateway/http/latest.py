@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -27,13 +28,21 @@ from gateway.http.recent import Recent
 from gateway.http.serving import JSON, Answer, DataRoute, Life
 
 
+class _Written(NamedTuple):
+    """A standing as JSON, and its day before alone, which is the same all day."""
+
+    standing: Standing
+    text: msgspec.Raw
+    day_before: msgspec.Raw
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatestApi:
     """Answers from memory where it knows, else from the database: a bounded number of queries."""
 
     market: Market
     present: Present
-    _written: Recent[Symbol, tuple[Standing, msgspec.Raw]] = field(
+    _written: Recent[Symbol, _Written] = field(
         default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
     )
 
@@ -73,7 +82,7 @@ class LatestApi:
         standings = await self.present.standings(symbols)
         self._write(standings)
         found = {
-            spelling: self._written[symbol][1]
+            spelling: self._written[symbol].text
             for symbol, spelling in symbols.items()
             if symbol in standings
         }
@@ -82,11 +91,16 @@ class LatestApi:
 
     def _write(self, standings: Mapping[Symbol, Standing]) -> None:
         """As JSON, those that are not written yet: all at once takes two thirds of the time."""
-        known, nothing = self._written.get, (None, None)
-        new = [(s, now) for s, now in standings.items() if known(s, nothing)[0] is not now]
-        texts = encode_all([_snapshot(standing) for _, standing in new])
-        for (symbol, standing), text in zip(new, texts, strict=True):
-            self._written[symbol] = standing, msgspec.Raw(text)
+        new: list[tuple[Symbol, Standing, msgspec.Raw]] = []
+        for symbol, now in standings.items():
+            before = self._written.get(symbol)
+            if before is None or before.standing.previous_day is not now.previous_day:
+                new.append((symbol, now, _day_before(now)))
+            elif before.standing is not now:
+                new.append((symbol, now, before.day_before))
+        texts = encode_all([_snapshot(standing, day_before) for _, standing, day_before in new])
+        for (symbol, standing, day_before), text in zip(new, texts, strict=True):
+            self._written[symbol] = _Written(standing, msgspec.Raw(text), day_before)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
         """The symbols that venues carry and the caller may read, with the last trades it may."""
@@ -101,13 +115,18 @@ class LatestApi:
         return json_response(encode({"symbols": found}))
 
 
-def _snapshot(standing: Standing) -> SnapshotAnswer:
+def _snapshot(standing: Standing, day_before: Any) -> SnapshotAnswer:
+    """*day_before* is written already."""
     trade, minute, day = standing.trade, standing.minute, standing.day
-    previous = standing.previous_day
     return SnapshotAnswer(  # by place: 500 are an answer
         None if trade is None else trade_answer(trade),
         None,  # no feed carries quotes yet
         None if minute is None else bar_answer(minute),
         None if day is None else day_answer(day),
-        None if previous is None else day_answer(previous),
+        day_before,
     )
+
+
+def _day_before(standing: Standing) -> msgspec.Raw:
+    day = standing.previous_day
+    return msgspec.Raw(encode(None if day is None else day_answer(day)))

@@ -1,11 +1,14 @@
 """How symbols stand now: last trade, newest minute, day and day before."""
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from core.market.bar import Bar
+from core.market.errors import TickgateError
 from core.market.resolution import Resolution
 from core.market.symbol import Symbol
 from core.market.tick import Tick
@@ -21,6 +24,9 @@ from gateway.http.stored import StoredPresent
 
 MAX_STANDINGS: Final = 5_000
 """Symbols whose standings are kept, about half a kilobyte each."""
+
+_RENEW_S: Final = 2.0  # between two looks at which days grew old
+_MAX_RENEWED: Final = 500  # in one load
 
 Held = tuple[Bar | None, ...]
 _Of = tuple[Tick | None, Held, Days]  # what a standing is made of
@@ -63,6 +69,18 @@ class Present:
                 found[symbol] = standing
         made.cut()
         return found
+
+    async def renew(self) -> None:
+        """Load anew what grew old of the days that are asked for, for ever: no caller waits then.
+
+        While the database is away, what is known goes on being shown until it is too old.
+        """
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            due = self.market.days.due(self.stored.monotonic_ns())
+            if due and self.heard():
+                with suppress(TickgateError):
+                    await self._load_kept(due[:_MAX_RENEWED])
 
     async def newest(self, symbols: Iterable[Symbol], resolution: Resolution) -> dict[Symbol, Bar]:
         """The newest bar of each symbol that has one; the running one where there is one."""
@@ -164,21 +182,23 @@ def _standing(trade: Tick | None, held: Held, known: Days) -> Standing | None:
 
 def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
     """The day of the newest trade or minute that is known, and the one before."""
-    newest_ns = _newest_ns(trade, held)
-    if newest_ns is None and known.minute is not None:
-        newest_ns = known.minute.start_ns
+    newest_ns, minute = _newest_ns(trade, held), known.minute
     if newest_ns is None:
-        return None, None
+        if minute is None:
+            return None, None
+        newest_ns = minute.start_ns
     day_ns = day_of(newest_ns)
-    if known.minute is not None and known.day_ns < day_of(known.minute.start_ns) == day_ns:
+    if known.day_ns < day_ns and minute is not None and day_of(minute.start_ns) == day_ns:
         return None, None  # nobody looked at that day: its last minutes are not all of it
     day, previous = known.at(day_ns)
-    grown = day_so_far(day, day_ns=day_ns, newest_stored=known.minute, in_memory=held)
+    grown = day_so_far(day, day_ns=day_ns, newest_stored=minute, in_memory=held)
     return grown, _whole_before(previous, known, day_ns, held)
 
 
 def _whole_before(previous: Bar | None, known: Days, day_ns: int, held: Held) -> Bar | None:
     """The day before with its last minute, which is open still for the grace after midnight."""
+    if held[0] is not None and held[0].start_ns >= day_ns:
+        return previous  # the others are newer
     stored_ns = -1 if known.minute is None else known.minute.start_ns
     late = [bar for bar in held if bar is not None and stored_ns < bar.start_ns < day_ns]
     if not late or day_ns - day_of(late[-1].start_ns) > known.reach_ns:
@@ -197,5 +217,11 @@ def _newest_ns(trade: Tick | None, held: Held) -> int | None:
 
 
 def _is_whole(days: Days) -> bool:
-    """Does memory know of the day that the newest stored minute is of? Else it is not kept."""
-    return days.minute is not None and day_of(days.minute.start_ns) <= days.day_ns
+    """Does memory know of the day that the newest stored minute is of? Else it is not kept.
+
+    A symbol that trades may have no minute yet, as in the first one of all; of one that nobody
+    has heard of nothing is kept.
+    """
+    if days.minute is None:
+        return days.day_ns != _NEVER_NS
+    return day_of(days.minute.start_ns) <= days.day_ns

@@ -1,8 +1,7 @@
 """From an answer to the wire: caches, one load for all who ask, validators, compression."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
@@ -123,19 +122,6 @@ class Serving:
             return await self._response(asked, await self._kept(asked), vary)
 
         return handle
-
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Shares answers while the application runs; for its ``cleanup_ctx``."""
-        if self.shared is None:
-            yield
-            return
-        # No TaskGroup could own it: what comes before and after the yield are two tasks in tests.
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self.shared.run(), name="answers for other gateways")
-        yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
     def ready(self, key: RequestKey, now_ns: int) -> Kept | None:
         """The answer to *key*, if one is in memory and right."""

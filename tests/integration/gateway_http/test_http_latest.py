@@ -1,5 +1,6 @@
 """How things stand now: newest bars and trades, snapshots, symbols."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -155,24 +156,73 @@ async def test_a_day_is_loaded_once_and_kept_up_by_what_closes_or_is_revised(rig
         day = answer["snapshots"]["BTC-USD"]["dailyBar"]
         return day["c"], day["n"]
 
-    def loads() -> float | None:
-        return rig.registry.get_sample_value(
-            "gateway_http_cache_lookups_total", {"cache": "days", "outcome": "load"}
-        )
-
     assert await closes() == (100.5, 3)
     await rig.save(bar(BTC, 1))
     rig.market.apply_bar(bar(BTC, 1))
     assert await closes() == (101.5, 6)
-    assert loads() == 1
+    assert loads(rig) == 1
     revised = bar(BTC, 1, rev=1, trades=5)
     await rig.save(revised)
     rig.market.apply_bar(revised)
     assert await closes() == (101.5, 8)
-    assert loads() == 2
+    assert loads(rig) == 2
     rig.pass_s(700)
     await closes()
-    assert loads() == 3
+    assert loads(rig) == 3
+
+
+def loads(rig: Rig) -> float | None:
+    """How often a request had to wait for days."""
+    return rig.registry.get_sample_value(
+        "gateway_http_cache_lookups_total", {"cache": "days", "outcome": "load"}
+    )
+
+
+async def test_a_day_that_grew_old_is_loaded_anew_before_anyone_waits_for_it(rig: Rig) -> None:
+    await rig.save(bar(BTC, 0))
+    rig.market.apply_trade(trade(BTC, 0))
+
+    async def trades_of_the_day() -> int:
+        rig.pass_s(1.1)
+        _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+        return int(answer["snapshots"][BTC]["dailyBar"]["n"])
+
+    assert await trades_of_the_day() == 3
+    assert await trades_of_the_day() == 3  # asked for again, since it was loaded
+    await rig.save(bar(BTC, 1))  # which no stream tells, as where one was trimmed
+    while not rig.market.days.due(time.monotonic_ns() + rig.monotonic_offset_ns):
+        rig.pass_s(5)
+    for _ in range(40):
+        if await trades_of_the_day() == 6:
+            break
+        await asyncio.sleep(0.5)
+
+    assert await trades_of_the_day() == 6
+    assert loads(rig) == 1
+
+
+async def test_days_of_a_symbol_without_a_minute_are_loaded_once(rig: Rig) -> None:
+    rig.market.apply_trade(trade(BTC, 5))
+
+    async def day() -> Any:
+        rig.pass_s(1.1)
+        _, answer = await rig.get("/v1/snapshots", symbols=f"{BTC},{ETH}")
+        return answer["snapshots"][BTC]["dailyBar"]
+
+    rig.market.add_symbols([Symbol(ETH)])  # of which nobody has heard: looked for each time
+    assert await day() is None
+    before = loads(rig)
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+    assert answer["snapshots"][BTC]["dailyBar"] is None
+    assert loads(rig) == before
+    for minute in (5, 6):
+        await rig.save(bar(BTC, minute))
+        rig.market.apply_bar(bar(BTC, minute))
+    rig.pass_s(1.1)
+    _, answer = await rig.get("/v1/snapshots", symbols=BTC)
+
+    assert answer["snapshots"][BTC]["dailyBar"]["n"] == 6
+    assert loads(rig) == before
 
 
 async def test_what_closes_before_the_streams_are_heard_is_part_of_the_day(

@@ -172,8 +172,41 @@ def test_it_is_loaded_anew_after_a_while_and_not_all_at_once() -> None:
     def left(seconds: int) -> int:
         return sum(book.known(name, NOW + seconds * SECOND_NS) is not None for name in names)
 
-    assert (left(299), left(600)) == (100, 0)
-    assert 30 < left(450) < 70
+    def due(seconds: int) -> int:
+        return len(book.due(NOW + seconds * SECOND_NS))
+
+    assert due(600) == 0  # nobody asked for them
+    assert (left(359), due(299), due(600)) == (100, 0, 100)
+    assert 30 < due(450) < 70
+    assert 30 < left(510) < 70
+    assert left(660) == 0
+
+
+def test_what_is_loaded_anew_is_due_no_more_until_it_is_old_and_asked_for_again() -> None:
+    book = DayBook()
+    load(book, [0, 5])
+    later_ns = NOW + 605 * SECOND_NS
+    book.known(A, NOW)
+    assert book.due(later_ns) == [A]
+
+    load(book, [0, 5], later_ns)
+
+    assert book.due(later_ns) == []
+    assert book.known(A, later_ns) == stored([0, 5])
+    assert book.due(later_ns + 605 * SECOND_NS) == [A]
+
+
+def test_a_symbol_without_a_minute_gets_its_day_from_the_first_one() -> None:
+    book = DayBook()
+    book.end(book.begin(), {A: Days(DAY, None, None, None)}, NOW)
+
+    book.take(bar(5))
+    book.take(bar(6))
+
+    found = book.known(A, NOW)
+    assert found is not None
+    assert (found.day_ns, found.previous, found.minute) == (DAY, None, bar(6))
+    assert same(found.day, rolled([bar(5), bar(6)], DAY))
 
 
 def test_it_is_bounded() -> None:
