@@ -72,6 +72,7 @@ class MarketState:
         self.open_asked = 0
         """Grows when it is not known which windows are open: the aggregator tells when that is
         reported."""
+        self.bars_told = 0
         self.directory = 0
         """Stands for the carried symbols, and which are stocks: the same number, the same ones, in
         any process."""
@@ -104,6 +105,8 @@ class MarketState:
             SymbolError: *text* is ill-formed, or a bare name that several venues carry.
             NotAStock: it names something else, and is to name a stock.
         """
+        if text in self._last and permits is None and not stocks:
+            return Symbol(text)  # as it is written: of hundreds in a request most are
         choices = self._directory.choices(text)
         if permits is not None and choices:
             permitted = list(filter(permits, choices))
@@ -162,7 +165,7 @@ class MarketState:
         """The newest trade by (event time, seq, arrival); None before the first."""
         self._read()
         row = self._last.get(symbol, _NEVER)
-        if row is _NEVER or self._is_revoked(symbol, row):
+        if row is _NEVER or (self.revoked and self._is_revoked(symbol, row)):
             return None
         _, event_ns, seq, trade_id, price, size, side = row
         return Tick(symbol, trade_id, price, size, event_ns, _SIDES[side], seq)
@@ -189,7 +192,10 @@ class MarketState:
 
     def held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, ...]:
         """The newest closed bar seen, and those of open windows, by time: the latter are newer."""
-        closed, still_open = self.closed_bar(symbol, timeframe), self._open.get((symbol, timeframe))
+        key = symbol, timeframe
+        closed, still_open = self._closed.get(key), self._open.get(key)
+        if closed is not None and not closed.trades:
+            closed = None
         if still_open is None or len(still_open) > 1:
             return closed, *self.open_bars(symbol, timeframe)
         return closed, *still_open.values()
@@ -296,6 +302,7 @@ class MarketState:
 
     def apply_bar(self, bar: Bar) -> list[Symbol]:
         """Take in a running or closed bar; its symbol when that is new."""
+        self.bars_told += 1
         new = self.add_symbols((bar.symbol,))
         if bar.symbol not in self._last:
             return new

@@ -108,12 +108,12 @@ class Shapes(msgspec.Struct, frozen=True):
 
     def snapshot(self, standing: Standing) -> SnapshotShape:
         """The newest trade, the newest minute that is over, the day so far and the one before."""
-        trade, minute = standing.trade, standing.closed
+        trade, minute = standing.trade, standing.bars.closed
         return SnapshotShape(
             latest_trade=UNSET if trade is None else self.trade(trade),
             minute_bar=UNSET if minute is None else self.bar(minute),
-            daily_bar=self._day(standing.day),
-            prev_daily_bar=self._day(standing.previous_day),
+            daily_bar=self._day(standing.bars.day),
+            prev_daily_bar=self._day(standing.bars.previous_day),
         )
 
     def _day(self, bar: Bar | None) -> BarShape | UnsetType:

@@ -35,6 +35,7 @@ from gateway.http.past import Past
 from gateway.http.ports import Board, History, Market, Trades
 from gateway.http.present import Present
 from gateway.http.protocol import HANDLER_OPTIONS
+from gateway.http.snapshots import Snapshots
 from gateway.http.state import StateApi
 from gateway.http.stored import StoredPresent
 from gateway.http.time_limit import TimeLimit
@@ -130,7 +131,8 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     )
     history = HistoryApi(market=market, past=past, now_ns=now_ns, metrics=metrics)
     present = Present(market=market, stored=stored, past=past, now_ns=now_ns, heard=heard)
-    latest = LatestApi(market=market, present=present)
+    snapshots = Snapshots(market=market, present=present, monotonic_ns=monotonic_ns)
+    latest = LatestApi(market=market, present=present, shown=snapshots)
     udf = UdfApi(
         market=market,
         bars=bars,
@@ -172,6 +174,7 @@ def build_app(  # noqa: PLR0913  one argument per dependency
     if serving.shared is not None:
         app.cleanup_ctx.append(in_background(serving.shared.run, "answers for other gateways"))
     app.cleanup_ctx.append(in_background(present.renew, "days that grew old"))
+    app.cleanup_ctx.append(in_background(snapshots.keep_ready, "bars that snapshots show"))
     app[FAST_PATH] = FastPath(serving, metrics, _fast(access))
     handlers = [(each.path, serving.handler(each)) for each in data]
     plain = latest.routes() + udf.routes() + state.routes() + pages.routes()

@@ -14,17 +14,23 @@ REACH_DAYS: Final = 7  # within which a stock has traded before: weekends, holid
 MAX_DAYS: Final = 3  # different days in one snapshot; bounds the number of queries
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
-    """How one symbol stands; None is what it does not have.
+class NewestBars(msgspec.Struct, frozen=True, gc=False):
+    """The newest bars of one symbol; None is what it does not have.
 
     ``minute`` is the newest one, ``closed`` the newest that is over; ``day`` goes on growing.
     """
 
+    minute: Bar | None = None
+    closed: Bar | None = None
+    day: Bar | None = None
+    previous_day: Bar | None = None
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """How one symbol stands; the same object, and the same bars, for as long as nothing changed."""
+
     trade: Tick | None
-    minute: Bar | None
-    closed: Bar | None
-    day: Bar | None
-    previous_day: Bar | None
+    bars: NewestBars
 
 
 def day_of(time_ns: int) -> int:

@@ -1,39 +1,17 @@
 """How things stand now: newest bars and trades, snapshots, the list of symbols."""
 
-import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
-from core.market.symbol import Symbol
 from gateway.access.caller import caller_of
-from gateway.http.answers import (
-    SnapshotAnswer,
-    bar_answer,
-    day_answer,
-    encode,
-    encode_all,
-    symbol_answer,
-    trade_answer,
-)
-from gateway.http.days import Standing
+from gateway.http.answers import bar_answer, encode, symbol_answer, trade_answer
 from gateway.http.middlewares import json_response
 from gateway.http.params import Params, matches, resolver
 from gateway.http.ports import Market
-from gateway.http.present import MAX_STANDINGS, Present
-from gateway.http.recent import Recent
+from gateway.http.present import Present
 from gateway.http.serving import JSON, Answer, DataRoute, Life
-
-
-class _Written(NamedTuple):
-    """A standing as JSON, and its day before alone, which is the same all day."""
-
-    standing: Standing
-    text: msgspec.Raw
-    day_before: msgspec.Raw
+from gateway.http.snapshots import Snapshots
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +20,7 @@ class LatestApi:
 
     market: Market
     present: Present
-    _written: Recent[Symbol, _Written] = field(
-        default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
-    )
+    shown: Snapshots
 
     def data_routes(self) -> list[DataRoute]:
         return [
@@ -79,28 +55,9 @@ class LatestApi:
         """Last trade, minute, day and day before, of each symbol that has any of these."""
         params = Params(request.query.items(), accepted=("symbols",))
         symbols = params.symbols(resolver(self.market, caller_of(request)))
-        standings = await self.present.standings(symbols)
-        self._write(standings)
-        found = {
-            spelling: self._written[symbol].text
-            for symbol, spelling in symbols.items()
-            if symbol in standings
-        }
-        self._written.cut()
+        snapshots = await self.shown.of(symbols)
+        found = {spelling: snapshots[s] for s, spelling in symbols.items() if s in snapshots}
         return Answer(encode({"snapshots": found}), JSON, tuple(symbols), Life.RUNNING)
-
-    def _write(self, standings: Mapping[Symbol, Standing]) -> None:
-        """As JSON, those that are not written yet: all at once takes two thirds of the time."""
-        new: list[tuple[Symbol, Standing, msgspec.Raw]] = []
-        for symbol, now in standings.items():
-            before = self._written.get(symbol)
-            if before is None or before.standing.previous_day is not now.previous_day:
-                new.append((symbol, now, _day_before(now)))
-            elif before.standing is not now:
-                new.append((symbol, now, before.day_before))
-        texts = encode_all([_snapshot(standing, day_before) for _, standing, day_before in new])
-        for (symbol, standing, day_before), text in zip(new, texts, strict=True):
-            self._written[symbol] = _Written(standing, msgspec.Raw(text), day_before)
 
     async def symbols(self, request: web.Request) -> web.StreamResponse:
         """The symbols that venues carry and the caller may read, with the last trades it may."""
@@ -113,20 +70,3 @@ class LatestApi:
             if matches(symbol, wanted) and caller.permits(symbol)
         ]
         return json_response(encode({"symbols": found}))
-
-
-def _snapshot(standing: Standing, day_before: Any) -> SnapshotAnswer:
-    """*day_before* is written already."""
-    trade, minute, day = standing.trade, standing.minute, standing.day
-    return SnapshotAnswer(  # by place: 500 are an answer
-        None if trade is None else trade_answer(trade),
-        None,  # no feed carries quotes yet
-        None if minute is None else bar_answer(minute),
-        None if day is None else day_answer(day),
-        day_before,
-    )
-
-
-def _day_before(standing: Standing) -> msgspec.Raw:
-    day = standing.previous_day
-    return msgspec.Raw(encode(None if day is None else day_answer(day)))

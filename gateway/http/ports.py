@@ -24,6 +24,8 @@ class Market(Protocol):
     days: DayBook
     """Days of symbols that somebody asked for."""
 
+    bars_told: int
+    """Grows with each bar that is told."""
     directory: int
     """Stands for the carried symbols: another one when names may mean something else."""
 

@@ -16,31 +16,39 @@ from core.market.timeframe import DAY_NS, Timeframe
 from core.runtime.ports import Clock
 from gateway.day_book import Days
 from gateway.http.answers import newer, newest, newest_rolled
-from gateway.http.days import REACH_DAYS, Standing, day_of, day_so_far, symbols_by_day
+from gateway.http.days import REACH_DAYS, NewestBars, Standing, day_of, day_so_far, symbols_by_day
 from gateway.http.past import OVER_NS, Past
 from gateway.http.ports import Market
 from gateway.http.recent import Recent
 from gateway.http.stored import StoredPresent
 
 MAX_STANDINGS: Final = 5_000
-"""Symbols whose standings are kept, about half a kilobyte each."""
+"""Symbols whose bars are kept, with their texts 1.3 kilobytes each."""
 
 _RENEW_S: Final = 2.0  # between two looks at which days grew old
 _MAX_RENEWED: Final = 500  # in one load
 
 Held = tuple[Bar | None, ...]
-_Of = tuple[Tick | None, Held, Days]  # what a standing is made of
+_Of = tuple[Held, Days, int]  # what bars are made of, and the day that is shown
 _NEVER_NS: Final = -2 * DAY_NS  # the day of a symbol that memory knows no time of
 _NOTHING: Final = Days(_NEVER_NS, None, None, None)
-_NEVER_MADE: Final = None, None
+
+
+@dataclass(slots=True)
+class _Made:
+    """A standing, and what its bars are made of."""
+
+    of: _Of
+    standing: Standing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Present:
     """Looks in memory where that knows, else in the database: a bounded number of queries.
 
-    What a standing was made of is kept: of many symbols few change from one moment to the next.
-    *heard* tells whether memory would know by now that a bar closed.
+    What bars were made of is kept: most are the same from one moment to the next, and those of
+    symbols that trade for a second. *heard* tells whether memory would know by now that a bar
+    closed.
     """
 
     market: Market
@@ -48,25 +56,38 @@ class Present:
     past: Past
     now_ns: Clock
     heard: Callable[[], bool]
-    _made: Recent[Symbol, tuple[_Of, Standing | None]] = field(
+    _made: Recent[Symbol, _Made] = field(
         default_factory=functools.partial(Recent, MAX_STANDINGS), init=False
     )
 
     async def standings(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
         """Of each symbol that has a trade or a minute."""
         names = sorted(symbols)
-        days = await self._days(names)
+        return self._standings(names, await self._days(names))
+
+    def kept(self, symbols: Iterable[Symbol]) -> dict[Symbol, Standing]:
+        """Of those for which the database need not be asked."""
+        days = self._kept_days(symbols)
+        return self._standings(days, days)
+
+    def _standings(
+        self, names: Iterable[Symbol], days: Mapping[Symbol, Days]
+    ) -> dict[Symbol, Standing]:
         found: dict[Symbol, Standing] = {}
         last_trade, held_of, made = self.market.last_trade, self.market.held, self._made
         for symbol in names:
             trade, held = last_trade(symbol), held_of(symbol, Timeframe.MIN_1)
             known = days.get(symbol, _NOTHING)
-            of, standing = made.get(symbol, _NEVER_MADE)
-            if of != (trade, held, known):
-                of, standing = (trade, held, known), _standing(trade, held, known)
-                made[symbol] = of, standing
-            if standing is not None:
-                found[symbol] = standing
+            shown_ns = _shown_ns(trade, held, known)
+            if shown_ns is None:
+                continue
+            of = held, known, shown_ns
+            kept = made.get(symbol)
+            if kept is None or kept.of != of:
+                kept = made[symbol] = _Made(of, Standing(trade, _bars(*of)))
+            elif kept.standing.trade != trade:
+                kept.standing = Standing(trade, kept.standing.bars)
+            found[symbol] = kept.standing
         made.cut()
         return found
 
@@ -114,13 +135,17 @@ class Present:
 
     async def _days(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         """Days and newest minutes, those that are not in the book out of the database."""
-        book, now_ns = self.market.days, self.stored.monotonic_ns()
-        names = symbols if self.heard() else ()  # else days may have grown without the book
-        found = {s: known for s in names if (known := book.known(s, now_ns)) is not None}
+        found = self._kept_days(symbols)
         missing = [symbol for symbol in symbols if symbol not in found]
         if not missing:
             return found
         return found | dict(await self.stored.load_days(missing, lambda: self._load_kept(missing)))
+
+    def _kept_days(self, symbols: Iterable[Symbol]) -> dict[Symbol, Days]:
+        if not self.heard():
+            return {}  # days may have grown without the book
+        known, now_ns = self.market.days.known, self.stored.monotonic_ns()
+        return {s: days for s in symbols if (days := known(s, now_ns)) is not None}
 
     async def _load_kept(self, symbols: Sequence[Symbol]) -> Mapping[Symbol, Days]:
         """Load, and keep in the book what can be kept up from there on.
@@ -171,23 +196,24 @@ class Present:
         return REACH_DAYS * DAY_NS if self.market.is_stock(symbol) else DAY_NS
 
 
-def _standing(trade: Tick | None, held: Held, known: Days) -> Standing | None:
-    """None where there is neither a trade nor a minute."""
-    closed = newer(known.minute, held[0])
-    minute = newer(closed, held[-1])
-    if trade is None and minute is None:
-        return None
-    return Standing(trade, minute, closed, *_day(known, trade, held))
-
-
-def _day(known: Days, trade: Tick | None, held: Held) -> tuple[Bar | None, Bar | None]:
-    """The day of the newest trade or minute that is known, and the one before."""
-    newest_ns, minute = _newest_ns(trade, held), known.minute
+def _shown_ns(trade: Tick | None, held: Held, known: Days) -> int | None:
+    """The day of the newest trade or minute that is known; None where there is neither."""
+    newest_ns = _newest_ns(trade, held)
     if newest_ns is None:
-        if minute is None:
-            return None, None
-        newest_ns = minute.start_ns
-    day_ns = day_of(newest_ns)
+        if known.minute is None:
+            return None
+        newest_ns = known.minute.start_ns
+    return newest_ns - newest_ns % DAY_NS
+
+
+def _bars(held: Held, known: Days, day_ns: int) -> NewestBars:
+    closed = newer(known.minute, held[0])
+    return NewestBars(newer(closed, held[-1]), closed, *_days(held, known, day_ns))
+
+
+def _days(held: Held, known: Days, day_ns: int) -> tuple[Bar | None, Bar | None]:
+    """The day from *day_ns* on, and the one before."""
+    minute = known.minute
     if known.day_ns < day_ns and minute is not None and day_of(minute.start_ns) == day_ns:
         return None, None  # nobody looked at that day: its last minutes are not all of it
     day, previous = known.at(day_ns)

@@ -359,15 +359,15 @@ def quote(name: str, symbol: Symbol, standing: Standing | None) -> Quote | NoQuo
         return no_quote(name, "no trade of it is known yet")
     venue, _, ticker = symbol.partition(":")
     values = QuoteValues(ticker, venue, description_of(symbol), price)
-    if standing.day is not None:
-        values = _with_day(values, standing.day, standing.previous_day)
+    if standing.bars.day is not None:
+        values = _with_day(values, standing.bars.day, standing.bars.previous_day)
     return Quote(name, values)
 
 
 def _last_price(standing: Standing) -> float | None:
     if standing.trade is not None:
         return standing.trade.price
-    bar = standing.day or standing.minute
+    bar = standing.bars.day or standing.bars.minute
     return None if bar is None else bar.close
 
 

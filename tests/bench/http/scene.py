@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from redis import Redis
 
-from core.market.bar import Bar, BarRow
+from core.market.bar import Bar, BarRow, encode_bars
 from core.market.block import BlockMeta, encode_block
 from core.market.errors import TickgateError
 from core.market.symbol import Symbol
@@ -174,16 +174,20 @@ async def _declare(redis_url: str) -> None:
         await redis.aclose()
 
 
-def trade_all(redis_url: str, number: int) -> None:
-    """One more trade of each symbol on the streams, as the ingest role writes them: the *number*th.
+def move_all(redis_url: str, number: int) -> None:
+    """One more trade and running bar of each symbol on the streams, as roles write them.
 
-    Each is a second after the one before; the first comes after the symbol's stored bars.
+    The trade is the *number*th, each a second after the one before, and the bar has so many; the
+    first comes after the symbol's stored bars.
     """
     shards: dict[int, list[Tick]] = {}
+    running: dict[int, list[Bar]] = {}
     for each in range(ALL):
-        time_ns = START_NS + _minutes(each) * MINUTE_NS + number * SECOND_NS
-        trade = Tick(symbol(each), number, 30_000.5, 0.25, time_ns, Side.BUY, number)
-        shards.setdefault(shard_of(trade.symbol, _KEYS.shards), []).append(trade)
+        name, start_ns = symbol(each), START_NS + _minutes(each) * MINUTE_NS
+        shard = shard_of(name, _KEYS.shards)
+        trade = Tick(name, number, 30_000.5, 0.25, start_ns + number * SECOND_NS, Side.BUY, number)
+        shards.setdefault(shard, []).append(trade)
+        running.setdefault(shard, []).append(_running(name, start_ns, number))
     newest_ns = START_NS + MINUTES * MINUTE_NS + number * SECOND_NS
     meta = BlockMeta(
         number=number, watermark_ns=newest_ns, feed_time_ns=newest_ns, sealed_ns=newest_ns
@@ -191,6 +195,24 @@ def trade_all(redis_url: str, number: int) -> None:
     with Redis.from_url(redis_url) as redis:
         for shard, ticks in shards.items():
             redis.xadd(_KEYS.ticks(_FEED, shard), {b"b": encode_block(meta, ticks)})
+            redis.xadd(_KEYS.running(shard), {b"b": encode_bars(running[shard])})
+
+
+def _running(name: Symbol, start_ns: int, trades: int) -> Bar:
+    price, volume = 30_000.5, trades * 0.25
+    return Bar(
+        name,
+        Timeframe.MIN_1,
+        start_ns,
+        price,
+        price + 0.01 * trades,
+        price - 0.01 * trades,
+        price + trades % 7 / 1_000,
+        volume,
+        trades,
+        price + trades / 1_000_000,
+        final=False,
+    )
 
 
 def _minutes(number: int) -> int:

@@ -1,6 +1,6 @@
 """The published market-data API, path by path; its SDKs are tested in tests/sdk."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,8 +8,7 @@ import pytest_asyncio
 
 from core.market.symbol import Symbol
 from core.market.tick import Side, Tick
-from storage.migrations import migrate
-from tests.fix_servers import new_database
+from tests.fix_servers import Databases
 from tests.integration.gateway_http.rig import DAY, NOON, Rig, bar, running
 from tests.integration.gateway_http.test_http_trades import log
 
@@ -22,26 +21,21 @@ STOCKS, CRYPTO = "/v2/stocks", "/v1beta3/crypto/us"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def stored_url(embedded_postgres: str) -> Iterator[str]:
-    """A database for all tests of this module; none of them writes to it."""
-    with new_database(embedded_postgres) as url:
-        yield url
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def market(stored_url: str, redis_url: str) -> AsyncIterator[Rig]:
+async def market(embedded_databases: Databases, redis_url: str) -> AsyncIterator[Rig]:
     """Three minutes of some stocks and of a coin, and the last trade of one each."""
-    await migrate(stored_url)
-    async with running(database_url=stored_url, redis_url=redis_url, namespace="alpaca") as rig:
-        rig.market.declare({"ALP": True, "COINBASE": False})
-        for symbol in (AAPL, MSFT, OPEN, BTC, FREE):
-            await rig.save(*(bar(symbol, minute, volume=200.0) for minute in (-1, 0, 719)))
-        for symbol in (AAPL, BTC):
-            rig.market.apply_trade(Tick(Symbol(symbol), 7, 126.55, 100.0, NOON - 1, Side.BUY))
-        rig.market.apply_bar(bar(OPEN, 720, final=False))
-        await log(rig, [logged(symbol, ident) for symbol in (AAPL, MSFT, BTC) for ident in (1, 2)])
-        yield rig
+    with embedded_databases.lent() as url:
+        async with running(database_url=url, redis_url=redis_url, namespace="alpaca") as rig:
+            rig.market.declare({"ALP": True, "COINBASE": False})
+            for symbol in (AAPL, MSFT, OPEN, BTC, FREE):
+                await rig.save(*(bar(symbol, minute, volume=200.0) for minute in (-1, 0, 719)))
+            for symbol in (AAPL, BTC):
+                rig.market.apply_trade(Tick(Symbol(symbol), 7, 126.55, 100.0, NOON - 1, Side.BUY))
+            rig.market.apply_bar(bar(OPEN, 720, final=False))
+            await log(
+                rig, [logged(symbol, ident) for symbol in (AAPL, MSFT, BTC) for ident in (1, 2)]
+            )
+            yield rig
 
 
 def logged(symbol: str, ident: int) -> Tick:
@@ -168,9 +162,10 @@ async def test_snapshots_of_stocks_have_no_key_above_them_and_those_of_crypto_ha
 
 
 async def test_the_day_before_is_the_last_on_which_a_stock_traded(
-    stored_url: str, redis_url: str
+    embedded_migrated_url: str, redis_url: str
 ) -> None:
-    async with running(database_url=stored_url, redis_url=redis_url, namespace="days") as rig:
+    url = embedded_migrated_url
+    async with running(database_url=url, redis_url=redis_url, namespace="days") as rig:
         rig.market.declare({"ALP": True, "COINBASE": False})
         for symbol, days in (("ALP:FRI", 3), ("ALP:OLD", 8), ("COINBASE:FRI-USD", 3)):
             await rig.save(*(bar(symbol, minute) for minute in (60 - days * 1_440, 719)))
@@ -188,9 +183,10 @@ async def test_the_day_before_is_the_last_on_which_a_stock_traded(
 
 
 async def test_a_feed_may_say_that_imported_symbols_are_stocks(
-    stored_url: str, redis_url: str
+    embedded_migrated_url: str, redis_url: str
 ) -> None:
-    async with running(database_url=stored_url, redis_url=redis_url, namespace="later") as rig:
+    url = embedded_migrated_url
+    async with running(database_url=url, redis_url=redis_url, namespace="later") as rig:
         await rig.save(bar("LATE:FRI", 60 - 3 * 1_440), bar("LATE:FRI", 719))
         _, before = await rig.get("/v1/snapshots", symbols="LATE:FRI")
 

@@ -8,7 +8,7 @@ from core.market.tick import NO_ID, Side, Tick
 from core.market.timeframe import Timeframe
 from gateway.http.alpaca_answers import CRYPTO, STOCKS, SnapshotShape
 from gateway.http.alpaca_params import bars_pairs, history_pairs, latest_pairs
-from gateway.http.days import Standing
+from gateway.http.days import NewestBars, Standing
 from gateway.http.errors import ApiError
 
 DAY = 1_625_270_400_000_000_000  # 2021-07-03
@@ -57,11 +57,9 @@ def test_what_the_venue_does_not_say_is_left_out(shapes: type[object]) -> None:
 
 def test_a_snapshot_has_the_minute_that_is_over_and_days_from_midnight() -> None:
     minute, running = bar(close=2.5), bar(close=2.0)
-    standing = Standing(
-        trade=tick(), minute=running, closed=minute, day=bar(high=9.0), previous_day=bar(low=0.1)
-    )
+    bars = NewestBars(minute=running, closed=minute, day=bar(high=9.0), previous_day=bar(low=0.1))
 
-    found = msgspec.to_builtins(STOCKS.snapshot(standing))
+    found = msgspec.to_builtins(STOCKS.snapshot(Standing(tick(), bars)))
 
     assert list(found) == ["latestTrade", "minuteBar", "dailyBar", "prevDailyBar"]
     assert found["minuteBar"]["c"] == 2.5
@@ -69,7 +67,7 @@ def test_a_snapshot_has_the_minute_that_is_over_and_days_from_midnight() -> None
 
 
 def test_a_snapshot_leaves_out_what_there_is_not() -> None:
-    nothing = Standing(trade=None, minute=None, closed=None, day=None, previous_day=None)
+    nothing = Standing(None, NewestBars())
 
     assert STOCKS.snapshot(nothing) == SnapshotShape()
     assert msgspec.to_builtins(STOCKS.snapshot(nothing)) == {}

@@ -11,7 +11,7 @@ from core.market.symbol import Symbol
 from core.market.tick import Tick
 from core.market.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from gateway.http import udf_answers as answers
-from gateway.http.days import Standing
+from gateway.http.days import NewestBars, Standing
 from gateway.http.errors import ApiError, BadParameter
 from gateway.http.udf_requests import SearchQuery, UnknownSymbol
 
@@ -33,7 +33,7 @@ def bar(minute: int = 0, **fields: Any) -> Bar:
 
 
 def standing(trade: Tick | None, day: Bar | None = None, before: Bar | None = None) -> Standing:
-    return Standing(trade, None, None, day, before)
+    return Standing(trade, NewestBars(day=day, previous_day=before))
 
 
 def as_json(answer: object) -> Any:
@@ -256,13 +256,13 @@ def test_a_quote_whose_day_is_not_known_has_the_last_price_alone() -> None:
     words = {"short_name": "BTC-USD", "exchange": "COINBASE", "description": "BTC/USD on Coinbase"}
 
     of_trade = as_json(answers.quote("A", BTC, standing(trade)))
-    of_bar = as_json(answers.quote("A", BTC, Standing(None, bar(close=9.5), None, None, None)))
+    of_bar = as_json(answers.quote("A", BTC, Standing(None, NewestBars(minute=bar(close=9.5)))))
 
     assert of_trade == {"s": "ok", "n": "A", "v": {**words, "lp": 11.0}}
     assert of_bar == {"s": "ok", "n": "A", "v": {**words, "lp": 9.5}}
 
 
-@pytest.mark.parametrize("how", [None, Standing(None, None, None, None, None)])
+@pytest.mark.parametrize("how", [None, Standing(None, NewestBars())])
 def test_what_was_never_traded_has_no_quote(how: Standing | None) -> None:
     quoted = as_json(answers.quote("A", BTC, how))
 
