@@ -130,6 +130,10 @@ class MarketState:
         self.days.forget(found)  # of a stock the day before is another one
         return found
 
+    def carries(self, symbol: Symbol) -> bool:
+        """Is it among those that were taken in?"""
+        return symbol in self._last
+
     def is_stock(self, symbol: Symbol) -> bool:
         """Does a feed declare its venue to be one of stocks?"""
         return self._of(_venue(symbol))

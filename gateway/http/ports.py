@@ -42,6 +42,10 @@ class Market(Protocol):
         """All carried symbols, sorted."""
         ...
 
+    def carries(self, symbol: Symbol) -> bool:
+        """Does a venue carry it, as far as is known?"""
+        ...
+
     def is_stock(self, symbol: Symbol) -> bool:
         """Is it a stock, as a feed declares of its venue?"""
         ...

@@ -160,10 +160,20 @@ class Present:
             before = await self.stored.newest_minutes(symbols)
             loaded = await self._load(symbols)
             # With the same newest minute before and after, the day has all minutes up to that.
-            fit = {s: d for s, d in loaded.items() if d.minute == before.get(s) and _is_whole(d)}
+            fit = {s: d for s, d in loaded.items() if d.minute == before.get(s) and self._fit(s, d)}
             return loaded
         finally:
             book.end(number, fit, self.stored.monotonic_ns())
+
+    def _fit(self, symbol: Symbol, days: Days) -> bool:
+        """Does memory know of the day that the newest stored minute is of? Else it is not kept.
+
+        A symbol may have no minute yet, as in the first one of all; of names that nobody carries,
+        of which there is no end, nothing is kept.
+        """
+        if days.minute is None:
+            return self.market.carries(symbol)
+        return day_of(days.minute.start_ns) <= days.day_ns
 
     async def _load(self, symbols: Sequence[Symbol]) -> dict[Symbol, Days]:
         newest_ns: dict[Symbol, int] = {}
@@ -240,14 +250,3 @@ def _newest_ns(trade: Tick | None, held: Held) -> int | None:
     if trade is None:
         return None if bar is None else bar.start_ns
     return trade.event_ns if bar is None or bar.start_ns < trade.event_ns else bar.start_ns
-
-
-def _is_whole(days: Days) -> bool:
-    """Does memory know of the day that the newest stored minute is of? Else it is not kept.
-
-    A symbol that trades may have no minute yet, as in the first one of all; of one that nobody
-    has heard of nothing is kept.
-    """
-    if days.minute is None:
-        return days.day_ns != _NEVER_NS
-    return day_of(days.minute.start_ns) <= days.day_ns

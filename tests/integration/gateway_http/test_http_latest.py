@@ -209,16 +209,23 @@ async def test_days_of_a_symbol_without_a_minute_are_loaded_once(rig: Rig) -> No
         _, answer = await rig.get("/v1/snapshots", symbols=symbols)
         return answer["snapshots"][BTC]["dailyBar"]
 
-    rig.market.add_symbols([Symbol(ETH)])  # of which nobody has heard: looked for each time
+    rig.market.add_symbols([Symbol(ETH)])  # carried, and never traded
     assert await day(f"{BTC},{ETH}") is None
+    assert await day(f"{BTC},{ETH}") is None
+    assert loads(rig) == 1
+    assert await day(f"{BTC},SIM:NOBODY") is None
+    assert await day(f"{BTC},SIM:NOBODY") is None
     before = loads(rig)
-    assert await day(BTC) is None
-    assert loads(rig) == before
+    assert before == 3  # names that nobody carries have no end: none is kept
     for minute in (5, 6):
         await rig.save(bar(BTC, minute))
         rig.market.apply_bar(bar(BTC, minute))
 
     assert (await day(BTC))["n"] == 6
+    await rig.save(bar(ETH, 5))
+    rig.market.apply_bar(bar(ETH, 5))
+    _, answer = await rig.get("/v1/snapshots", symbols=f"{BTC},{ETH}")
+    assert answer["snapshots"][ETH]["dailyBar"]["n"] == 3
     assert loads(rig) == before
 
 
