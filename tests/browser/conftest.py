@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.browser.desk import CHROMIUM, Desk, open_desk, used_desk
+from tests.browser.desk import CHROMIUM, Desk, leave, open_desk, used_desk
 from tests.browser.market import FAST, FAST_SPEED, OLD, write_fast_market, write_old_market
 from tests.conftest import find_free_port
 from tests.fix_servers import TcpProxy
@@ -118,10 +118,12 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def used_page(browser: Browser) -> AsyncIterator[Page]:
+async def used_page(browser: Browser, gateway_url: str) -> AsyncIterator[Page]:
     """One page for many tests: opening one anew costs twice the time and the processor."""
     context = await browser.new_context()
-    yield await context.new_page()
+    page = await context.new_page()
+    await leave(page, gateway_url)
+    yield page
     await context.close()
 
 

@@ -141,10 +141,15 @@ async def used_desk(page: Page, url: str) -> AsyncIterator[Desk]:
         await _tidy(desk)
 
 
+async def leave(page: Page, url: str) -> None:
+    """For an address of the gateway without scripts."""
+    await page.goto(f"{url}/livez")
+
+
 async def _tidy(desk: Desk) -> None:
-    """Leave for an address without scripts, with nothing kept: as a new page but for its cache."""
+    """Nothing is kept: it is as a new page but for its cache."""
     await desk.page.unroute_all(behavior="ignoreErrors")
-    await desk.page.goto(f"{desk.url}/healthz")
+    await leave(desk.page, desk.url)
     await desk.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
     await desk.page.mouse.move(0, 0)
 

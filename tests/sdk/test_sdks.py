@@ -195,6 +195,9 @@ async def test_a_star_gives_all_symbols_by_their_published_names(
 async def test_a_wrong_symbol_or_key_is_told_in_the_way_of_the_sdk(
     market: Market, sdk: Sdk, eventually: Eventually
 ) -> None:
+    await market.trade("BTC/USD")  # before one came from a venue, it may be a stock yet
+    coins: dict[str, Any] = {"client": "good", "kind": "crypto", "symbols": ["BTC/USD"]}
+    await eventually(lambda: sdk.ask("latest_trades", **coins), timeout_s=WAIT_S)
     await sdk.ask("stream", client="good", name="wrong", kind="stocks", trades=["BTC/USD"])
     await sdk.ask("stream", client="bad", name="bad key", kind="stocks", trades=["AAPL"])
 

@@ -149,7 +149,7 @@ async def test_over_its_cap_the_log_gives_up_its_oldest_ticks(
     await retention.prune(size)
     assert await read(log) == ticks
 
-    await retention.prune(size // 3)
+    await retention.prune(size // 6)  # the files may be twice as large as what is in them
 
     left = await read(log)
     assert 0 < len(left) < len(ticks) // 2

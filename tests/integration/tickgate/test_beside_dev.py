@@ -84,6 +84,7 @@ async def test_what_is_imported_can_be_exported_and_rebuilt(
 async def test_keys_are_made_and_revoked_while_it_runs_and_not_without_it(
     running: Dev, tickgate: Tickgate, data_dir: Path, tmp_path: Path, eventually: Eventually
 ) -> None:
+    """The last one of this module: it ends what runs."""
     url = await running.address() + "/v1/symbols"
     async with aiohttp.ClientSession() as session:
 
