@@ -71,6 +71,13 @@ async def heard(market: Market, sdk: Sdk, stream: str, *names: str) -> None:
                 await asyncio.sleep(_PROBE_S)
 
 
+async def coin_known(market: Market, sdk: Sdk, eventually: Eventually) -> None:
+    """Wait until BTC/USD is known not to be a stock: before a venue told of it, it may be one."""
+    await market.trade("BTC/USD")
+    coins: dict[str, Any] = {"client": "good", "kind": "crypto", "symbols": ["BTC/USD"]}
+    await eventually(lambda: sdk.ask("latest_trades", **coins), timeout_s=WAIT_S)
+
+
 def rounded(shape: Shape) -> Shape:
     """Sums may differ in their last bit."""
     return {
@@ -195,9 +202,7 @@ async def test_a_star_gives_all_symbols_by_their_published_names(
 async def test_a_wrong_symbol_or_key_is_told_in_the_way_of_the_sdk(
     market: Market, sdk: Sdk, eventually: Eventually
 ) -> None:
-    await market.trade("BTC/USD")  # before one came from a venue, it may be a stock yet
-    coins: dict[str, Any] = {"client": "good", "kind": "crypto", "symbols": ["BTC/USD"]}
-    await eventually(lambda: sdk.ask("latest_trades", **coins), timeout_s=WAIT_S)
+    await coin_known(market, sdk, eventually)
     await sdk.ask("stream", client="good", name="wrong", kind="stocks", trades=["BTC/USD"])
     await sdk.ask("stream", client="bad", name="bad key", kind="stocks", trades=["AAPL"])
 
@@ -295,8 +300,11 @@ async def test_the_newest_values_and_snapshots(
     assert await sdk.ask("latest_quotes", client="good", symbols=["AAPL"]) == {}
 
 
-async def test_errors_of_queries_are_the_sdks_own(market: Market, sdk: Sdk) -> None:
+async def test_errors_of_queries_are_the_sdks_own(
+    market: Market, sdk: Sdk, eventually: Eventually
+) -> None:
     asked = {"kind": "stocks", "symbols": ["BTC/USD"], "start": micros(PAST_NS)}
+    await coin_known(market, sdk, eventually)
 
     with pytest.raises(SdkError) as refused:
         await sdk.ask("bars", client="good", **asked)

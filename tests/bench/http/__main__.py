@@ -237,9 +237,10 @@ _TEXT: Final = (
     f"again, over {_CONNECTIONS} connections. *From the database*: no two requests are for the "
     f"same range, over {_WAITING} connections. *Half load*: half as many "
     "a second as were answered, each connection pausing 10 ms. *No two requests alike*: the same "
-    "symbols in another order each time. Snapshots *not kept yet* are asked for by one client, a "
-    "second after those before; with *all moved since*, each symbol has had a trade and a running "
-    "bar in that second, else none: these two tell how a processor wakes up, too. FastAPI has one "
+    "symbols in another order each time; the first loads their days, which the p99 shows. "
+    "Snapshots *not kept yet* are asked for by one client, a second after those before; with *all "
+    "moved since*, each symbol has had a trade and a running bar in that second, else none: these "
+    "two tell how a processor wakes up, too. FastAPI has one "
     f"uvicorn worker with uvloop and {_PARSER}, and a pool of ten connections. Medians (smallest "
     "to largest) over the rounds, in which the servers took turns."
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -28,11 +29,24 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("dev") / "a long way down" / ("d" * 100)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def running(data_dir: Path) -> AsyncIterator[Dev]:
-    async with dev("--feed", FEED, data_dir=data_dir) as running:
-        await running.address()
-        yield running
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start(data_dir: Path) -> AsyncIterator[Callable[[], Awaitable[Dev]]]:
+    """Gives the one that runs: another where a test has ended it."""
+    runs: list[Dev] = []
+
+    async def one_that_runs() -> Dev:
+        if not runs or runs[-1].process.returncode is not None:
+            runs.append(await stack.enter_async_context(dev("--feed", FEED, data_dir=data_dir)))
+            await runs[-1].address()
+        return runs[-1]
+
+    async with AsyncExitStack() as stack:
+        yield one_that_runs
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def running(start: Callable[[], Awaitable[Dev]]) -> Dev:
+    return await start()
 
 
 @pytest.fixture
@@ -84,7 +98,6 @@ async def test_what_is_imported_can_be_exported_and_rebuilt(
 async def test_keys_are_made_and_revoked_while_it_runs_and_not_without_it(
     running: Dev, tickgate: Tickgate, data_dir: Path, tmp_path: Path, eventually: Eventually
 ) -> None:
-    """The last one of this module: it ends what runs."""
     url = await running.address() + "/v1/symbols"
     async with aiohttp.ClientSession() as session:
 
