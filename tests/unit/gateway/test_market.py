@@ -1,3 +1,5 @@
+import msgspec
+
 from core.market.bar import Bar
 from core.market.block import BlockMeta, decode_block, encode_block
 from core.market.notice import Cancel
@@ -120,6 +122,18 @@ def test_a_running_bar_gives_way_to_its_closed_form() -> None:
     assert market.closed_bar(A, minute) == bar(1, rev=1)
     market.apply_bar(bar(0, rev=7))
     assert market.closed_bar(A, minute) == bar(1, rev=1)
+
+
+def test_a_minute_that_lost_its_trades_is_held_no_more_and_open_ones_are() -> None:
+    market, minute = MarketState(), Timeframe.MIN_1
+    market.apply_bar(bar(1))
+    market.apply_bar(bar(2, final=False))
+    assert market.held(A, minute) == (bar(1), bar(2, final=False))
+
+    market.apply_bar(msgspec.structs.replace(bar(1, rev=1), trades=0))
+
+    assert market.closed_bar(A, minute) is None
+    assert market.held(A, minute) == (None, bar(2, final=False))
 
 
 def test_the_newest_event_time_of_each_feed_is_known() -> None:
