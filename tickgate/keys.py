@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import re
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -116,7 +117,7 @@ async def _revoke(store: ApiKeyStore, key_ids: list[str]) -> int:
         say(f"{key_id}: revoked")
     missing = [key_id for key_id in key_ids if key_id not in revoked]
     for key_id in missing:
-        complain(f"tickgate keys: {key_id}: there is no such key in force")
+        complain(f"tickgate keys: {shlex.quote(key_id)}: there is no such key in force")
     return 1 if missing else 0
 
 

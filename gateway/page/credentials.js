@@ -3,6 +3,7 @@
 import { byId, setText } from "./frames.js";
 
 const STORED = "tickgate.key";
+const WANTED = "Whoever runs it makes one: tickgate keys add";
 const FORBIDDEN = "This browser keeps nothing for this page: allow it storage (cookies), so that it can keep the key.";
 
 /** What was typed, as the client wants it. @returns {{key?: string, secret?: string}} */
@@ -17,13 +18,13 @@ export function storedKey() {
 
 /**
  * Ask for a key and start the page anew with it.
- * @param {string} problem
+ * @param {string} problem what is wrong with the one that was given; programs are told how to give one
  * @param {boolean} [isAsked] whether a person wants to give one; who has closed the question gets it
  *   again only then
  */
 export function askForKey(problem, isAsked = false) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("key-dialog"));
-  setText(byId("key-problem"), problem);
+  setText(byId("key-problem"), storedKey().key ? problem : WANTED);
   if (dialog.open || (dialog.dataset.closed && !isAsked)) return;
   dialog.oncancel = () => {
     dialog.dataset.closed = "true";
