@@ -107,8 +107,6 @@ class MarketState:
             SymbolError: *text* is ill-formed, or a bare name that several venues carry.
             NotAStock: it names something else, and is to name a stock.
         """
-        if text in self._last and permits is None and not stocks:
-            return Symbol(text)  # as it is written: of hundreds in a request most are
         choices = self._directory.choices(text)
         if permits is not None and choices:
             permitted = list(filter(permits, choices))
@@ -134,7 +132,7 @@ class MarketState:
 
     def carries(self, symbol: Symbol) -> bool:
         """Is it among those that were taken in?"""
-        return symbol in self._last
+        return symbol in self._directory
 
     def is_stock(self, symbol: Symbol) -> bool:
         """Does a feed declare its venue to be one of stocks?"""
@@ -171,7 +169,7 @@ class MarketState:
         """The newest trade by (event time, seq, arrival); None before the first."""
         self._read()
         row = self._last.get(symbol, _NEVER)
-        if row is _NEVER or (self.revoked and self._is_revoked(symbol, row)):
+        if row is _NEVER or self._is_revoked(symbol, row):
             return None
         _, event_ns, seq, trade_id, price, size, side = row
         return Tick(symbol, trade_id, price, size, event_ns, _SIDES[side], seq)
@@ -198,10 +196,7 @@ class MarketState:
 
     def held(self, symbol: Symbol, timeframe: Timeframe) -> tuple[Bar | None, ...]:
         """The newest closed bar seen, and those of open windows, by time: the latter are newer."""
-        key = symbol, timeframe
-        closed, still_open = self._closed.get(key), self._open.get(key)
-        if closed is not None and not closed.trades:
-            closed = None
+        closed, still_open = self.closed_bar(symbol, timeframe), self._open.get((symbol, timeframe))
         if still_open is None or len(still_open) > 1:
             return closed, *self.open_bars(symbol, timeframe)
         return closed, *still_open.values()

@@ -240,9 +240,9 @@ _TEXT: Final = (
     "symbols in another order each time; the first loads their days, which the p99 shows. "
     "Snapshots *not kept yet* are asked for by one client, a second after those before; with *all "
     "moved since*, each symbol has had a trade and a running bar in that second, else none: these "
-    "two tell how a processor wakes up, too. FastAPI has one "
-    f"uvicorn worker with uvloop and {_PARSER}, and a pool of ten connections. Medians (smallest "
-    "to largest) over the rounds, in which the servers took turns."
+    "two tell how a processor wakes up, too. FastAPI has one uvicorn worker with uvloop and "
+    f"{_PARSER}, and a pool of ten connections. Medians (smallest to largest) over the rounds, in "
+    "which the servers took turns."
 )
 _GOALS: Final = {
     "500 bars, from the cache": ("per_s", 10_000.0),
